@@ -1,0 +1,1 @@
+"""What the build hook needs to compile C: nothing here is installed with the package."""
