@@ -1,0 +1,146 @@
+"""Tags and their Avro block, as data items carry them. Used by dataitem, and by all who read or write tags.
+
+Order is meaningful and duplicates are legal. The limits are those that deployed verifiers enforce, and the
+count and name limits of ANS-104. Empty values, and values over ANS-104's 3072 bytes, are let through while the
+block stays under its limit: real processes and clients send them, and their verifiers accept them.
+Source: ANS-104 section 2; Apache Avro 1.11, binary encoding of arrays.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from puna.errors import Invalid
+
+TAGS_MAX = 128
+TAG_NAME_MAX = 1024  # bytes of UTF-8
+TAG_BLOCK_MAX = 4096  # bytes of the whole encoded block
+VARINT_BYTES_MAX = 10  # what 64 bits need
+
+
+class Tag(NamedTuple):
+    name: str
+    value: str
+
+
+def first(tags: Iterable[Tag], name: str) -> str | None:
+    """The value of the first tag called `name`."""
+    return next((tag[1] for tag in tags if tag[0] == name), None)
+
+
+def values(tags: Iterable[Tag], name: str) -> list[str]:
+    """The values of all tags called `name`, in order."""
+    return [tag[1] for tag in tags if tag[0] == name]
+
+
+def encode_tags(tags: Sequence[tuple[str, str]]) -> bytes:
+    """The Avro block of `tags`; no tags give no bytes. Raises Invalid over a limit."""
+    if not tags:
+        return b""
+    if len(tags) > TAGS_MAX:
+        raise _too_many(len(tags))
+    block = bytearray(_varint(len(tags)))
+    for name, value in tags:
+        name_bytes, value_bytes = _utf8(name), _utf8(value)
+        _check_name(name_bytes)
+        block += _varint(len(name_bytes)) + name_bytes + _varint(len(value_bytes)) + value_bytes
+    block.append(0)
+    if len(block) > TAG_BLOCK_MAX:
+        raise too_long(len(block))
+    return bytes(block)
+
+
+def decode_tags(block: bytes) -> tuple[Tag, ...]:
+    """The tags of an Avro block, which may come in several parts and with negative counts.
+
+    Raises Invalid when it is over a limit, cut short, too long, or not UTF-8.
+    """
+    if len(block) > TAG_BLOCK_MAX:
+        raise too_long(len(block))
+    if not block:
+        return ()
+    tags: list[Tag] = []
+    count, at = _read_varint(block, 0)
+    while count:
+        end = None
+        if count < 0:
+            # A negative count is followed by the part's byte size, for readers that want to skip it.
+            size, at = _read_varint(block, at)
+            count, end = -count, at + size
+        if len(tags) + count > TAGS_MAX:
+            raise _too_many(len(tags) + count)
+        for _ in range(count):
+            name, at = _read_text(block, at)
+            value, at = _read_text(block, at)
+            _check_name(name)
+            tags.append(Tag(_text(name), _text(value)))
+        if end is not None and end != at:
+            raise Invalid("A part of the tag block is not as long as it says.", "Encode the tags again.")
+        count, at = _read_varint(block, at)
+    if at != len(block):
+        raise Invalid(f"The tag block has {len(block) - at} bytes after its end.", "Encode the tags again.")
+    return tuple(tags)
+
+
+def too_long(size: int) -> Invalid:
+    return Invalid(f"The tag block is {size} bytes, at most {TAG_BLOCK_MAX}.", "Put long texts into the data instead.")
+
+
+def _too_many(count: int) -> Invalid:
+    return Invalid(f"There are {count} tags, at most {TAGS_MAX}.", "Put lists into the data instead.")
+
+
+def _cut_short() -> Invalid:
+    return Invalid("The tag block ends in the middle of a tag.", "Send the whole item, or encode its tags again.")
+
+
+def _check_name(name: bytes) -> None:
+    if not 0 < len(name) <= TAG_NAME_MAX:
+        raise Invalid(f"A tag name is {len(name)} bytes, must be 1 to {TAG_NAME_MAX}.", "Choose another tag name.")
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except (UnicodeEncodeError, AttributeError):
+        raise Invalid(f"A tag holds {text!r:.60}, which is not valid text.", "Use text; encode bytes first.") from None
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise Invalid("A tag is not UTF-8 text.", "Encode bytes as base64url before tagging with them.") from None
+
+
+def _varint(number: int) -> bytes:
+    """A non-negative number zig-zagged, seven bits a byte, low bits first."""
+    number <<= 1
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def _read_varint(block: bytes, at: int) -> tuple[int, int]:
+    """The zig-zag number at `at`, and where it ends."""
+    number = shift = 0
+    for end in range(at, min(at + VARINT_BYTES_MAX, len(block))):
+        byte = block[end]
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return (number >> 1) ^ -(number & 1), end + 1
+        shift += 7
+    if at + VARINT_BYTES_MAX > len(block):
+        raise _cut_short()
+    raise Invalid("The tag block holds a number of more than 64 bits.", "Encode the tags again.")
+
+
+def _read_text(block: bytes, at: int) -> tuple[bytes, int]:
+    size, at = _read_varint(block, at)
+    if size < 0:
+        raise Invalid(f"A tag says that it is {size} bytes long.", "Encode the tags again.")
+    if at + size > len(block):
+        raise _cut_short()
+    return block[at : at + size], at + size
