@@ -46,6 +46,9 @@ WORDS = [*"\u2581etaonisrhldumgwypfcbvk,.?!"] + (
 ).split()
 
 
+WORDS_VOCAB = len(spm_vocabulary(WORDS)[0])
+
+
 def write_llama(
     path: Path,
     *,
@@ -63,10 +66,11 @@ def write_llama(
     extra: dict[str, tuple[int, ...]] | None = None,
     architecture: str = "llama",
     metadata=lambda writer: None,
+    vocab: int = WORDS_VOCAB,
+    tokenizer=lambda writer: add_spm_tokenizer(writer, *spm_vocabulary(WORDS), chat_template=CHAT_TEMPLATE),
 ) -> Path:
     """A llama with random weights. `without`, `reshaped` and `extra` spoil its tensors for the tests of errors."""
-    tokens, scores, types = spm_vocabulary(WORDS)
-    head_dim, vocab = dim // heads, len(tokens)
+    head_dim = dim // heads
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_name("random llama")
     writer.add_context_length(context)
@@ -79,7 +83,7 @@ def write_llama(
     writer.add_rope_dimension_count(head_dim)
     writer.add_rope_freq_base(10000.0)
     writer.add_file_type(FILE_TYPES[kind])
-    add_spm_tokenizer(writer, tokens, scores, types, chat_template=CHAT_TEMPLATE)
+    tokenizer(writer)
     metadata(writer)
     shapes = {"token_embd.weight": (vocab, dim)}
     for layer in range(layers):
