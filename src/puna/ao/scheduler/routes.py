@@ -1,0 +1,139 @@
+"""The scheduler unit over HTTP. Source: protocol reference 3.1 to 3.7. Every refusal is a 400 with a JSON error."""
+
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from puna.arweave.dataitem import decode_item
+from puna.errors import Invalid, NodeError, NotYet
+
+from ..assignment import HEIGHT_DIGITS
+from ..message import ProcessId, to_feed
+from ..wire import application, body_of, json_reply, number_of
+from .port import Entry
+from .unit import SchedulerUnit
+
+LIMIT_DEFAULT = 100
+LIMIT_MAX = 1000
+
+
+def scheduler_app(unit: SchedulerUnit) -> Starlette:
+    """The web application of one scheduler unit."""
+
+    async def root(request: Request) -> Response:
+        return json_reply({"timestamp": str(unit.tip().timestamp_ms), "address": unit.address})
+
+    async def submit(request: Request) -> Response:
+        process, item_id = (request.query_params.get(name) for name in ("process-id", "assign"))
+        if (process is None) != (item_id is None):
+            raise Invalid("If sending assign or process-id, you must send both.")
+        if process is not None:
+            exclude = tuple(filter(None, request.query_params.get("exclude", "").split(",")))
+            base_layer = "base-layer" in request.query_params
+            assignment = await unit.assign(ProcessId(process), item_id, exclude, base_layer=base_layer)
+            return json_reply({"id": assignment.id, "timestamp": assignment.timestamp_ms})
+        assignment = await unit.submit(decode_item(await body_of(request)))
+        return json_reply({"id": assignment.item_id, "timestamp": assignment.timestamp_ms})
+
+    async def timestamp(request: Request) -> Response:
+        tip = unit.tip()
+        return json_reply({"timestamp": str(tip.timestamp_ms), "block_height": f"{tip.height:0{HEIGHT_DIGITS}d}"})
+
+    async def process(request: Request) -> Response:
+        process_id = ProcessId(request.path_params["process"])
+        ((item, assignment),) = await unit.assignments(process_id, after_nonce=-1, limit=1)
+        shown = to_feed(item, process_entry=True)
+        return json_reply(
+            {
+                "process_id": process_id,
+                "block": f"{assignment.block_height:0{HEIGHT_DIGITS}d}",
+                "owner": shown["owner"],
+                "tags": shown["tags"],
+                "timestamp": assignment.timestamp_ms,
+                "data": shown["data"],
+                "anchor": shown["anchor"],
+                "signature": shown["signature"],
+                "target": shown["target"],
+            }
+        )
+
+    async def latest(request: Request) -> Response:
+        process_id = ProcessId(request.path_params["process"])
+        head = await unit.head(process_id)
+        (entry,) = await unit.assignments(process_id, after_nonce=head.nonce - 1, limit=1)
+        return json_reply(_node(entry))
+
+    async def feed_or_entry(request: Request) -> Response:
+        item_id = request.path_params["id"]
+        if await unit.knows(item_id):
+            return json_reply(await _feed(unit, ProcessId(item_id), request))
+        process_id = request.query_params.get("process-id")
+        if process_id is None:
+            raise Invalid("Message or Process not found", "Name the process with ?process-id=")
+        return json_reply(_node(await unit.place(ProcessId(process_id), item_id)))
+
+    async def health(request: Request) -> Response:
+        return Response()
+
+    return application(
+        [
+            Route("/", root, methods=["GET"]),
+            Route("/", submit, methods=["POST"]),
+            Route("/timestamp", timestamp),
+            Route("/health", health),
+            Route("/processes/{process}", process),
+            Route("/{process}/latest", latest),
+            Route("/{id}", feed_or_entry),
+        ],
+        _status_of,
+    )
+
+
+def _status_of(error: NodeError) -> int:
+    return 503 if isinstance(error, NotYet) else 400
+
+
+async def _feed(unit: SchedulerUnit, process: ProcessId, request: Request) -> dict[str, Any]:
+    """One page of a schedule, by nonces or by milliseconds. Source: 3.6."""
+    limit = min(number_of(request, "limit") or LIMIT_DEFAULT, LIMIT_MAX)
+    last = (await unit.head(process)).nonce
+    if "from-nonce" in request.query_params or "to-nonce" in request.query_params:
+        after = number_of(request, "from-nonce")
+        after = -1 if after is None else after
+        to = number_of(request, "to-nonce")
+        entries = await unit.assignments(process, after, limit)
+        entries = [entry for entry in entries if to is None or entry[1].nonce <= to]
+        end = last if to is None else min(to, last)
+        more = bool(entries) and entries[-1][1].nonce < end
+        return _page(entries, more, lambda assignment: assignment.nonce)
+    since, until = number_of(request, "from"), number_of(request, "to")
+    start = -1 if since is None else await _nonce_at(unit, process, since, last)
+    entries = await unit.assignments(process, start, limit + 1)
+    entries = [entry for entry in entries if until is None or entry[1].timestamp_ms <= until]
+    return _page(entries[:limit], len(entries) > limit, lambda assignment: assignment.timestamp_ms)
+
+
+async def _nonce_at(unit: SchedulerUnit, process: ProcessId, timestamp_ms: int, last: int) -> int:
+    """The newest nonce whose time is at or before `timestamp_ms`, -1 when all are later. Times grow with nonces."""
+    low, high = -1, last
+    while low < high:
+        middle = (low + high + 1) // 2
+        ((_, assignment),) = await unit.assignments(process, middle - 1, 1)
+        low, high = (middle, high) if assignment.timestamp_ms <= timestamp_ms else (low, middle - 1)
+    return low
+
+
+def _page(entries: list[Entry], more: bool, cursor) -> dict[str, Any]:
+    return {
+        "page_info": {"has_next_page": more},
+        "edges": [{"node": _node(entry), "cursor": str(cursor(entry[1]))} for entry in entries],
+    }
+
+
+def _node(entry: Entry) -> dict[str, Any]:
+    item, assignment = entry
+    message = to_feed(item, process_entry=assignment.message is None) if item is not None else None
+    return {"message": message, "assignment": assignment.to_feed()}
