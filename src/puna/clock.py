@@ -18,6 +18,11 @@ class Clock(Protocol):
     def tip(self) -> Tip: ...
 
 
+def wall_ms() -> int:
+    """Milliseconds since 1970, by this machine's clock."""
+    return time.time_ns() // 1_000_000
+
+
 @dataclass(frozen=True)
 class LocalClock:
     """The wall clock, with a block height counted from the genesis of a local weave."""
@@ -25,7 +30,7 @@ class LocalClock:
     genesis_ms: int
 
     def tip(self) -> Tip:
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = wall_ms()
         return Tip(now_ms, max(0, now_ms - self.genesis_ms) // BLOCK_MS + 1)
 
 

@@ -1,0 +1,93 @@
+"""`puna up`: runs the network until it is told to stop, and says where everything is."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import click
+
+from puna.cli.show import format_war, home_of, home_option, json_option, print_json, progress
+from puna.errors import Invalid
+
+
+@click.command("up")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65531), default=4000, show_default=True,
+              help="The gateway's port; MU, SU and CU take the 2nd, 3rd and 4th after it. 0 picks free ones.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(1, 64), default=None, help="Workers of the herd (default: 2, or what the network has).")
+@click.option("--model", type=click.Path(path_type=Path), default=None, help="A GGUF file to serve (default: the demo model).")
+@click.option("--threads", type=click.IntRange(1, 256), default=None, help="Threads of the engine (default: one per core).")
+@home_option
+@json_option
+def command(host, port, workers, model, threads, home, as_json) -> None:
+    """Run the network until stopped."""
+    from puna.node.node import Options
+
+    if model is not None and not model.is_file():
+        raise Invalid(f"There is no model file {model}.", "Name a GGUF file that exists, or leave --model out.")
+    options = Options(serve=True, host=host, port=port, workers=workers, model=model, threads=threads)
+    asyncio.run(_up(home_of(home), options, as_json))
+
+
+async def _up(home, options, as_json: bool) -> None:
+    from puna.node.node import Node
+    from puna.services.token.client import balance
+
+    stopping = asyncio.Event()
+    _on_signals(stopping.set)
+    if not home.lock():
+        running = home.running()
+        where = f", at {running.gateway}" if running else ""
+        raise Invalid(
+            f"A node runs on {home.folder} already{where}.", "Use it, stop it, or name another folder with --home."
+        )
+    with progress(as_json) as line:
+        node = await Node.start(home, options, line)
+        try:
+            winston = await balance(node.link, node.network.token, node.user.address)
+            line.clear()
+            (print_json if as_json else _print_places)(_places(node, winston))
+            await stopping.wait()
+            line("stopping")
+        finally:
+            await node.stop()
+
+
+def _places(node, winston: int) -> dict:
+    """The one line that `--json` prints; field names are part of the interface."""
+    running, network = node.running, node.network
+    return {
+        "gateway": running.gateway,
+        "mu": running.mu,
+        "su": running.su,
+        "cu": running.cu,
+        "scheduler": network.scheduler,
+        "authority": network.authority,
+        "module": network.module,
+        "token": network.token,
+        "herder": network.herder,
+        "workers": list(network.workers),
+        "model": network.model,
+        "wallet": {"path": str(node.home.wallet_path), "address": node.user.address, "war": format_war(winston)},
+    }
+
+
+def _print_places(places: dict) -> None:
+    click.echo("The network is up. Stop it with Ctrl-C.\n")
+    for name in ("gateway", "mu", "su", "cu", "scheduler", "authority", "module", "token", "herder"):
+        click.echo(f"{name:<10}{places[name]}")
+    for worker in places["workers"]:
+        click.echo(f"{'worker':<10}{worker}")
+    click.echo(f"{'model':<10}{places['model']}")
+    wallet = places["wallet"]
+    click.echo(f"{'wallet':<10}{wallet['address']} with {wallet['war']} wAR, in {wallet['path']}")
+    click.echo('\nNow, in another terminal: puna ask "What is the meaning of life?"')
+
+
+def _on_signals(stop) -> None:
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(name, stop)
+        except NotImplementedError:  # Windows: the default handler raises KeyboardInterrupt, which stops us too
+            signal.signal(name, lambda *_: loop.call_soon_threadsafe(stop))
