@@ -1,0 +1,370 @@
+-- The global `ao`: who this process is, whom it trusts, and its outbox. Loading this file again keeps id,
+-- authorities, reference counter and outbox.
+
+local Handlers = require(".handlers")
+local json = require(".json")
+local message = require(".message")
+local assignment = require(".assignment")
+
+local format = string.format
+local ipairs, next, rawget, setmetatable, sort, type = ipairs, next, rawget, setmetatable, table.sort, type
+
+local old = type(rawget(_G, "ao")) == "table" and _G.ao or {}
+
+local ao = {
+  _version = "0.0.6",
+  id = old.id or "",
+  _module = old._module or "",
+  authorities = old.authorities or {},
+  reference = old.reference or 0,
+  outbox = old.outbox or { Output = {}, Messages = {}, Spawns = {}, Assignments = {} },
+  env = old.env,
+  assignables = old.assignables or {},
+  Nonce = old.Nonce,
+  nonExtractableTags = message.NON_EXTRACTABLE,
+  nonForwardableTags = {
+    "Data-Protocol", "Variant", "From-Process", "From-Module", "Type", "From", "Owner", "Anchor", "Target", "Tags",
+    "TagArray", "Hash-Chain", "Timestamp", "Nonce", "Epoch", "Signature", "Forwarded-By", "Pushed-For", "Read-Only",
+    "Cron", "Block-Height", "Reference", "Id", "Reply-To",
+  },
+}
+
+-- Copies ------------------------------------------------------------------------------------------------------------
+
+local function clone(value, known)
+  if type(value) ~= "table" then
+    return value
+  end
+  if known[value] then
+    return known[value]
+  end
+  local copy = {}
+  known[value] = copy
+  for key, inner in next, value do
+    copy[clone(key, known)] = clone(inner, known)
+  end
+  return setmetatable(copy, getmetatable(value))
+end
+
+-- Deep copy; cycles and metatables are kept.
+function ao.clone(value)
+  return clone(value, {})
+end
+
+-- A copy of `msg` without what belongs to its own delivery.
+function ao.sanitize(msg)
+  local copy = ao.clone(msg)
+  for _, key in ipairs(ao.nonForwardableTags) do
+    copy[key] = nil
+  end
+  return copy
+end
+
+-- Copies the tags of `msg` (still a list) to its root.
+function ao.normalize(msg)
+  message.extract(msg, msg.TagArray or msg.Tags)
+  return msg
+end
+
+-- Identity and trust --------------------------------------------------------------------------------------------------
+
+local function contains(list, value)
+  for _, candidate in ipairs(list) do
+    if candidate == value then
+      return true
+    end
+  end
+  return false
+end
+
+-- Called with the environment of each message. `env.Process.Tags` may be a list or already a map.
+function ao.init(env)
+  local process = env.Process
+  message.prepare_process(process)
+  if ao.id == "" then
+    ao.id = process.Id
+  end
+  for _, tag in ipairs(process.TagArray) do
+    if tag.name == "Authority" then
+      for address in string.gmatch(tag.value, "[^,]+") do
+        if not contains(ao.authorities, address) then
+          ao.authorities[#ao.authorities + 1] = address
+        end
+      end
+    end
+  end
+  if ao._module == "" and process.Tags.Module then
+    ao._module = process.Tags.Module
+  end
+  ao.env = env
+  ao.clearOutbox()
+end
+
+function ao.isTrusted(msg)
+  for _, authority in ipairs(ao.authorities) do
+    if authority == msg.From or authority == msg.Owner then
+      return true
+    end
+  end
+  return false
+end
+
+-- Routing hints belong to another line of nodes; programs may call this all the same.
+function ao.registerHint() end
+
+assignment.init(ao)
+
+-- The outbox ----------------------------------------------------------------------------------------------------------
+
+-- What has been printed so far, read as a process would read its own output.
+local PRINTED = {
+  __index = function(_, key)
+    if key == "data" then
+      return table.concat(HANDLER_PRINT_LOGS or {}, "\n")
+    elseif key == "prompt" then
+      return Prompt()
+    elseif key == "print" then
+      return true
+    end
+  end,
+}
+
+function ao.clearOutbox()
+  ao.outbox = { Output = setmetatable({}, PRINTED), Messages = {}, Spawns = {}, Assignments = {} }
+end
+
+-- Adds a line to the message's output.
+function ao.log(text)
+  if HANDLER_PRINT_LOGS then
+    HANDLER_PRINT_LOGS[#HANDLER_PRINT_LOGS + 1] = tostring(text)
+  end
+end
+
+-- With an error in `result` or the outbox: that alone.
+function ao.result(result)
+  local failure = result.Error or ao.outbox.Error
+  if failure then
+    return { Error = failure }
+  end
+  return {
+    Output = result.Output or ao.outbox.Output,
+    Messages = result.Messages or ao.outbox.Messages,
+    Spawns = result.Spawns or ao.outbox.Spawns,
+    Assignments = result.Assignments or ao.outbox.Assignments,
+  }
+end
+
+-- Sending -------------------------------------------------------------------------------------------------------------
+
+local RESERVED = { Target = true, Data = true, Anchor = true, Tags = true, From = true }
+
+-- Keys in an order that is the same on every node and in every replay.
+local function sorted_keys(object, skip)
+  local keys, n = {}, 0
+  for key, value in next, object do
+    if not (skip and skip[key]) and type(value) ~= "function" then
+      n = n + 1
+      keys[n] = key
+    end
+  end
+  if n > 1 then
+    sort(keys, function(a, b)
+      if type(a) == type(b) and type(a) ~= "boolean" and type(a) ~= "table" then
+        return a < b
+      end
+      return tostring(a) < tostring(b)
+    end)
+  end
+  return keys, n
+end
+
+-- Appends the root fields of `msg` and then its `Tags` (list or map) to the list `tags`.
+local function append_tags(tags, n, msg)
+  local keys, count = sorted_keys(msg, RESERVED)
+  for index = 1, count do
+    n = n + 1
+    tags[n] = { name = keys[index], value = msg[keys[index]] }
+  end
+  local given = msg.Tags
+  if type(given) ~= "table" then
+    return n
+  end
+  if given[1] ~= nil then
+    for _, tag in ipairs(given) do
+      n = n + 1
+      tags[n] = { name = tag.name, value = tag.value }
+    end
+    return n
+  end
+  keys, count = sorted_keys(given)
+  for index = 1, count do
+    n = n + 1
+    tags[n] = { name = keys[index], value = given[keys[index]] }
+  end
+  return n
+end
+
+-- The text of `data`, and whether it was made JSON here.
+local function data_text(data)
+  if type(data) ~= "table" then
+    return data, false
+  end
+  local meta = getmetatable(data)
+  if meta and meta.__tostring then
+    return tostring(data), false
+  end
+  return json.encode(data), true
+end
+
+local function is_node(address)
+  return address == ao.id or contains(ao.authorities, address)
+end
+
+local function reference_of(entry)
+  return string.match(entry.Anchor, "^0*(%d+)$")
+end
+
+-- The patterns that recognise the answer to an outbox entry.
+local function answers(entry, from)
+  return { From = from or entry.Target, ["X-Reference"] = reference_of(entry) }
+end
+
+local function spawned(entry)
+  -- The node itself tells of a spawn: in its own name, or in that of this process.
+  return { Action = "Spawned", From = is_node, Reference = reference_of(entry) }
+end
+
+-- Outbox entries know `onReply([from,] resolver)` and `receive([from])`. The functions are made when first
+-- asked for, because most messages wait for nothing.
+local function waiting(pattern_of)
+  return {
+    __index = function(entry, key)
+      if key == "onReply" or key == "after" then
+        return function(from, resolver)
+          if resolver == nil then
+            from, resolver = nil, from
+          end
+          Handlers.once(pattern_of(entry, from), resolver)
+        end
+      elseif key == "receive" then
+        return function(from)
+          return Handlers.receive(pattern_of(entry, from))
+        end
+      end
+    end,
+  }
+end
+
+local SENT, SPAWNED = waiting(answers), waiting(spawned)
+
+local function next_reference()
+  ao.reference = ao.reference + 1
+  return format("%d", ao.reference)
+end
+
+-- Puts a message into the outbox and returns it. Every other root field of `msg` becomes a tag.
+function ao.send(msg)
+  assert(type(msg) == "table", "msg should be a table")
+  local reference = next_reference()
+  local data, as_json = data_text(msg.Data)
+  local tags = {
+    { name = "Data-Protocol", value = "ao" },
+    { name = "Variant", value = "ao.TN.1" },
+    { name = "Type", value = "Message" },
+    { name = "Reference", value = reference },
+  }
+  local n = 4
+  if as_json and not rawget(msg, "Content-Type") then
+    n = 5
+    tags[5] = { name = "Content-Type", value = "application/json" }
+  end
+  append_tags(tags, n, msg)
+  local entry = setmetatable({
+    Target = msg.Target,
+    Data = data,
+    Anchor = format("%032d", ao.reference),
+    Tags = tags,
+  }, SENT)
+  local messages = ao.outbox.Messages
+  messages[#messages + 1] = entry
+  return entry
+end
+
+-- Asks for a new process of `module` (an item id) and returns the outbox entry.
+function ao.spawn(module, msg)
+  assert(type(module) == "string", "Module source id is required!")
+  assert(type(msg) == "table", "Message must be a table.")
+  local reference = next_reference()
+  local data, as_json = data_text(msg.Data)
+  local tags = {
+    { name = "Data-Protocol", value = "ao" },
+    { name = "Variant", value = "ao.TN.1" },
+    { name = "Type", value = "Process" },
+    { name = "From-Process", value = ao.id },
+    { name = "From-Module", value = ao._module },
+    { name = "Module", value = module },
+    { name = "Reference", value = reference },
+  }
+  local n = 7
+  if as_json and not rawget(msg, "Content-Type") then
+    n = 8
+    tags[8] = { name = "Content-Type", value = "application/json" }
+  end
+  append_tags(tags, n, msg)
+  local entry = setmetatable({
+    Data = data == nil and "NODATA" or data,
+    Anchor = format("%032d", ao.reference),
+    Tags = tags,
+  }, SPAWNED)
+  local spawns = ao.outbox.Spawns
+  spawns[#spawns + 1] = entry
+  return entry
+end
+
+-- `{Processes = {ids}, Message = id}`: schedules an existing item onto other processes.
+function ao.assign(request)
+  assert(type(request) == "table", "assignment should be a table")
+  assert(type(request.Processes) == "table", "Processes should be a table")
+  assert(type(request.Message) == "string", "Message should be a string")
+  local assignments = ao.outbox.Assignments
+  assignments[#assignments + 1] = request
+end
+
+-- Answering -----------------------------------------------------------------------------------------------------------
+
+-- Gives `msg` its `reply(answer)` and `forward(target, changes)`.
+function ao.attach(msg)
+  function msg.reply(answer)
+    local out = {}
+    for key, value in next, answer do
+      out[key] = value
+    end
+    out.Target = msg["Reply-To"] or answer.Target or msg.From
+    out["X-Reference"] = msg["X-Reference"] or msg.Reference
+    out["X-Origin"] = msg["X-Origin"]
+    return ao.send(out)
+  end
+
+  function msg.forward(target, changes)
+    local out = {}
+    for key, value in next, msg do
+      out[key] = value
+    end
+    for _, key in ipairs(ao.nonForwardableTags) do
+      out[key] = nil
+    end
+    for key, value in next, changes or {} do
+      out[key] = value
+    end
+    out.Target = target
+    out["Reply-To"] = msg["Reply-To"] or msg.From
+    out["X-Reference"] = msg["X-Reference"] or msg.Reference
+    out["X-Origin"] = msg["X-Origin"] or msg.From
+    ao.send(out)
+  end
+  return msg
+end
+
+package.loaded["ao"], package.loaded[".ao"] = ao, ao
+
+return ao
