@@ -1,0 +1,468 @@
+"""Client of the herder: prices, quotes, and `ask`, which pays, watches the journey, and returns the answer.
+
+Called by the command line and by servers. Before anything is paid, everything that can be known to fail is checked.
+What is known about a request under way is one record, `Journey`, advanced by what the processes sent.
+"""
+
+import asyncio
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import msgspec
+
+from puna.ao.link import Link
+from puna.ao.result import Result
+from puna.arweave.wallet import Wallet
+from puna.errors import Invalid, NodeError, NotYet
+
+from .. import letters
+from ..outbox import Sent, first, question, sent
+from ..token.client import balance, format_war
+
+PATIENCE_S = 20 * 60  # longer than the herder gives a worker
+STOPS_MAX = 4
+STOP_BYTES_MAX = 64
+REFERENCE_BYTES_MAX = 128
+X_TAG_BYTES_MAX = 3500  # what the token carries on: the names and values of all X- tags
+
+
+class Ids(Protocol):
+    """What `ask` needs to know of a network; `genesis.Network` has it."""
+
+    @property
+    def token(self) -> str: ...
+    @property
+    def herder(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What the herder publishes. Fees in winston; `multiplier` is decimal text, as exact as it was said."""
+
+    base_fee: int
+    token_fee: int
+    multiplier: str
+    queue_length: int
+    tokens_max: int
+    prompt_bytes_max: int
+    workers_idle: int
+    workers_in_service: int
+    model: str
+
+
+@dataclass(frozen=True)
+class Quote:
+    """What one prompt would cost now. `needed` is the least that is taken, `price` what is asked at the present
+    multiplier, both in winston; times in milliseconds, estimated by the herder from past jobs."""
+
+    needed: int
+    price: int
+    words: int
+    tokens: int
+    model: str
+    queue_length: int
+    ahead: int
+    wait_ms: int
+    duration_ms: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer and its receipt. `tokens` counts what was generated; `model` is a name where the model has one.
+
+    `canonical` says that the arithmetic was the one which any node can repeat bit by bit. `seconds_generate` runs
+    from the worker's getting the job to its answer.
+    """
+
+    text: str
+    tokens: int
+    prompt_tokens: int
+    finish: str
+    model: str
+    model_id: str
+    canonical: bool
+    fee_winston: int
+    reference: str
+    transfer: str
+    inference: str
+    response: str
+    token: str
+    herder: str
+    worker: str
+    seconds_total: float
+    seconds_first_token: float
+    seconds_generate: float
+
+
+# Before paying -----------------------------------------------------------------------------------------------------
+
+
+def count_words(prompt: str) -> int:
+    """Words as the published price counts them: runs of ASCII letters and digits."""
+    return len(re.findall(rb"[A-Za-z0-9]+", prompt.encode()))
+
+
+async def prices(link: Link, herder: str) -> Prices:
+    """The herder's prices and limits, without a message on chain. Raises NotYet when it does not answer."""
+    tags = (await _consult(link, herder, herder, {"Action": "Info"}, "Info-Response")).tags
+    return Prices(
+        base_fee=_number(tags, "Base-Fee"),
+        token_fee=_number(tags, "Token-Fee"),
+        multiplier=tags.get("Last-Multiplier", "1"),
+        queue_length=_number(tags, "Queue-Length"),
+        tokens_max=_number(tags, "Max-Tokens"),
+        prompt_bytes_max=_number(tags, "Max-Prompt"),
+        workers_idle=_number(tags, "Workers-Idle"),
+        workers_in_service=_number(tags, "Workers-In-Service"),
+        model=tags.get("Model", ""),
+    )
+
+
+async def quote(link: Link, herder: str, prompt: str, tokens: int, *, model: str | None = None) -> Quote:
+    """The exact price of a prompt now. `model` is an id or a name. Raises Invalid when it cannot be run."""
+    asked = {"Action": "Quote", "Tokens": str(tokens)} | ({"X-Model": model} if model else {})
+    tags = (await _consult(link, herder, herder, asked, "Quote-Response", prompt)).tags
+    if "Error" in tags:
+        raise Invalid(f"The herder cannot run this: {tags['Error']}.", "Change the request; nothing was paid.")
+    return Quote(
+        needed=_number(tags, "Needed"),
+        price=_number(tags, "Price"),
+        words=_number(tags, "Words"),
+        tokens=_number(tags, "Tokens"),
+        model=tags.get("Model", ""),
+        queue_length=_number(tags, "Queue-Length"),
+        ahead=_number(tags, "Ahead"),
+        wait_ms=_number(tags, "Expected-Wait"),
+        duration_ms=_number(tags, "Expected-Duration"),
+    )
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of the herder, in the units of the wire. `temperature` None and 0 mean greedy."""
+
+    prompt: str
+    tokens: int
+    model: str | None = None
+    stop: tuple[str, ...] = ()
+    temperature: float | None = None
+    seed: int | None = None
+    deadline_ms: int | None = None
+
+    def tags(self, reference: str) -> dict[str, str]:
+        tags = {"X-Prompt": self.prompt, "X-Tokens": str(self.tokens), "X-Reference": reference}
+        if self.model:
+            tags["X-Model"] = self.model
+        if self.stop:
+            tags["X-Termination"] = msgspec.json.encode(self.stop).decode()
+        if self.temperature is not None:
+            tags["X-Temperature"] = f"{self.temperature:.4f}".rstrip("0").rstrip(".")
+        if self.seed is not None:
+            tags["X-Seed"] = str(self.seed)
+        if self.deadline_ms is not None:
+            tags["X-Deadline"] = str(self.deadline_ms)
+        return tags
+
+
+def check_request(request: Request, limits: Prices) -> None:
+    """Raises Invalid for what the herder would refund, in words for the one who typed it."""
+    if not request.prompt.strip():
+        raise Invalid("The prompt is empty.", "Say what you want to know.")
+    if request.tokens < 1:
+        raise Invalid(f"{request.tokens} tokens are no answer.", "Ask for at least 1 token.")
+    if request.tokens > limits.tokens_max:
+        raise Invalid(
+            f"{request.tokens} tokens are too many: the herder takes 1 to {limits.tokens_max}.",
+            f"Ask for {limits.tokens_max} tokens or fewer.",
+        )
+    size = len(request.prompt.encode())
+    if size > limits.prompt_bytes_max:
+        raise Invalid(
+            f"The prompt has {size} bytes; it travels in a tag, where {limits.prompt_bytes_max} fit.",
+            "Shorten the prompt.",
+        )
+    if len(request.stop) > STOPS_MAX or any(not 0 < len(text.encode()) <= STOP_BYTES_MAX for text in request.stop):
+        raise Invalid(f"At most {STOPS_MAX} stop texts of 1 to {STOP_BYTES_MAX} bytes are taken.", "Shorten them.")
+    if request.temperature is not None and not 0 <= request.temperature <= 2:
+        raise Invalid(f"The temperature {request.temperature} is not between 0 and 2.", "Use 0 for the likeliest text.")
+    if request.seed is not None and not 0 <= request.seed < 2**32:
+        raise Invalid(f"The seed {request.seed} is not between 0 and {2**32 - 1}.", "Choose another seed.")
+    bytes_in_all = sum(len(name) + len(value.encode()) + 4 for name, value in request.tags("x" * 20).items())
+    if bytes_in_all > X_TAG_BYTES_MAX:
+        raise Invalid(
+            f"The prompt and its options take {bytes_in_all} bytes of tags; {X_TAG_BYTES_MAX} fit.",
+            "Shorten the prompt or the stop texts.",
+        )
+
+
+# The journey ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Journey:
+    """What is known about a request under way: whom it is with, and how it ended once it has."""
+
+    payer: str
+    reference: str
+    transfer: str
+    token: str
+    herder: str
+    admitted: bool = False
+    job: str | None = None
+    worker: str | None = None
+    inference: str | None = None
+    answered: Sent | None = None
+    failure: NodeError | None = None
+
+    def watches(self, event: dict[str, Any]) -> bool:
+        """Whether the evaluation of this event may concern us.
+
+        A job that had to wait is begun, and so answered, in the journey of somebody else's message; from the
+        moment the herder has it, everything that the herder does may be about it.
+        """
+        process = event.get("process")
+        if event.get("root") == self.transfer:
+            return process in (self.token, self.herder, self.worker)
+        return self.admitted and process in (self.herder, self.worker)
+
+
+def advance(journey: Journey, process: str, message: str, result: Result) -> Journey:
+    """One evaluation seen. Only outboxes count: what a process did is what it sent."""
+    if process == journey.token:
+        return _after_token(journey, message, result)
+    if process == journey.herder:
+        for entry in sent(result.messages):
+            journey = _after_herder(journey, entry)
+        return journey
+    for entry in sent(result.messages):
+        if process == journey.worker and entry.tags.get("Job") == journey.job:
+            journey = replace(journey, inference=message)
+    return journey
+
+
+def _after_token(journey: Journey, message: str, result: Result) -> Journey:
+    if message != journey.transfer:
+        return journey
+    if result.error is not None:
+        failure = NotYet(f"The token failed on the payment: {result.error}", "Nothing was paid; try again.")
+        return replace(journey, failure=failure)
+    if refusal := first(result.messages, "Transfer-Error"):
+        failure = Invalid(f"The token refused the payment: {refusal.tags.get('Error', '')}", "Nothing was paid.")
+        return replace(journey, failure=failure)
+    return replace(journey, admitted=True)
+
+
+def _after_herder(journey: Journey, entry: Sent) -> Journey:
+    if entry.tags.get("X-Reference") != journey.reference:
+        return journey
+    if entry.action == "Inference" and entry.tags.get("Client") == journey.payer:
+        return replace(journey, job=entry.tags.get("Job"), worker=entry.target, inference=None)
+    if entry.target != journey.payer:
+        return journey
+    if entry.action == "Inference-Response":
+        return replace(journey, answered=entry)
+    if entry.action == "Inference-Error":
+        return replace(journey, failure=refused(entry))
+    return journey
+
+
+def refused(entry: Sent) -> NodeError:
+    """The herder's Inference-Error as an error for whoever paid; it always says what came back."""
+    code, reason = entry.tags.get("Code", ""), entry.tags.get("Error", "no reason was given")
+    refund = int(entry.tags.get("Refund", "0"))
+    back = f"{format_war(refund)} wAR ({refund} winston) came back to you."
+    if reason.startswith("context full"):
+        return Invalid(f"The request was refunded: {reason}.", f"Shorten the prompt or ask for fewer tokens. {back}")
+    if code == "insufficient":
+        needed = entry.tags.get("Needed", "?")
+        return Invalid(f"The payment was too small: {needed} winston are needed.", f"Ask for a new quote. {back}")
+    if code in ("bad-request", "cancelled"):
+        return Invalid(f"The request was refunded: {reason}.", back)
+    return NotYet(f"The request was refunded: {reason}.", f"Ask again in a while. {back}")
+
+
+# Asking ----------------------------------------------------------------------------------------------------------------
+
+
+async def ask(
+    link: Link,
+    wallet: Wallet,
+    network: Ids,
+    prompt: str,
+    tokens: int,
+    *,
+    model: str | None = None,
+    stop: Sequence[str] = (),
+    temperature: float | None = None,
+    seed: int | None = None,
+    deadline_ms: int | None = None,
+    fee_winston: int | None = None,
+    reference: str | None = None,
+    on_text: Callable[[str], None] = lambda text: None,
+    monotonic: Callable[[], float] = time.monotonic,
+    patience_s: float = PATIENCE_S,
+) -> Answer:
+    """Pay the herder for at most `tokens` tokens after `prompt`, and return the answer.
+
+    `on_text` gets the text piece by piece as it is generated, and in the end has got exactly the answer.
+    `fee_winston` replaces the quoted price. Raises Invalid for what the asker must change, NotYet for what may work
+    later; whenever money had moved, the error says what came back.
+    """
+    request = Request(prompt, tokens, model or None, tuple(stop), temperature, seed, deadline_ms)
+    check_request(request, await prices(link, network.herder))
+    fee = fee_winston or (await quote(link, network.herder, prompt, tokens, model=model)).price
+    await _check_balance(link, network.token, wallet.address, fee)
+
+    label = _label(reference)
+    paid = {"Action": "Transfer", "Recipient": network.herder, "Quantity": str(fee)}
+    item = letters.message(wallet, network.token, paid | request.tags(label))
+    journey = Journey(wallet.address, label, item.id, network.token, network.herder)
+    watch = _Watch(link, journey, on_text, monotonic)
+    try:
+        await asyncio.wait_for(watch.follow(item), patience_s)
+    except TimeoutError:
+        await _poke(link, wallet, network.herder, label)
+        raise NotYet(
+            f"No answer came within {patience_s:g} seconds; request {label} is still with the herder.",
+            "The herder refunds jobs that nobody runs; look at your balance later.",
+        ) from None
+    return watch.receipt(fee)
+
+
+class _Watch:
+    """Follows one journey through the events of the node, and keeps the time."""
+
+    def __init__(self, link: Link, journey: Journey, on_text: Callable[[str], None], monotonic: Callable[[], float]):
+        self.link = link
+        self.journey = journey
+        self.response = ""
+        self.streamed = ""
+        self._on_text = on_text
+        self._now = monotonic
+        self.began = monotonic()
+        self.leased = self.first_text = self.worked = self.ended = None
+
+    async def follow(self, item) -> None:
+        # Listening to everything, and before anything is sent: see Journey.watches.
+        async with aclosing(_events(self.link)) as events:
+            await self.link.submit(item)
+            async for event in events:
+                await self._see(event)
+                if self._over(event):
+                    break
+        if self.journey.failure is not None:
+            raise self.journey.failure
+        self._say_rest()
+
+    def _over(self, event: dict[str, Any]) -> bool:
+        if self.journey.failure is not None:
+            return True
+        return self.journey.answered is not None and (self.response != "" or event["kind"] == "finished")
+
+    async def _see(self, event: dict[str, Any]) -> None:
+        kind = event["kind"]
+        if kind == "evaluated" and self.journey.answered is None and self.journey.watches(event):
+            await self._evaluated(event)
+        elif kind == "token" and event.get("process") == self.journey.worker:
+            self._say(event.get("text", ""))
+        elif kind == "stored" and self.journey.answered is not None and event.get("target") == self.journey.payer:
+            self.response = self.response or event["message"]
+        elif kind == "failed" and event.get("root") == self.journey.transfer:
+            failure = NotYet(f"A message was lost on its way: {event.get('error', '')}", "Look at your balance.")
+            self.journey = replace(self.journey, failure=failure)
+
+    async def _evaluated(self, event: dict[str, Any]) -> None:
+        process, message = event["process"], event["message"]
+        before = self.journey
+        self.journey = advance(before, process, message, await self.link.result(process, message))
+        if self.journey.worker != before.worker:
+            self.leased, self.first_text = self._now(), None
+        if self.journey.inference and not before.inference:
+            self.worked = self._now()
+        if self.journey.answered is not None:
+            self.ended = self._now()
+
+    def _say(self, text: str) -> None:
+        if not text or self.journey.answered is not None:
+            return
+        if self.first_text is None:
+            self.first_text = self._now()
+        self.streamed += text
+        self._on_text(text)
+
+    def _say_rest(self) -> None:
+        """Events are news, not truth: say what of the answer no event brought."""
+        text = self.journey.answered.data
+        if text.startswith(self.streamed) and len(text) > len(self.streamed):
+            self._on_text(text[len(self.streamed) :])
+
+    def receipt(self, fee: int) -> Answer:
+        journey, tags = self.journey, self.journey.answered.tags
+        ended = self.ended or self.began
+        return Answer(
+            text=journey.answered.data,
+            tokens=_number(tags, "Tokens-Used"),
+            prompt_tokens=_number(tags, "Prompt-Tokens"),
+            finish=tags.get("Finish", ""),
+            model=tags.get("Model-Name") or tags.get("Model", ""),
+            model_id=tags.get("Model", ""),
+            canonical=tags.get("Arithmetic", "").startswith("canonical"),
+            fee_winston=int(tags.get("Fee", fee)),
+            reference=journey.reference,
+            transfer=journey.transfer,
+            inference=journey.inference or "",
+            response=self.response,
+            token=journey.token,
+            herder=journey.herder,
+            worker=journey.worker or tags.get("Worker", ""),
+            seconds_total=ended - self.began,
+            seconds_first_token=(self.first_text or ended) - self.began,
+            seconds_generate=(self.worked or ended) - (self.leased or self.began),
+        )
+
+
+async def _events(link: Link) -> AsyncIterator[dict[str, Any]]:
+    async with link.events(None) as events:
+        async for event in events:
+            yield event
+
+
+def _label(reference: str | None) -> str:
+    if reference is None:
+        return f"ask-{secrets.token_hex(8)}"
+    if not 0 < len(reference.encode()) <= REFERENCE_BYTES_MAX:
+        raise Invalid(f"A reference has 1 to {REFERENCE_BYTES_MAX} bytes.", "Choose a shorter one.")
+    return reference
+
+
+async def _check_balance(link: Link, token: str, address: str, fee: int) -> None:
+    owned = await balance(link, token, address)
+    if owned < fee:
+        raise Invalid(
+            f"Not enough wAR: this costs {format_war(fee)} wAR ({fee} winston) "
+            f"and the wallet {address} has {format_war(owned)} wAR ({owned} winston).",
+            "Send wAR to the wallet, ask for fewer tokens, or pay with another wallet.",
+        )
+
+
+async def _poke(link: Link, wallet: Wallet, herder: str, reference: str) -> None:
+    """The herder looks at its deadlines whenever a message comes: this is one."""
+    await link.submit(letters.message(wallet, herder, {"Action": "Status", "X-Reference": reference}))
+
+
+async def _consult(link: Link, herder: str, asker: str, tags: dict[str, str], action: str, data: str = "") -> Sent:
+    result = await link.preview(herder, question(herder, asker, tags, data))
+    answer = first(result.messages, action)
+    if answer is None:
+        raise NotYet(f"The herder {herder} does not answer: {result.error or 'no reply'}", "Check the herder's id.")
+    return answer
+
+
+def _number(tags, name: str) -> int:
+    text = tags.get(name, "0")
+    return int(text) if text.isascii() and text.isdigit() else 0

@@ -1,0 +1,787 @@
+--[[ The herder process: sells inference by the job, keeps the queue and the workers, and owes every payer an end.
+
+Who talks to it: the token process (Credit-Notice is a paid request), payers (Prompt, Quote, Status, Cancel, Info,
+Queue), workers (Inference-Response, Inference-Error, Worker-Heartbeat), the owner (Register-Worker, Retire-Worker,
+Withdraw). Spawn tags: Token, Base-Fee, Token-Fee, Model (the default model's id).
+
+How it is built: everything known is one table, `Herd`. A *rule* is a function over a herd that changes only that
+table and appends to `sends`; it never speaks. `turn` runs the rule of a message on a copy of the herd, asserts the
+ledger, installs the copy and then speaks. A rule that fails therefore changes nothing, and when it was about money
+the payer is refunded.
+
+The ledger, in winston: credits = earned + refunded + held. Every credited unit ends as earned or refunded, once.
+]]
+
+local bint = require(".bint")(256)
+local json = require("json")
+
+-- Every queue has an end. All of these but the first are published in Info-Response.
+local QUANTITY_DIGITS_MAX = 39 -- what our token keeps to; longer ones could wrap around 2^256
+local QUEUE_MAX = 500 -- past it the cheapest job is refunded
+local QUEUED_PER_PAYER_MAX = 20
+local PROMPT_BYTES_MAX = 3000 -- of a prompt in a tag
+local STORED_PROMPT_BYTES_MAX = 32768 -- of a prompt sent ahead as data
+local STORED_PROMPTS_MAX = 500
+local STORED_PROMPT_MS = 10 * 60000
+local TOKENS_MAX = 512
+local WAIT_MS_MAX = 60 * 60000 -- nobody waits for ever: a job not begun by then is refunded
+local TRIES_MAX = 2
+local FAILURES_MAX = 3
+local REFERENCE_BYTES_MAX = 128
+local STOP_BYTES_MAX = 64
+local STOPS_MAX = 4
+local SEED_MAX = 4294967295 -- what survives JSON numbers everywhere
+
+local MILLION = 1000000 -- multipliers are integers in millionths, so that every node agrees
+local MULTIPLIER_MAX = MILLION * MILLION
+local MINUTE_MS = 60000
+
+-- Quantities are decimal text in the herd and big integers only while they are being compared or added.
+local function plus(a, b) return tostring(bint(a) + bint(b)) end
+local function minus(a, b) return tostring(bint(a) - bint(b)) end
+
+-- The herd -------------------------------------------------------------------
+
+local function new_herd(tags)
+  return {
+    token = tags.Token,
+    base_fee = math.tointeger(tonumber(tags["Base-Fee"] or "1")),
+    token_fee = math.tointeger(tonumber(tags["Token-Fee"] or "1")),
+    default_model = tags.Model or "", -- "" is any model: upstream workers name none
+    workers = {}, -- id -> worker
+    idle = {}, -- worker ids, the longest idle first
+    jobs = {}, -- id -> job, queued or running
+    queue = {}, -- job ids, the next first
+    prompts = {}, -- sender .. " " .. label -> prompt sent ahead of its payment
+    jobs_ever = 0,
+    ledger = { credits = "0", earned = "0", refunded = "0", held = "0", withdrawn = "0" },
+    withdrawals = {}, -- label -> quantity on its way
+    withdrawals_ever = 0,
+    quote = { multiplier = MILLION, at = 0 },
+    us_per_token = 50000, -- microseconds; a guess until the first answer
+    now = 0, -- time of the newest message, milliseconds
+  }
+end
+
+local function assert_ledger(herd)
+  local l = herd.ledger
+  assert(l.credits == plus(plus(l.earned, l.refunded), l.held), "credits must equal earned + refunded + held")
+  assert(not (bint(l.earned) < bint(l.withdrawn)), "only what was earned may be withdrawn")
+end
+
+-- Words that the published price counts: runs of ASCII letters and digits.
+local function count_words(text)
+  return select(2, text:gsub("%w+", ""))
+end
+
+--- Price in winston before any multiplier, as text.
+local function needed_for(herd, prompt, tokens)
+  return tostring(bint(herd.base_fee) + bint(count_words(prompt) + tokens) * bint(herd.token_fee))
+end
+
+local function is_quantity(text)
+  return type(text) == "string" and #text <= QUANTITY_DIGITS_MAX and text:match("^[1-9][0-9]*$") ~= nil
+end
+
+--- A whole number within bounds written in plain digits, else nil.
+local function whole(text, least, most)
+  text = tostring(text or "")
+  if #text > 15 or not (text == "0" or text:match("^[1-9]%d*$")) then return nil end
+  local number = math.tointeger(tonumber(text))
+  return number and number >= least and number <= most and number or nil
+end
+
+local function short(text) return text and #text <= REFERENCE_BYTES_MAX and text ~= "" end
+
+-- Saying things --------------------------------------------------------------
+
+--- An answer that `Send{...}.receive()` and Reply-To find, as msg.reply would make it.
+local function answer(msg, message)
+  message.Target = msg["Reply-To"] or msg.From
+  message["X-Reference"] = msg["X-Reference"] or msg.Reference
+  return message
+end
+
+local function pay(herd, recipient, quantity, tags)
+  tags.Target, tags.Action, tags.Recipient, tags.Quantity = herd.token, "Transfer", recipient, quantity
+  return tags
+end
+
+-- Prices ---------------------------------------------------------------------
+
+--- Multiplier in millionths as text with at most six decimals: 2400000 -> "2.4".
+local function multiplier_text(millionths)
+  local decimals = string.format("%06d", millionths % MILLION):gsub("0+$", "")
+  return tostring(millionths // MILLION) .. (decimals ~= "" and "." .. decimals or "")
+end
+
+--- Let the quoted multiplier sink towards 1 for the full minutes in which a worker stood idle.
+local function cool_quote(herd)
+  local quote = herd.quote
+  if #herd.idle == 0 then
+    quote.at = herd.now
+    return
+  end
+  local minutes = math.max(0, (herd.now - quote.at) // MINUTE_MS)
+  quote.at = quote.at + minutes * MINUTE_MS
+  while minutes > 0 and quote.multiplier > MILLION do
+    local excess = quote.multiplier - MILLION
+    quote.multiplier = MILLION + excess - math.max(1, excess // 10)
+    minutes = minutes - 1
+  end
+end
+
+--- The quote follows the dispatched job, at most four times up at once: one rich payer cannot price out all others.
+local function heat_quote(herd, job)
+  local most = math.min(4 * herd.quote.multiplier, MULTIPLIER_MAX)
+  local paid = bint(job.paid) * bint(MILLION)
+  local multiplier = most
+  if paid < bint(most) * bint(job.needed) then
+    multiplier = math.tointeger(tonumber(tostring(paid // bint(job.needed))))
+  end
+  herd.quote.multiplier = math.max(MILLION, multiplier)
+  herd.quote.at = herd.now
+end
+
+-- The queue ------------------------------------------------------------------
+
+--- Whether job a runs before job b: the higher paid/needed first, compared as exact fractions; then first come.
+local function runs_before(a, b)
+  local left, right = bint(a.paid) * bint(b.needed), bint(b.paid) * bint(a.needed)
+  if left == right then return a.number < b.number end
+  return right < left
+end
+
+local function enqueue(herd, job)
+  local low, high = 1, #herd.queue + 1
+  while low < high do
+    local middle = (low + high) // 2
+    if runs_before(job, herd.jobs[herd.queue[middle]]) then high = middle else low = middle + 1 end
+  end
+  job.state = "queued"
+  table.insert(herd.queue, low, job.id)
+end
+
+local function place_of(list, id)
+  for place, other in ipairs(list) do
+    if other == id then return place end
+  end
+end
+
+local function remove_from(list, id)
+  local place = place_of(list, id)
+  if place then table.remove(list, place) end
+end
+
+local function queued_by(herd, payer)
+  local count = 0
+  for _, id in ipairs(herd.queue) do
+    if herd.jobs[id].payer == payer then count = count + 1 end
+  end
+  return count
+end
+
+-- Ends of a job: earned or refunded, once --------------------------------------
+
+local function drop_job(herd, job)
+  remove_from(herd.queue, job.id)
+  herd.jobs[job.id] = nil
+  herd.ledger.held = minus(herd.ledger.held, job.paid)
+end
+
+local function earn(herd, quantity) herd.ledger.earned = plus(herd.ledger.earned, quantity) end
+
+--- Give money back to whoever sent it, and say why in words of its own as well.
+-- `claim` has payer, reference and perhaps id (of a job) and needed.
+local function refund(herd, claim, quantity, code, reason, sends)
+  herd.ledger.refunded = plus(herd.ledger.refunded, quantity)
+  table.insert(sends, pay(herd, claim.payer, quantity, {
+    ["X-Reason"] = reason, ["X-Code"] = code, ["X-Needed"] = claim.needed, ["X-Reference"] = claim.reference,
+  }))
+  table.insert(sends, {
+    Target = claim.payer, Action = "Inference-Error", ["X-Reference"] = claim.reference, Job = claim.id,
+    Code = code, Error = reason, Refund = quantity, Needed = claim.needed, Data = reason,
+  })
+end
+
+local function refund_job(herd, job, code, reason, sends)
+  drop_job(herd, job)
+  refund(herd, job, job.paid, code, reason, sends)
+end
+
+-- Workers --------------------------------------------------------------------
+
+local function serves(worker, model)
+  return worker.state ~= "retired" and not worker.leaving and (model == "" or worker.model == "" or worker.model == model)
+end
+
+--- Some worker in service for a model, other than `except`; nil when there is none.
+local function has_worker(herd, model, except)
+  for id, worker in pairs(herd.workers) do
+    if id ~= except and serves(worker, model) then return true end
+  end
+  return false
+end
+
+--- The id of a model asked for by id or by name: nil when nobody offers it.
+local function model_offered(herd, wanted)
+  if not wanted or wanted == "" then wanted = herd.default_model end
+  if has_worker(herd, wanted) then return wanted end
+  local found
+  for _, worker in pairs(herd.workers) do
+    -- Names may repeat; the smallest id makes the choice independent of table order.
+    if worker.model_name == wanted and serves(worker, worker.model) and (not found or worker.model < found) then
+      found = worker.model
+    end
+  end
+  return found
+end
+
+local function make_idle(herd, worker)
+  worker.job, worker.lost = nil, nil
+  if worker.leaving then
+    worker.state = "retired"
+  else
+    worker.state = "idle"
+    table.insert(herd.idle, worker.id)
+  end
+end
+
+--- The first idle worker for a job, in the order in which they became idle.
+-- After a failure another worker is preferred, if there is any other to wait for.
+local function worker_for(herd, job)
+  local avoid = job.avoid and has_worker(herd, job.model, job.avoid) and job.avoid
+  for _, id in ipairs(herd.idle) do
+    if id ~= avoid and serves(herd.workers[id], job.model) then return herd.workers[id] end
+  end
+end
+
+local function job_time_ms(tokens) return math.max(10 * MINUTE_MS, 2 * MINUTE_MS + 2000 * tokens) end
+
+--- The only place where a worker becomes busy.
+local function lease(herd, worker, job, sends)
+  remove_from(herd.queue, job.id)
+  remove_from(herd.idle, worker.id)
+  worker.state, worker.job = "busy", job.id
+  job.state, job.worker, job.tries = "running", worker.id, job.tries + 1
+  job.started, job.due = herd.now, herd.now + job_time_ms(job.tokens)
+  heat_quote(herd, job)
+  table.insert(sends, {
+    Target = worker.id, Action = "Inference", Tokens = tostring(job.tokens), Job = job.id, Data = job.prompt,
+    Termination = job.termination, Temperature = job.temperature, Seed = job.seed,
+    Client = job.payer, ["X-Reference"] = job.reference,
+  })
+end
+
+--- Lease workers until no queued job finds one.
+local function dispatch(herd, sends)
+  local place = 1
+  while place <= #herd.queue and #herd.idle > 0 do
+    local job = herd.jobs[herd.queue[place]]
+    local worker = worker_for(herd, job)
+    if worker then lease(herd, worker, job, sends) else place = place + 1 end
+  end
+end
+
+--- Jobs that no worker will ever take are given back rather than kept.
+local function refund_orphans(herd, sends)
+  for place = #herd.queue, 1, -1 do
+    local job = herd.jobs[herd.queue[place]]
+    if not has_worker(herd, job.model) then
+      refund_job(herd, job, "worker-failed", "No worker for this model is left", sends)
+    end
+  end
+end
+
+--- A job lost its worker: once more elsewhere, then the money goes back.
+local function retry_or_refund(herd, job, reason, sends)
+  job.avoid, job.worker, job.started, job.due = job.worker, nil, nil, nil
+  if job.tries < TRIES_MAX and job.deadline > herd.now and has_worker(herd, job.model) then
+    enqueue(herd, job)
+  else
+    refund_job(herd, job, "worker-failed", reason, sends)
+  end
+end
+
+local function count_failure(worker)
+  worker.failures = worker.failures + 1
+  if worker.failures >= FAILURES_MAX then worker.leaving = true end
+end
+
+--- A worker past its deadline gets nothing more until it gives a sign of life. The ping asks for one.
+local function quarantine(herd, worker, sends)
+  worker.lost, worker.job = worker.job, nil
+  count_failure(worker)
+  worker.state = worker.leaving and "retired" or "quarantined"
+  if worker.state == "quarantined" then table.insert(sends, { Target = worker.id, Action = "Ping" }) end
+end
+
+-- Time -------------------------------------------------------------------------
+
+local function sorted_jobs(herd)
+  local jobs = {}
+  for _, job in pairs(herd.jobs) do table.insert(jobs, job) end
+  table.sort(jobs, function(a, b) return a.number < b.number end)
+  return jobs
+end
+
+--- Look at every deadline. Runs before the rule of each message.
+local function pass_time(herd, sends)
+  cool_quote(herd)
+  for _, job in ipairs(sorted_jobs(herd)) do
+    if job.state == "running" and job.due <= herd.now then
+      quarantine(herd, herd.workers[job.worker], sends)
+      retry_or_refund(herd, job, "The worker did not answer in time", sends)
+    end
+    if job.state == "queued" and herd.jobs[job.id] and job.deadline <= herd.now then
+      refund_job(herd, job, "deadline", "The deadline passed before a worker was free", sends)
+    end
+  end
+  for key, prompt in pairs(herd.prompts) do
+    if prompt.at + STORED_PROMPT_MS <= herd.now then herd.prompts[key] = nil end
+  end
+end
+
+-- What a request must be ---------------------------------------------------------
+
+--- Stop strings as the worker takes them, or nil and what is wrong.
+local function termination_fault(text)
+  if text == nil or text == "" then return nil end
+  local stops = { text }
+  if text:sub(1, 1) == "[" then
+    local ok, list = pcall(json.decode, text)
+    if ok and type(list) == "table" then stops = list end
+  end
+  if #stops > STOPS_MAX then return "X-Termination has more than " .. STOPS_MAX .. " stop strings" end
+  for _, stop in ipairs(stops) do
+    if type(stop) ~= "string" or stop == "" or #stop > STOP_BYTES_MAX then
+      return "Each stop string of X-Termination must be text of 1 to " .. STOP_BYTES_MAX .. " bytes"
+    end
+  end
+end
+
+local function temperature_fault(text)
+  if text == nil then return nil end
+  if not (text:match("^%d%.?%d*$") and #text <= 12 and tonumber(text) <= 2) then
+    return "X-Temperature must be a decimal number from 0 to 2"
+  end
+end
+
+local function prompt_fault(prompt, bytes_max)
+  if type(prompt) ~= "string" or not prompt:match("%S") then return "X-Prompt is required: the prompt is empty" end
+  if #prompt > bytes_max then
+    return "The prompt has " .. #prompt .. " bytes, at most " .. bytes_max .. " are taken"
+  end
+end
+
+local function tokens_fault(text)
+  if not whole(text, 1, TOKENS_MAX) then
+    return "X-Tokens must be a whole number from 1 to " .. TOKENS_MAX
+  end
+end
+
+--- The prompt of a credit: in its tag, or sent ahead under a label.
+local function prompt_of(herd, credit)
+  if not credit.prompt_label then return credit.prompt, prompt_fault(credit.prompt, PROMPT_BYTES_MAX) end
+  local stored = herd.prompts[credit.payer .. " " .. credit.prompt_label]
+  if not stored then return nil, "X-Prompt-Ref names no prompt of yours that is still kept" end
+  return stored.text, nil
+end
+
+--- Everything wrong with a request that can be said before looking at its money, as a sentence.
+local function request_fault(credit)
+  return tokens_fault(credit.tokens)
+    or termination_fault(credit.termination)
+    or temperature_fault(credit.temperature)
+    or (credit.seed and not whole(credit.seed, 0, SEED_MAX) and "X-Seed must be a whole number from 0 to " .. SEED_MAX)
+    or (credit.deadline and not whole(credit.deadline, 0, math.maxinteger)
+      and "X-Deadline must be a time in milliseconds since 1970")
+    or (credit.long_reference and "X-Reference has more than " .. REFERENCE_BYTES_MAX .. " bytes")
+end
+
+--- A Credit-Notice as a record. The reference falls back to the notice's own id.
+local function credit_of(msg)
+  local reference = msg["X-Reference"]
+  return {
+    payer = msg.Sender, quantity = msg.Quantity,
+    reference = short(reference) and reference or reference and reference:sub(1, REFERENCE_BYTES_MAX) or msg.Id,
+    long_reference = reference and #reference > REFERENCE_BYTES_MAX,
+    prompt = msg["X-Prompt"], prompt_label = msg["X-Prompt-Ref"], tokens = msg["X-Tokens"],
+    termination = msg["X-Termination"], temperature = msg["X-Temperature"], seed = msg["X-Seed"],
+    deadline = msg["X-Deadline"], model = msg["X-Model"], is_refund = msg["X-Reason"] ~= nil,
+  }
+end
+
+-- Rules: one per action --------------------------------------------------------------
+
+local rules = {}
+
+local function new_job(herd, credit, prompt, model)
+  herd.jobs_ever = herd.jobs_ever + 1
+  local deadline = herd.now + WAIT_MS_MAX
+  if credit.deadline then deadline = math.min(deadline, whole(credit.deadline, 0, math.maxinteger)) end
+  return {
+    id = "job-" .. herd.jobs_ever, number = herd.jobs_ever, payer = credit.payer, reference = credit.reference,
+    prompt = prompt, tokens = whole(credit.tokens, 1, TOKENS_MAX), model = model,
+    needed = needed_for(herd, prompt, whole(credit.tokens, 1, TOKENS_MAX)), paid = credit.quantity,
+    termination = credit.termination, temperature = credit.temperature, seed = credit.seed,
+    at = herd.now, deadline = deadline, tries = 0, state = "new",
+  }
+end
+
+--- Take a job in, and let the cheapest go when that is one too many.
+local function hold(herd, job, sends)
+  herd.jobs[job.id] = job
+  herd.ledger.held = plus(herd.ledger.held, job.paid)
+  enqueue(herd, job)
+  dispatch(herd, sends)
+  if #herd.queue > QUEUE_MAX then
+    local cheapest = herd.jobs[herd.queue[#herd.queue]]
+    refund_job(herd, cheapest, "queue-full", "The queue is full and others pay more; ask again later", sends)
+  end
+end
+
+--- A paid request: queued, or refunded with the reason.
+local function admit(herd, credit, sends)
+  herd.ledger.credits = plus(herd.ledger.credits, credit.quantity)
+  -- A refund bounced between two programs would travel for ever, and a credit without a sender has nowhere to go.
+  if credit.is_refund or credit.payer == ao.id or type(credit.payer) ~= "string" then
+    return earn(herd, credit.quantity)
+  end
+  local function back(code, reason) refund(herd, credit, credit.quantity, code, reason, sends) end
+
+  local prompt, fault = prompt_of(herd, credit)
+  fault = fault or request_fault(credit)
+  if fault then return back("bad-request", fault) end
+  local model = model_offered(herd, credit.model)
+  if not model then
+    return back("bad-request", credit.model and "No worker offers the model " .. credit.model:sub(1, 64)
+      or "No worker is in service")
+  end
+  local job = new_job(herd, credit, prompt, model)
+  credit.needed, credit.id = job.needed, job.id
+  if bint(job.paid) < bint(job.needed) then return back("insufficient", "Insufficient payment") end
+  if job.deadline <= herd.now then return back("deadline", "The deadline had passed when the payment arrived") end
+  if queued_by(herd, job.payer) >= QUEUED_PER_PAYER_MAX then
+    return back("queue-full", "You have " .. QUEUED_PER_PAYER_MAX .. " jobs waiting already")
+  end
+  if credit.prompt_label then herd.prompts[credit.payer .. " " .. credit.prompt_label] = nil end
+  hold(herd, job, sends)
+end
+
+rules["Credit-Notice"] = function(herd, msg, sends)
+  if msg.From ~= herd.token then return print("Credit-Notice ignored: not from the token. From: " .. msg.From) end
+  if not is_quantity(msg.Quantity) then return print("Credit-Notice ignored: no quantity") end
+  admit(herd, credit_of(msg), sends)
+end
+
+--- What is left to do with a credit whose rule failed by a fault of ours.
+local function give_back(herd, msg, sends)
+  herd.ledger.credits = plus(herd.ledger.credits, msg.Quantity)
+  refund(herd, credit_of(msg), msg.Quantity, "herder-failed", "The herder could not handle this request", sends)
+end
+
+--- The running job an answer is about; nil when it is late, doubled, or from a stranger.
+local function job_answered(herd, msg)
+  local worker = herd.workers[msg.From]
+  if not worker then return nil end
+  if worker.state == "busy" and (msg.Job or worker.job) == worker.job then return herd.jobs[worker.job], worker end
+  -- An upstream worker names no job; what it says while in quarantine can only be about the one it lost.
+  if worker.state == "quarantined" and (msg.Job or worker.lost) == worker.lost then make_idle(herd, worker) end
+  print("Answer dropped: no such job is running. From: " .. msg.From)
+  return nil
+end
+
+local function learn_speed(herd, job, tokens)
+  if not tokens or tokens == 0 then return end
+  local us = (herd.now - job.started) * 1000 // tokens
+  herd.us_per_token = (7 * herd.us_per_token + us) // 8
+end
+
+rules["Inference-Response"] = function(herd, msg, sends)
+  local job, worker = job_answered(herd, msg)
+  if not job then return end
+  local tokens_used = whole(msg["Tokens-Used"], 0, TOKENS_MAX)
+  learn_speed(herd, job, tokens_used)
+  worker.failures = 0
+  drop_job(herd, job)
+  earn(herd, job.paid)
+  make_idle(herd, worker)
+  table.insert(sends, {
+    Target = job.payer, Action = "Inference-Response", ["X-Reference"] = job.reference, Job = job.id,
+    ["Tokens-Used"] = tokens_used and tostring(tokens_used), ["Prompt-Tokens"] = msg["Prompt-Tokens"],
+    Finish = msg.Finish, Worker = worker.id, Duration = tostring(herd.now - job.started), Fee = job.paid,
+    Model = msg.Model or worker.model, ["Model-Name"] = msg["Model-Name"] or worker.model_name,
+    Arithmetic = msg.Arithmetic, Data = type(msg.Data) == "string" and msg.Data or json.encode(msg.Data or ""),
+  })
+end
+
+-- The request itself cannot be run; another worker would say the same.
+local REQUEST_CODES = { ["bad-request"] = true, ["context-full"] = true }
+
+rules["Inference-Error"] = function(herd, msg, sends)
+  local job, worker = job_answered(herd, msg)
+  if not job then return end
+  local reason = tostring(msg.Error or "The worker failed"):sub(1, 500)
+  if REQUEST_CODES[msg.Code] then
+    worker.failures = 0
+    make_idle(herd, worker)
+    return refund_job(herd, job, "bad-request", reason, sends)
+  end
+  count_failure(worker)
+  make_idle(herd, worker)
+  retry_or_refund(herd, job, reason, sends)
+end
+
+rules["Worker-Heartbeat"] = function(herd, msg)
+  local worker = herd.workers[msg.From]
+  if worker and worker.state == "quarantined" then make_idle(herd, worker) end
+end
+
+rules["Prompt"] = function(herd, msg, sends)
+  local fault = prompt_fault(msg.Data, STORED_PROMPT_BYTES_MAX)
+    or (not short(msg.Label) and "Label must be text of 1 to " .. REFERENCE_BYTES_MAX .. " bytes")
+  local count, mine = 0, 0
+  for _, prompt in pairs(herd.prompts) do
+    count = count + 1
+    if prompt.from == msg.From then mine = mine + 1 end
+  end
+  if not fault and (mine >= QUEUED_PER_PAYER_MAX or count >= STORED_PROMPTS_MAX) then
+    fault = "Too many prompts wait for their payment"
+  end
+  if fault then return table.insert(sends, answer(msg, { Action = "Prompt-Error", Label = msg.Label, Error = fault })) end
+  herd.prompts[msg.From .. " " .. msg.Label] = { from = msg.From, text = msg.Data, at = herd.now }
+  table.insert(sends, answer(msg, { Action = "Prompt-Stored", Label = msg.Label, Bytes = tostring(#msg.Data) }))
+end
+
+--- A job by its number, or by its payer's own reference.
+local function job_named(herd, msg)
+  if msg.Job then return herd.jobs[msg.Job] end
+  for _, job in ipairs(sorted_jobs(herd)) do
+    if job.payer == msg.From and job.reference == msg["X-Reference"] then return job end
+  end
+end
+
+rules["Status"] = function(herd, msg, sends)
+  local job = job_named(herd, msg)
+  table.insert(sends, answer(msg, {
+    Action = "Status-Response", State = job and job.state or "unknown", Job = job and job.id,
+    Place = job and job.state == "queued" and tostring(place_of(herd.queue, job.id)) or nil,
+    Worker = job and job.worker, ["Queue-Length"] = tostring(#herd.queue),
+  }))
+end
+
+--- Before it runs, a payer may take a job back; the base fee stays for the trouble.
+rules["Cancel"] = function(herd, msg, sends)
+  local job = job_named(herd, msg)
+  local fault = (not job or job.payer ~= msg.From) and "You have no such job" or job.state ~= "queued" and "The job runs already"
+  if fault then return table.insert(sends, answer(msg, { Action = "Cancel-Error", Error = fault })) end
+  local kept = tostring(herd.base_fee)
+  drop_job(herd, job)
+  earn(herd, kept)
+  local rest = minus(job.paid, kept)
+  if rest ~= "0" then return refund(herd, job, rest, "cancelled", "Cancelled by its payer", sends) end
+  table.insert(sends, {
+    Target = job.payer, Action = "Inference-Error", ["X-Reference"] = job.reference, Job = job.id,
+    Code = "cancelled", Error = "Cancelled by its payer", Refund = "0",
+  })
+end
+
+--- What running a prompt now would cost: the price times the quoted multiplier, half a percent more behind a queue.
+local function price_now(herd, needed)
+  local per_mille = #herd.queue > 0 and 1005 or 1000
+  local price = tostring(bint(needed) * bint(herd.quote.multiplier) * bint(per_mille) // bint(MILLION * 1000))
+  return price ~= "0" and price or "1" -- the token moves no zero
+end
+
+local function tokens_ahead(herd, paid, needed)
+  local newcomer, ahead, tokens = { paid = paid, needed = needed, number = math.maxinteger }, 0, 0
+  for _, job in pairs(herd.jobs) do
+    if job.state == "running" or runs_before(job, newcomer) then
+      if job.state == "queued" then ahead = ahead + 1 end
+      tokens = tokens + job.tokens
+    end
+  end
+  return ahead, tokens
+end
+
+local function in_service(herd)
+  local count = 0
+  for _, worker in pairs(herd.workers) do
+    if worker.state == "idle" or worker.state == "busy" then count = count + 1 end
+  end
+  return count
+end
+
+rules["Quote"] = function(herd, msg, sends)
+  local model = model_offered(herd, msg["X-Model"] or msg.Model)
+  local fault = prompt_fault(msg.Data, STORED_PROMPT_BYTES_MAX) or tokens_fault(msg.Tokens)
+    or (not model and "No worker offers this model")
+  if fault then return table.insert(sends, answer(msg, { Action = "Quote-Response", Error = fault, Data = fault })) end
+  local tokens = whole(msg.Tokens, 1, TOKENS_MAX)
+  local needed = needed_for(herd, msg.Data, tokens)
+  local price = price_now(herd, needed)
+  local ahead, work = tokens_ahead(herd, price, needed)
+  if #herd.idle > 0 then work = 0 end
+  local wait_us = work * herd.us_per_token // math.max(1, in_service(herd))
+  table.insert(sends, answer(msg, {
+    Action = "Quote-Response", Needed = needed, Price = price, Words = tostring(count_words(msg.Data)),
+    Tokens = tostring(tokens), Model = model, ["Last-Multiplier"] = multiplier_text(herd.quote.multiplier),
+    ["Queue-Length"] = tostring(#herd.queue), Ahead = tostring(ahead),
+    ["Expected-Wait"] = tostring(wait_us // 1000),
+    ["Expected-Duration"] = tostring(tokens * herd.us_per_token // 1000), Data = price,
+  }))
+end
+
+rules["Info"] = function(herd, msg, sends)
+  table.insert(sends, answer(msg, {
+    Action = "Info-Response", Name = "Llama-Herder", Version = "0.2",
+    ["Base-Fee"] = tostring(herd.base_fee), ["Token-Fee"] = tostring(herd.token_fee),
+    ["Last-Multiplier"] = multiplier_text(herd.quote.multiplier), ["Queue-Length"] = tostring(#herd.queue),
+    ["Max-Queue"] = tostring(QUEUE_MAX), ["Max-Queued-Per-Payer"] = tostring(QUEUED_PER_PAYER_MAX),
+    ["Max-Prompt"] = tostring(PROMPT_BYTES_MAX), ["Max-Prompt-Data"] = tostring(STORED_PROMPT_BYTES_MAX),
+    ["Max-Tokens"] = tostring(TOKENS_MAX), ["Max-Wait"] = tostring(WAIT_MS_MAX),
+    Token = herd.token, Model = herd.default_model ~= "" and herd.default_model or nil,
+    ["Workers-Idle"] = tostring(#herd.idle), ["Workers-In-Service"] = tostring(in_service(herd)),
+    Data = "A herd of language models. Pay with a Transfer of wAR to this process: X-Prompt, X-Tokens, X-Reference. "
+      .. "The price is (Base-Fee + Token-Fee * (words of the prompt + tokens)) * Last-Multiplier, words being runs of "
+      .. "ASCII letters and digits; ask Quote for the exact price of a prompt.",
+  }))
+end
+
+rules["Queue"] = function(herd, msg, sends)
+  local workers = {}
+  for id, worker in pairs(herd.workers) do
+    table.insert(workers, {
+      id = id, state = worker.state, model = worker.model, name = worker.model_name, failures = worker.failures,
+    })
+  end
+  table.sort(workers, function(a, b) return a.id < b.id end)
+  local running = 0
+  for _, job in pairs(herd.jobs) do
+    if job.state == "running" then running = running + 1 end
+  end
+  local l = herd.ledger
+  table.insert(sends, answer(msg, {
+    Action = "Queue-Response", ["Queue-Length"] = tostring(#herd.queue), Running = tostring(running),
+    Credits = l.credits, Earned = l.earned, Refunded = l.refunded, Held = l.held, Withdrawn = l.withdrawn,
+    Data = json.encode({ workers = workers }),
+  }))
+end
+
+-- Rules for the owner ------------------------------------------------------------------
+
+local function owner_only(rule)
+  return function(herd, msg, sends)
+    if msg.From ~= Owner then return print(tostring(msg.Action) .. " ignored: not from the owner. From: " .. msg.From) end
+    rule(herd, msg, sends)
+  end
+end
+
+--- A new worker, or one that returns from quarantine or retirement. A working one is left at its work.
+rules["Register-Worker"] = owner_only(function(herd, msg, sends)
+  local id = msg.Worker
+  if not short(id) then
+    return table.insert(sends, answer(msg, { Action = "Register-Error", Error = "Worker must be a process id" }))
+  end
+  local worker = herd.workers[id]
+  if not worker then
+    worker = { id = id, state = "new", failures = 0 }
+    herd.workers[id] = worker
+  end
+  worker.model, worker.model_name = msg.Model or worker.model or "", msg["Model-Name"] or worker.model_name
+  worker.leaving, worker.failures = nil, 0
+  if worker.state ~= "idle" and worker.state ~= "busy" then make_idle(herd, worker) end
+  table.insert(sends, answer(msg, { Action = "Worker-Registered", Worker = id, Model = worker.model, State = worker.state }))
+end)
+
+rules["Retire-Worker"] = owner_only(function(herd, msg, sends)
+  local worker = herd.workers[msg.Worker or ""]
+  if not worker then
+    return table.insert(sends, answer(msg, { Action = "Retire-Error", Error = "There is no such worker" }))
+  end
+  worker.leaving = true
+  remove_from(herd.idle, worker.id)
+  if worker.state ~= "busy" then worker.state = "retired" end -- a busy one finishes first
+  refund_orphans(herd, sends)
+  table.insert(sends, answer(msg, { Action = "Worker-Retired", Worker = worker.id, State = worker.state }))
+end)
+
+rules["Withdraw"] = owner_only(function(herd, msg, sends)
+  local l = herd.ledger
+  local left = minus(l.earned, l.withdrawn)
+  local recipient, quantity = msg.Recipient or msg.From, msg.Quantity or left
+  if not is_quantity(quantity) or bint(left) < bint(quantity) then
+    return table.insert(sends, answer(msg, { Action = "Withdraw-Error", Error = "At most " .. left .. " can be withdrawn" }))
+  end
+  herd.withdrawals_ever = herd.withdrawals_ever + 1
+  local label = "withdraw-" .. herd.withdrawals_ever
+  herd.withdrawals[label] = quantity
+  l.withdrawn = plus(l.withdrawn, quantity)
+  table.insert(sends, pay(herd, recipient, quantity, { ["X-Reference"] = label, ["X-Reason"] = "Withdrawal" }))
+  table.insert(sends, answer(msg, { Action = "Withdrawal", Quantity = quantity, Recipient = recipient, Label = label }))
+end)
+
+rules["Debit-Notice"] = function(herd, msg)
+  if msg.From == herd.token then herd.withdrawals[msg["X-Reference"] or ""] = nil end
+end
+
+rules["Transfer-Error"] = function(herd, msg)
+  if msg.From ~= herd.token then return end
+  local label = msg["X-Reference"] or ""
+  local quantity = herd.withdrawals[label]
+  if quantity then
+    herd.withdrawals[label] = nil
+    herd.ledger.withdrawn = minus(herd.ledger.withdrawn, quantity)
+  end
+  print("The token refused a payment: " .. tostring(msg.Error) .. " (" .. label .. ")")
+end
+
+-- A tick changes nothing by itself; time passes before every rule.
+rules["Cron"] = function() end
+
+-- The shell ------------------------------------------------------------------------------
+
+Herd = Herd or new_herd(ao.env.Process.Tags)
+assert(Herd.token, "a herder needs the tag Token: the id of the token process that pays it")
+assert(Herd.base_fee and Herd.base_fee >= 0 and Herd.token_fee and Herd.token_fee >= 0,
+  "Base-Fee and Token-Fee must be whole numbers of winston")
+
+--- Run a change on a copy of the herd, assert the ledger, then install the copy and speak.
+-- Returns true, or false and what failed, in which case nothing has changed and nothing was said.
+local function commit(change)
+  local draft, sends = ao.clone(Herd), {}
+  local ok, trouble = pcall(function()
+    change(draft, sends)
+    assert_ledger(draft)
+  end)
+  if not ok then return false, trouble end
+  Herd = draft
+  for _, message in ipairs(sends) do ao.send(message) end
+  return true
+end
+
+local function turn(msg, rule)
+  local ok, trouble = commit(function(herd, sends)
+    herd.now = math.max(herd.now, math.tointeger(tonumber(msg.Timestamp)) or 0)
+    pass_time(herd, sends)
+    rule(herd, msg, sends)
+    refund_orphans(herd, sends)
+    dispatch(herd, sends)
+  end)
+  if ok then return end
+  print("Herder: " .. tostring(msg.Action) .. " failed and changed nothing: " .. tostring(trouble))
+  if msg.Action == "Credit-Notice" and msg.From == Herd.token and is_quantity(msg.Quantity) then
+    commit(function(herd, sends) give_back(herd, msg, sends) end)
+  end
+end
+
+local actions = {}
+for action in pairs(rules) do table.insert(actions, action) end
+table.sort(actions)
+for _, action in ipairs(actions) do
+  Handlers.add(action, function(msg) turn(msg, rules[action]) end)
+end
+
+-- Strangers may send anything; the inbox keeps the last message only, so that nobody can fill the memory.
+Handlers.prepend("Short-Inbox", function() return "continue" end, function() Inbox = {} end)

@@ -1,0 +1,1 @@
+"""The package with which any process asks the herd: Lua only."""

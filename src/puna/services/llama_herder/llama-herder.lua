@@ -1,0 +1,192 @@
+--[[ The client package of the herd: lets any process pay for inference and get the answer in a callback.
+
+    Llama = require("@sam/Llama-Herder")
+    Llama.run("What is the meaning of life?", 20, function(answer) print(answer) end)
+
+It speaks the published wire protocol and keeps the published names. What is told apart from the published client:
+a callback always runs, once. It is called with (answer, message), or with (nil, message, reason) when the payment was
+refused or refunded; an error inside it is printed and undoes nothing. Prices are asked again when they are older than
+five minutes and after any failure. Labels are `herder-<n>`, so that they cannot be taken for the reference numbers
+with which aos matches replies.
+
+The state is a global that survives loading the package again: callbacks of requests under way are kept.
+]]
+
+local PRICES_MS_MAX = 5 * 60000
+local PROMPT_BYTES_MAX = 3000 -- it travels in a tag
+
+LlamaHerder = LlamaHerder or {
+  herder = "wh5vB2IbqmIBUqgodOaTvByNFDPr73gbUq1bVOUtCrw",
+  token = "xU9zFkq3X2ZQ6olwNVvr1vUWIjc3kXTWr7xKQD6dh10",
+  feeBase = 0, feeToken = 0, lastMultiplier = 0, queueLength = 0, -- prices; unknown while feeBase is 0
+  feeBump = 1.005, -- half a percent above the last price while others wait
+  pricesAt = nil, -- when the prices came, milliseconds; nil asks again
+  infoCallbacks = {}, -- what waits for prices, in order
+  inferenceCallbacks = {}, -- label -> callback
+  printResponses = true,
+  Reference = 0, -- number of the next label
+  lastFeePaid = nil,
+}
+
+local M = LlamaHerder
+
+local function say(text)
+  if M.printResponses then print("LlamaHerder: " .. text) end
+end
+
+--- Run somebody else's function: an error in it is theirs, and must not undo the message that brought the answer.
+local function call(callback, ...)
+  if not callback then return end
+  local ok, trouble = pcall(callback, ...)
+  if not ok then print("LlamaHerder: error in a callback: " .. tostring(trouble)) end
+end
+
+-- Prices -----------------------------------------------------------------------
+
+--- Words as the herder counts them: runs of letters and digits.
+local function count_words(text) return select(2, text:gsub("%w+", "")) end
+
+local function prices_known()
+  return M.feeBase ~= 0 and M.pricesAt ~= nil and os.time() - M.pricesAt <= PRICES_MS_MAX
+end
+
+--- Ask the herder for its prices; `callback(message)` runs when they have come.
+function M.getPrices(callback)
+  if type(callback) == "function" then table.insert(M.infoCallbacks, callback) end
+  ao.send({ Target = M.herder, Action = "Info" })
+end
+
+--- Price in units before the multiplier; nil while no prices are known.
+function M.calculateFee(prompt, tokens)
+  if M.feeBase == 0 then
+    print("LlamaHerder: No base fee found. Get prices before calculating.")
+    return nil
+  end
+  return M.feeBase + M.feeToken * (tokens + count_words(prompt))
+end
+
+--- What to pay: the last price, a little more when others wait, or what the caller said.
+local function fee_for(prompt, tokens, fees)
+  local fee = fees.Fee and tonumber(fees.Fee)
+  if not fee then
+    fee = M.calculateFee(prompt, tokens) * M.lastMultiplier
+    if M.queueLength > 0 then fee = fee * M.feeBump end
+  end
+  return fee * (tonumber(fees.Multiplier) or 1)
+end
+
+-- Requests -----------------------------------------------------------------------
+
+local function new_label()
+  local label = "herder-" .. M.Reference
+  M.Reference = M.Reference + 1
+  return label
+end
+
+local function fault_of(prompt, tokens)
+  if type(prompt) ~= "string" or not prompt:match("%S") then return "the prompt is empty" end
+  if #prompt > PROMPT_BYTES_MAX then
+    return "the prompt has " .. #prompt .. " bytes; at most " .. PROMPT_BYTES_MAX .. " fit in a tag"
+  end
+  tokens = math.tointeger(tonumber(tokens))
+  if not tokens or tokens < 1 then return "tokens must be a whole number of at least 1" end
+end
+
+local function print_answer(answer)
+  if answer and M.printResponses then print("LlamaHerder response: " .. tostring(answer)) end
+end
+
+local function pay(prompt, tokens, callback, fees, label, options)
+  local fee = fee_for(prompt, tokens, fees)
+  M.lastFeePaid = fee
+  M.inferenceCallbacks[label] = callback or print_answer
+  ao.send({
+    Target = M.token, Action = "Transfer", Recipient = M.herder, Quantity = string.format("%.0f", math.floor(fee)),
+    ["X-Reference"] = label, ["X-Prompt"] = prompt, ["X-Tokens"] = string.format("%d", tokens),
+    ["X-Termination"] = options.Termination, ["X-Temperature"] = options.Temperature, ["X-Seed"] = options.Seed,
+    ["X-Deadline"] = options.Deadline, ["X-Model"] = options.Model,
+  })
+end
+
+--- Pay for `tokens` tokens after `prompt`; returns the request's label, or nil and what is wrong.
+-- `callback(answer, message)`, or `callback(nil, message, reason)` on failure. `fees.Fee` replaces the calculated fee,
+-- `fees.Multiplier` multiplies it. `customReference` replaces the label. `options`: Termination, Temperature, Seed,
+-- Deadline, Model, all text.
+function M.run(prompt, tokens, callback, fees, customReference, options)
+  fees, options = fees or {}, options or {}
+  local fault = fault_of(prompt, tokens)
+  if fault then
+    print("LlamaHerder: not sent: " .. fault)
+    return nil, fault
+  end
+  local label = customReference and tostring(customReference) or new_label()
+  local function go() pay(prompt, math.tointeger(tonumber(tokens)), callback, fees, label, options) end
+  if fees.Fee or prices_known() then
+    go()
+  else
+    local asked = #M.infoCallbacks > 0
+    table.insert(M.infoCallbacks, go)
+    if not asked then M.getPrices() end
+  end
+  return label
+end
+
+-- Answers ----------------------------------------------------------------------------
+
+--- End a request: its callback is taken out first, so that it can run only once whatever it does.
+local function finish(label, ...)
+  local callback = M.inferenceCallbacks[label]
+  M.inferenceCallbacks[label] = nil
+  call(callback, ...)
+end
+
+local function fail(msg, reason)
+  M.pricesAt = nil
+  say("request " .. msg["X-Reference"] .. " failed: " .. reason)
+  finish(msg["X-Reference"], nil, msg, reason)
+end
+
+--- A pattern for messages about a request of ours. Others may want to see them too, hence "continue".
+local function about_our_request(action, sender)
+  return function(msg)
+    local ours = msg.Action == action and msg.From == M[sender] and M.inferenceCallbacks[msg["X-Reference"] or ""]
+    return ours and "continue" or false
+  end
+end
+
+Handlers.add("LlamaHerder.Info-Response", function(msg)
+  return msg.Action == "Info-Response" and msg.From == M.herder
+end, function(msg)
+  say("Handling new price info...")
+  M.feeBase, M.feeToken = tonumber(msg["Base-Fee"]) or 0, tonumber(msg["Token-Fee"]) or 0
+  M.lastMultiplier, M.queueLength = tonumber(msg["Last-Multiplier"]) or 1, tonumber(msg["Queue-Length"]) or 0
+  M.pricesAt = os.time()
+  local waiting = M.infoCallbacks
+  M.infoCallbacks = {}
+  for _, callback in ipairs(waiting) do call(callback, msg) end
+end)
+
+Handlers.add("LlamaHerder.Inference-Response", function(msg)
+  return msg.Action == "Inference-Response" and msg.From == M.herder
+end, function(msg)
+  local label = msg["X-Reference"] or ""
+  if M.inferenceCallbacks[label] then return finish(label, msg.Data, msg) end
+  print_answer(msg.Data)
+end)
+
+Handlers.add("LlamaHerder.Inference-Error", about_our_request("Inference-Error", "herder"), function(msg)
+  fail(msg, tostring(msg.Error))
+end)
+
+Handlers.add("LlamaHerder.Transfer-Error", about_our_request("Transfer-Error", "token"), function(msg)
+  fail(msg, tostring(msg.Error))
+end)
+
+-- The published herder says nothing when it refuses; its refund is the only sign.
+Handlers.add("LlamaHerder.Refund", function(msg)
+  return msg["X-Reason"] and about_our_request("Credit-Notice", "token")(msg) or false
+end, function(msg)
+  fail(msg, tostring(msg["X-Reason"]))
+end)
+
+return M

@@ -1,0 +1,54 @@
+"""Reading what a process sent: the entries of a result's outbox. Used by the clients.
+
+An entry is `{"Target", "Anchor", "Tags": [{"name", "value"}], "Data"}` as the module gave it, so nothing in it is
+believed to be there.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One message of an outbox; the first of several tags with the same name counts."""
+
+    target: str
+    tags: Mapping[str, str]
+    data: str
+
+    @property
+    def action(self) -> str:
+        return self.tags.get("Action", "")
+
+
+def sent(entries: Iterable[Any]) -> list[Sent]:
+    """The entries of an outbox, those that are no messages left out."""
+    return [_sent(entry) for entry in entries if isinstance(entry, dict)]
+
+
+def first(entries: Iterable[Any], action: str) -> Sent | None:
+    """The first message with that Action."""
+    return next((message for message in sent(entries) if message.action == action), None)
+
+
+def _sent(entry: dict[str, Any]) -> Sent:
+    tags: dict[str, str] = {}
+    for tag in entry.get("Tags") or ():
+        if isinstance(tag, dict) and isinstance(tag.get("name"), str):
+            tags.setdefault(tag["name"], str(tag.get("value", "")))
+    data = entry.get("Data")
+    return Sent(str(entry.get("Target") or ""), tags, data if isinstance(data, str) else "")
+
+
+def question(process: str, asker: str, tags: Mapping[str, str], data: str = "") -> dict[str, Any]:
+    """The message of a dry-run, in the shape compute units take. Source: protocol reference 4.5."""
+    return {
+        "Id": "1234",
+        "Target": process,
+        "Owner": asker,
+        "From": asker,
+        "Anchor": "0",
+        "Data": data or "1234",
+        "Tags": [{"name": name, "value": value} for name, value in tags.items()],
+    }

@@ -1,0 +1,15 @@
+"""Where the Lua sources of the standing programs lie. Read by genesis and by tests."""
+
+from pathlib import Path
+
+_HERE = Path(__file__).parent
+
+TOKEN = _HERE / "token" / "token.lua"
+HERDER = _HERE / "herder" / "herder.lua"
+WORKER = _HERE / "worker" / "worker.lua"
+LLAMA_HERDER = _HERE / "llama_herder" / "llama-herder.lua"  # a package for processes, not a process
+
+
+def source(path: Path) -> bytes:
+    """A program's source with plain line ends: the same bytes, and so the same process id, on every system."""
+    return path.read_bytes().replace(b"\r\n", b"\n")

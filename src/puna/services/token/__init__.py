@@ -1,0 +1,1 @@
+"""The token process: wAR, or another coin of the same source."""

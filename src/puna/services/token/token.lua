@@ -1,0 +1,171 @@
+--[[ The token process: wAR, or any other coin spawned from the same source.
+
+Who talks to it: payers (Transfer), anyone (Info, Balance, Balances, Total-Supply), the minter (Mint).
+Spawn tags: Ticker, Denomination, Logo, Minter; the coin's name is the process's Name.
+
+Quantities are decimal text of indivisible units (wAR: winston, 10^12 to one wAR) and are never floats.
+Bad input is answered with Transfer-Error or Mint-Error, not raised: a raised error would leave the sender without
+any message at all. A quantity has at most 39 digits, so no sum can come near the 2^256 where the big integers wrap.
+Each handler decides on the ledger first and speaks last.
+]]
+
+local bint = require(".bint")(256)
+local json = require("json")
+
+local QUANTITY_DIGITS_MAX = 39 -- 2^128 has 39 digits; supply and balances stay below 10^39 too
+local ADDRESS_BYTES_MAX = 128
+local X_TAGS_MAX = 64
+local X_TAG_BYTES_MAX = 3500 -- an item's tags fit in 4096 bytes; a notice needs about 500 for its own
+
+local spawn_tags = ao.env.Process.Tags
+
+Ticker = Ticker or spawn_tags.Ticker or "wAR"
+Denomination = Denomination or tonumber(spawn_tags.Denomination) or 12
+Logo = Logo or spawn_tags.Logo or ""
+Minter = Minter or spawn_tags.Minter or Owner
+Balances = Balances or {} -- address -> decimal text; an address without units has no entry
+TotalSupply = TotalSupply or "0"
+
+-- Quantities -----------------------------------------------------------------
+
+local function plus(a, b) return tostring(bint(a) + bint(b)) end
+local function minus(a, b) return tostring(bint(a) - bint(b)) end
+local function less(a, b) return bint(a) < bint(b) end
+
+--- What is wrong with a quantity, as a sentence; nil when it is a canonical positive whole number.
+local function quantity_fault(quantity)
+  if type(quantity) ~= "string" or quantity == "" then return "Quantity is required!" end
+  if quantity:match("^0+$") or quantity:match("^%-") then return "Quantity must be greater than 0" end
+  if not quantity:match("^[1-9][0-9]*$") then
+    return "Quantity must be a whole number of units in plain digits, without sign, point or leading zero"
+  end
+  if #quantity > QUANTITY_DIGITS_MAX then
+    return "Quantity must have at most " .. QUANTITY_DIGITS_MAX .. " digits"
+  end
+end
+
+local function recipient_fault(recipient)
+  if type(recipient) ~= "string" or recipient == "" then return "Recipient is required!" end
+  if #recipient > ADDRESS_BYTES_MAX or not recipient:match("^[%w_-]+$") then
+    return "Recipient must be an address: letters, digits, - and _, at most " .. ADDRESS_BYTES_MAX
+  end
+end
+
+-- The ledger -----------------------------------------------------------------
+
+local function balance_of(address) return Balances[address] or "0" end
+
+local function set_balance(address, units)
+  Balances[address] = units ~= "0" and units or nil
+end
+
+--- Move units that `from` is known to own. Conservation is asserted over the two balances that change.
+local function move(from, to, quantity)
+  if from == to then return end
+  local before = plus(balance_of(from), balance_of(to))
+  set_balance(from, minus(balance_of(from), quantity))
+  set_balance(to, plus(balance_of(to), quantity))
+  assert(plus(balance_of(from), balance_of(to)) == before, "a transfer must conserve units")
+end
+
+--- The X- tags of a message, sorted by name so that every node sends them in the same order.
+local function x_tags(msg)
+  local found, bytes = {}, 0
+  for name, value in pairs(msg) do
+    if type(name) == "string" and type(value) == "string" and name:sub(1, 2) == "X-" then
+      table.insert(found, { name = name, value = value })
+      bytes = bytes + #name + #value + 4
+    end
+  end
+  table.sort(found, function(a, b) return a.name < b.name end)
+  return found, bytes
+end
+
+--- A notice too long for an item would be dropped on the way, and the money would arrive without a word.
+local function x_tags_fault(found, bytes)
+  if #found > X_TAGS_MAX or bytes > X_TAG_BYTES_MAX then
+    return "The X- tags are too long for the notices: at most " .. X_TAGS_MAX .. " tags and "
+      .. X_TAG_BYTES_MAX .. " bytes in all"
+  end
+end
+
+--- The X- tags less those that a reply carries by itself.
+local function for_reply(tags)
+  local kept = {}
+  for _, tag in ipairs(tags) do
+    if tag.name ~= "X-Reference" and tag.name ~= "X-Origin" then table.insert(kept, tag) end
+  end
+  return kept
+end
+
+local function refuse(msg, action, fault)
+  msg.reply({ Action = action, ["Message-Id"] = msg.Id, Error = fault, Data = fault })
+end
+
+-- What it answers ------------------------------------------------------------
+
+Handlers.add("Info", function(msg)
+  msg.reply({
+    Action = "Info-Response", Name = Name, Ticker = Ticker, Logo = Logo,
+    Denomination = tostring(Denomination), Supply = TotalSupply, Minter = Minter,
+  })
+end)
+
+Handlers.add("Balance", function(msg)
+  local account = msg.Tags.Recipient or msg.Tags.Target or msg.From
+  local units = balance_of(account)
+  msg.reply({ Action = "Balance-Response", Balance = units, Ticker = Ticker, Account = account, Data = units })
+end)
+
+Handlers.add("Balances", function(msg)
+  -- An empty Lua table would be sent as a JSON list.
+  msg.reply({ Action = "Balances-Response", Ticker = Ticker, Data = next(Balances) and json.encode(Balances) or "{}" })
+end)
+
+Handlers.add("Total-Supply", function(msg)
+  msg.reply({ Action = "Total-Supply", Ticker = Ticker, Data = TotalSupply })
+end)
+
+Handlers.add("Transfer", function(msg)
+  local recipient, quantity = msg.Recipient, msg.Quantity
+  local notes, note_bytes = x_tags(msg)
+  local fault = recipient_fault(recipient) or quantity_fault(quantity) or x_tags_fault(notes, note_bytes)
+  if not fault and less(balance_of(msg.From), quantity) then fault = "Insufficient Balance!" end
+  if fault then return refuse(msg, "Transfer-Error", fault) end
+
+  move(msg.From, recipient, quantity)
+  if msg.Cast then return end
+  msg.reply({
+    Action = "Debit-Notice", Recipient = recipient, Quantity = quantity,
+    Data = "You transferred " .. quantity .. " to " .. recipient,
+    Tags = for_reply(notes),
+  })
+  ao.send({
+    Target = recipient, Action = "Credit-Notice", Sender = msg.From, Quantity = quantity,
+    Data = "You received " .. quantity .. " from " .. msg.From,
+    Tags = notes,
+  })
+end)
+
+Handlers.add("Mint", function(msg)
+  local recipient, quantity = msg.Recipient or msg.From, msg.Quantity
+  local fault = recipient_fault(recipient) or quantity_fault(quantity)
+  if msg.From ~= Minter then fault = "Only the minter can mint new " .. Ticker .. " tokens!" end
+  if not fault and #plus(TotalSupply, quantity) > QUANTITY_DIGITS_MAX then
+    fault = "The supply must have at most " .. QUANTITY_DIGITS_MAX .. " digits"
+  end
+  if fault then return refuse(msg, "Mint-Error", fault) end
+
+  set_balance(recipient, plus(balance_of(recipient), quantity))
+  TotalSupply = plus(TotalSupply, quantity)
+  msg.reply({ Action = "Mint-Notice", Recipient = recipient, Quantity = quantity, Supply = TotalSupply })
+  if recipient ~= msg.From then
+    ao.send({
+      Target = recipient, Action = "Credit-Notice", Sender = msg.From, Quantity = quantity,
+      Data = "You received " .. quantity .. " from " .. msg.From,
+    })
+  end
+end)
+
+-- Strangers may send anything; the inbox keeps the last message only, so that nobody can fill the memory.
+Handlers.prepend("Short-Inbox", function() return "continue" end, function() Inbox = {} end)

@@ -1,0 +1,141 @@
+"""The token: transfers, notices, refusals, conservation. Numbers are those of the conformance checklist."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from services.story import ALICE, BOB, OPERATOR, token_story
+
+HUGE = str(2**256 + 5)
+
+
+@pytest.fixture
+def it():
+    story, token = token_story()
+    story.send(OPERATOR, token, "Mint", Recipient=ALICE, Quantity="1000")
+    return story
+
+
+TOKEN = "TOKEN".ljust(43, "-")
+
+
+def balances(story) -> dict[str, int]:
+    return {who: int(units) for who, units in json.loads(story.ask(BOB, TOKEN, "Balances").data).items()}
+
+
+def supply(story) -> int:
+    return int(story.ask(BOB, TOKEN, "Total-Supply").data)
+
+
+def test_43_answers_info_balance_balances_and_total_supply(it):
+    info = it.ask(BOB, TOKEN, "Info").tags
+    assert (info["Name"], info["Ticker"], info["Denomination"], info["Supply"]) == ("TOKEN", "wAR", "12", "1000")
+    mine = it.ask(ALICE, TOKEN, "Balance")
+    assert (mine.data, mine.tags["Balance"], mine.tags["Ticker"], mine.tags["Account"]) == ("1000", "1000", "wAR", ALICE)
+    assert it.ask(BOB, TOKEN, "Balance", Recipient=ALICE).data == "1000"
+    assert it.ask(ALICE, TOKEN, "Balance", Target=BOB).data == "0"
+    assert balances(it) == {ALICE: 1000}
+    assert supply(it) == 1000
+
+
+def test_44_a_transfer_tells_both_sides_with_all_x_tags(it):
+    tags = {"X-Prompt": "hi", "x-tokens": "3", "X-Reference": "mine"}
+    it.send(ALICE, TOKEN, "Transfer", Recipient=BOB, Quantity="10", Cast_Not="x", **tags)
+    (credit,), (debit,) = it.received(BOB, "Credit-Notice"), it.received(ALICE, "Debit-Notice")
+    for notice in (credit, debit):
+        assert (notice.tags["X-Prompt"], notice.tags["X-Tokens"], notice.tags["X-Reference"]) == ("hi", "3", "mine")
+        assert notice.tags["Quantity"] == "10"
+    assert credit.tags["Sender"] == ALICE
+    assert debit.tags["Recipient"] == BOB
+
+
+def test_44_cast_suppresses_both_notices(it):
+    it.send(ALICE, TOKEN, "Transfer", Recipient=BOB, Quantity="10", Cast="true")
+    assert not it.received(BOB, "Credit-Notice") and not it.received(ALICE, "Debit-Notice")
+    assert balances(it) == {ALICE: 990, BOB: 10}
+
+
+def test_a_credit_without_reference_carries_none_but_the_debit_answers_the_message(it):
+    it.send(ALICE, TOKEN, "Transfer", Recipient=BOB, Quantity="10", Reference="7")
+    assert "X-Reference" not in it.received(BOB, "Credit-Notice")[0].tags
+    assert it.received(ALICE, "Debit-Notice")[0].tags["X-Reference"] == "7"
+
+
+def test_45_spending_too_much_is_told_and_changes_nothing(it):
+    evaluation = it.send(ALICE, TOKEN, "Transfer", Recipient=BOB, Quantity="1001", X_Reference="r")
+    (error,) = it.received(ALICE, "Transfer-Error")
+    assert error.tags["Error"] == "Insufficient Balance!"
+    assert error.tags["Message-Id"] == evaluation.message
+    assert error.tags["X-Reference"] == "r"
+    assert balances(it) == {ALICE: 1000}
+
+
+@pytest.mark.parametrize("quantity", ["-5", "0", "00", "1.5", "0x10", "+5", "005", "1e3", " 5", "5 ", "", HUGE, "9" * 40])
+def test_46_refuses_quantities_that_are_no_plain_positive_number(it, quantity):
+    it.send(ALICE, TOKEN, "Transfer", Recipient=BOB, Quantity=quantity)
+    assert len(it.received(ALICE, "Transfer-Error")) == 1
+    assert balances(it) == {ALICE: 1000}
+
+
+@pytest.mark.parametrize(
+    "tags, error",
+    [
+        ({"Quantity": "5"}, "Recipient is required!"),
+        ({"Recipient": BOB}, "Quantity is required!"),
+        ({"Recipient": BOB, "Quantity": "-5"}, "Quantity must be greater than 0"),
+        ({"Recipient": "b o b", "Quantity": "5"}, "Recipient must be an address"),
+        ({"Recipient": BOB, "Quantity": "5", "X-A": "a" * 3000, "X-B": "b" * 600}, "The X- tags are too long"),
+    ],
+)
+def test_every_refusal_names_its_reason(it, tags, error):
+    it.send(ALICE, TOKEN, "Transfer", **tags)
+    assert it.received(ALICE, "Transfer-Error")[0].tags["Error"].startswith(error)
+    assert not it.dropped
+
+
+def test_the_longest_notices_that_pass_still_fit_into_items(it):
+    it.send(ALICE, TOKEN, "Transfer", Recipient=BOB, Quantity="9", X_Prompt="p" * 3000, X_Other="o" * 470)
+    assert it.received(BOB, "Credit-Notice") and it.received(ALICE, "Debit-Notice") and not it.dropped
+
+
+def test_a_transfer_to_oneself_changes_nothing(it):
+    it.send(ALICE, TOKEN, "Transfer", Recipient=ALICE, Quantity="1000")
+    assert balances(it) == {ALICE: 1000} and it.received(ALICE, "Credit-Notice")
+
+
+def test_only_the_minter_mints(it):
+    it.send(ALICE, TOKEN, "Mint", Recipient=ALICE, Quantity="5")
+    assert it.received(ALICE, "Mint-Error")[0].tags["Error"] == "Only the minter can mint new wAR tokens!"
+    assert supply(it) == 1000
+
+
+def test_minting_cannot_make_the_supply_outgrow_its_digits(it):
+    it.send(OPERATOR, TOKEN, "Mint", Recipient=BOB, Quantity="9" * 39)
+    assert it.received(OPERATOR, "Mint-Error") and supply(it) == 1000
+
+
+def test_balances_beyond_64_bits_are_exact(it):
+    it.send(OPERATOR, TOKEN, "Mint", Recipient=BOB, Quantity="123456789012345678901234567890123456789")
+    it.send(BOB, TOKEN, "Transfer", Recipient=ALICE, Quantity="123456789012345678901234567890123456788")
+    assert balances(it) == {BOB: 1, ALICE: 123456789012345678901234567890123457788}
+
+
+def test_a_flood_of_unknown_messages_does_not_grow_the_inbox(it):
+    for n in range(5):
+        it.send(BOB, TOKEN, "Noise", data="x" * 1000, Number=str(n))
+    assert it.processes[TOKEN].eval("#Inbox") == 1
+
+
+PEOPLE = st.sampled_from([ALICE, BOB, OPERATOR])
+QUANTITIES = st.one_of(st.integers(-3, 1500).map(str), st.sampled_from(["1.5", HUGE, "0x10", "+5", ""]))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["Transfer", "Mint"]), PEOPLE, PEOPLE, QUANTITIES), max_size=12))
+def test_46_the_sum_of_balances_is_the_supply_after_every_message(steps):
+    story, _ = token_story()
+    for action, sender, recipient, quantity in steps:
+        story.send(sender, TOKEN, action, Recipient=recipient, Quantity=quantity)
+        assert sum(balances(story).values()) == supply(story)
+        assert all(units > 0 for units in balances(story).values())
