@@ -1,0 +1,102 @@
+"""A story with a token, a herder, workers that the test plays, and payers with money. Checks the books as it goes."""
+
+from dataclasses import dataclass, field
+
+from services.story import ALICE, BOB, MODEL, OPERATOR, Story
+
+from puna.services import programs
+from puna.services.outbox import Sent
+
+TOKEN = "TOKEN".ljust(43, "-")
+HERDER = "HERDER".ljust(43, "-")
+MONEY = 10**12
+
+
+def worker_id(number: int) -> str:
+    return f"WORKER{number}".ljust(43, "-")
+
+
+@dataclass
+class HerdStory(Story):
+    """`workers` are played by the test: their Inference messages lie in `wallets` until `answer` or `fail`."""
+
+    workers: int = 1
+    base_fee: int = 1
+    token_fee: int = 1
+    money: dict[str, int] = field(default_factory=lambda: {ALICE: MONEY, BOB: MONEY})
+
+    def __post_init__(self):
+        self.spawn("TOKEN", programs.source(programs.TOKEN), Minter=OPERATOR)
+        tags = {"Base_Fee": str(self.base_fee), "Token_Fee": str(self.token_fee)}
+        self.spawn("HERDER", programs.source(programs.HERDER), Token=TOKEN, Model=MODEL, **tags)
+        for address, units in self.money.items():
+            self.send(OPERATOR, TOKEN, "Mint", Recipient=address, Quantity=str(units))
+        for number in range(self.workers):
+            self.register(number)
+
+    def register(self, number: int, model: str = MODEL, **tags: str) -> None:
+        named = {"Worker": worker_id(number), "Model": model, "Model_Name": "fake"} | tags
+        self.send(OPERATOR, HERDER, "Register-Worker", **named)
+
+    def pay(self, sender: str, units: int | str, prompt: str | None = "hi there", tokens="10", **tags: str) -> None:
+        """A paid request; tags with the value None are left out."""
+        named = {"X_Prompt": prompt, "X_Tokens": None if tokens is None else str(tokens)} | tags
+        named = {name: value for name, value in named.items() if value is not None}
+        self.send(sender, TOKEN, "Transfer", Recipient=HERDER, Quantity=str(units), **named)
+        self.check_books()
+
+    def jobs(self, number: int = 0) -> list[Sent]:
+        """Every Inference that a worker was ever given."""
+        return self.received(worker_id(number), "Inference")
+
+    def given(self) -> list[str]:
+        """The prompts that were given to any worker, in order."""
+        return [entry.data for e in self.log if e.process == HERDER for entry in e.sent if entry.action == "Inference"]
+
+    def answer(self, number: int = 0, text: str = "an answer", **tags: str) -> None:
+        """The worker answers the last job it was given."""
+        named = {"Job": self.jobs(number)[-1].tags["Job"], "Tokens_Used": "2", "Finish": "stop"} | tags
+        self.speak(worker_id(number), HERDER, "Inference-Response", text, **named)
+        self.check_books()
+
+    def fail(self, number: int = 0, code: str = "worker-failed", error: str = "it broke") -> None:
+        job = self.jobs(number)[-1].tags["Job"]
+        self.speak(worker_id(number), HERDER, "Inference-Error", Job=job, Code=code, Error=error)
+        self.check_books()
+
+    def later(self, minutes: float) -> None:
+        """Time passes, and the herder notices."""
+        self.clock.pass_ms(int(minutes * 60_000))
+        self.send(OPERATOR, HERDER, "Cron")
+        self.check_books()
+
+    def balance(self, address: str) -> int:
+        return int(self.processes[TOKEN].eval(f'Balances["{address}"]') or 0)
+
+    def ledger(self) -> dict[str, int]:
+        names = ("credits", "earned", "refunded", "held", "withdrawn")
+        return {name: int(self.processes[HERDER].eval(f"Herd.ledger.{name}")) for name in names}
+
+    def herd(self, code: str):
+        return self.processes[HERDER].eval(code.replace("herd.", "Herd."))
+
+    def worker_state(self, number: int = 0) -> str:
+        return self.herd(f'herd.workers["{worker_id(number)}"].state')
+
+    def errors(self, address: str = ALICE) -> list[Sent]:
+        return self.received(address, "Inference-Error")
+
+    def answers(self, address: str = ALICE) -> list[Sent]:
+        return self.received(address, "Inference-Response")
+
+    def check_books(self) -> None:
+        """Promise 5: paid = fees + refunds + escrow, in the herder's ledger and in the token's own."""
+        book = self.ledger()
+        assert book["credits"] == book["earned"] + book["refunded"] + book["held"]
+        jobs = self.processes[HERDER].lua.execute(
+            "local sum = require('.bint')(256)(0) "
+            "for _, job in pairs(Herd.jobs) do sum = sum + require('.bint')(256)(job.paid) end return tostring(sum)"
+        )
+        assert int(jobs) == book["held"]
+        assert self.balance(HERDER) == book["credits"] - book["refunded"] - book["withdrawn"]
+        assert not self.dropped

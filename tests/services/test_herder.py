@@ -1,0 +1,556 @@
+"""The herder: one story for each fault of the published one, for each rule of ours, and for each end of a job.
+
+Numbers in names are those of the conformance checklist; `fault` numbers those of the list of upstream shortcomings.
+"""
+
+import json
+
+import pytest
+from services.herd_story import HERDER, MONEY, TOKEN, HerdStory, worker_id
+from services.story import ALICE, BOB, MODEL, OPERATOR
+
+# needed for "hi there" and 10 tokens: 1 + (2 + 10) * 1
+NEEDED = 13
+
+
+def only(messages):
+    assert len(messages) == 1, messages
+    return messages[0]
+
+
+# A request, from payment to answer
+
+
+def test_a_paid_prompt_is_run_and_its_answer_tells_everything():
+    it = HerdStory()
+    it.pay(ALICE, NEEDED, X_Reference="mine", X_Temperature="0.5", X_Seed="7", X_Termination="END")
+    job = only(it.jobs())
+    assert job.data == "hi there"
+    assert (job.tags["Tokens"], job.tags["Termination"]) == ("10", "END")
+    assert (job.tags["Temperature"], job.tags["Seed"], job.tags["Client"]) == ("0.5", "7", ALICE)
+    it.clock.pass_ms(1500)
+    it.answer(text="hello", Prompt_Tokens="9", Model=MODEL, Arithmetic="canonical-1")
+    answer = only(it.answers())
+    assert answer.data == "hello"
+    wanted = {
+        "X-Reference": "mine", "Job": "job-1", "Tokens-Used": "2", "Prompt-Tokens": "9", "Finish": "stop",
+        "Worker": worker_id(0), "Duration": "1500", "Fee": "13", "Model": MODEL, "Model-Name": "fake",
+        "Arithmetic": "canonical-1",
+    }  # fmt: skip
+    assert {name: answer.tags.get(name) for name in wanted} == wanted
+    assert it.ledger() == {"credits": 13, "earned": 13, "refunded": 0, "held": 0, "withdrawn": 0}
+
+
+def test_the_article_costs_27_winston():
+    it = HerdStory()
+    quote = it.ask(ALICE, HERDER, "Quote", "What is the meaning of life?", Tokens="20")
+    assert (quote.tags["Needed"], quote.tags["Price"], quote.tags["Words"]) == ("27", "27", "6")
+
+
+def test_info_publishes_prices_and_limits():
+    info = HerdStory().ask(BOB, HERDER, "Info").tags
+    assert (info["Name"], info["Version"], info["Base-Fee"], info["Token-Fee"]) == ("Llama-Herder", "0.2", "1", "1")
+    assert (info["Last-Multiplier"], info["Queue-Length"]) == ("1", "0")
+    assert (info["Max-Queue"], info["Max-Prompt"], info["Max-Tokens"]) == ("500", "3000", "512")
+    assert (info["Workers-Idle"], info["Model"], info["Token"]) == ("1", MODEL, TOKEN)
+
+
+def test_credit_notices_from_any_other_process_are_ignored_and_printed():
+    it = HerdStory()
+    it.speak("FALSE-TOKEN".ljust(43, "-"), HERDER, "Credit-Notice", Sender=ALICE, Quantity="99", X_Prompt="x", X_Tokens="1")
+    assert "not from the token" in it.log[-1].printed and not it.jobs()
+    evaluation = it.send(BOB, HERDER, "Credit-Notice", Sender=BOB, Quantity="99", X_Prompt="x", X_Tokens="1")
+    assert "not from the token" in evaluation.printed
+    assert it.ledger()["credits"] == 0
+
+
+# Conformance and the faults of the published herder
+
+
+def test_60_fault_1_payment_one_unit_short_goes_back_to_the_payer_in_full():
+    it = HerdStory()
+    it.pay(ALICE, NEEDED - 1, X_Reference="mine")
+    back = only(it.received(ALICE, "Credit-Notice")[-1:])
+    assert back.tags["Sender"] == HERDER
+    assert (back.tags["Quantity"], back.tags["X-Reason"], back.tags["X-Needed"]) == ("12", "Insufficient payment", "13")
+    assert back.tags["X-Reference"] == "mine"
+    assert it.balance(ALICE) == MONEY
+    error = only(it.errors())
+    assert (error.tags["Code"], error.tags["Refund"], error.tags["Needed"]) == ("insufficient", "12", "13")
+
+
+@pytest.mark.parametrize("tokens", [None, "", "abc", "0", "-2", "1e9", "1.5", "0x10", "513", "9" * 50, "007"])
+def test_61_fault_2_5_6_token_counts_out_of_bounds_are_refunded_with_a_reason(tokens):
+    it = HerdStory()
+    it.pay(ALICE, 1000, tokens=tokens)
+    error = only(it.errors())
+    assert error.tags["Code"] == "bad-request" and error.tags["Error"].startswith("X-Tokens must be a whole number from 1")
+    assert it.balance(ALICE) == MONEY and not it.jobs()
+
+
+@pytest.mark.parametrize("prompt", [None, "", "  \n "])
+def test_61_fault_2_a_missing_or_empty_prompt_is_refunded(prompt):
+    it = HerdStory()
+    it.pay(ALICE, 1000, prompt=prompt)
+    assert only(it.errors()).tags["Code"] == "bad-request" and it.balance(ALICE) == MONEY
+
+
+def test_61_fault_3_a_request_without_reference_is_answered_under_the_credit_notices_id():
+    it = HerdStory()
+    it.pay(ALICE, NEEDED)
+    it.answer()
+    reference = only(it.answers()).tags["X-Reference"]
+    assert reference in {e.message for e in it.log if e.process == HERDER}
+
+
+def test_fault_3_a_reference_that_is_too_long_is_refunded_under_its_first_part():
+    it = HerdStory()
+    it.pay(ALICE, NEEDED, X_Reference="r" * 129)
+    assert only(it.errors()).tags["X-Reference"] == "r" * 128
+
+
+def test_fault_4_a_long_prompt_can_be_sent_ahead_as_data():
+    it = HerdStory()
+    prompt = "word " * 2000
+    assert it.ask(ALICE, HERDER, "Prompt", prompt, Label="p1").action == "Prompt-Stored"
+    it.pay(ALICE, 1 + 2000 + 10, prompt=None, X_Prompt_Ref="p1")
+    assert only(it.jobs()).data == prompt
+    it.pay(ALICE, 5000, prompt=None, X_Prompt_Ref="p1")
+    assert only(it.errors()).tags["Code"] == "bad-request"
+
+
+def test_fault_4_an_unpaid_prompt_is_forgotten_after_ten_minutes_and_belongs_to_its_sender():
+    it = HerdStory()
+    it.send(ALICE, HERDER, "Prompt", "secret plan", Label="p")
+    it.pay(BOB, 100, prompt=None, X_Prompt_Ref="p")
+    assert only(it.errors(BOB)).tags["Code"] == "bad-request"
+    it.later(10)
+    it.pay(ALICE, 100, prompt=None, X_Prompt_Ref="p")
+    assert only(it.errors(ALICE)).tags["Code"] == "bad-request"
+
+
+def test_fault_4_prompts_sent_ahead_are_limited_in_size_and_number():
+    it = HerdStory()
+    assert it.ask(ALICE, HERDER, "Prompt", "x" * 32769, Label="p").action == "Prompt-Error"
+    assert it.ask(ALICE, HERDER, "Prompt", "x").action == "Prompt-Error"
+    answers = [it.ask(ALICE, HERDER, "Prompt", "x", Label=str(n)).action for n in range(21)]
+    assert answers == ["Prompt-Stored"] * 20 + ["Prompt-Error"]
+
+
+def test_fault_6_a_prompt_over_the_limit_is_refunded():
+    it = HerdStory()
+    it.pay(ALICE, 5000, prompt="x" * 3001)
+    assert "3001 bytes" in only(it.errors()).tags["Error"]
+
+
+def test_63_fault_7_five_idle_workers_take_five_queued_jobs_in_one_message():
+    it = HerdStory(workers=0)
+    it.register(9)
+    for n in range(6):
+        it.pay(ALICE, 100, prompt=f"p{n}")  # the first is running, five wait
+    assert len(it.given()) == 1
+    # Five workers come back at once: the herder sees them idle only when the next message is over.
+    lua = it.processes[HERDER].lua
+    lua.execute(
+        "for n = 0, 4 do local id = ('WORKER' .. n) .. string.rep('-', 36) "
+        f"Herd.workers[id] = {{id = id, state = 'idle', model = '{MODEL}', failures = 0}} table.insert(Herd.idle, id) end"
+    )
+    evaluation = it.send(BOB, HERDER, "Info")
+    assert sum(entry.action == "Inference" for entry in evaluation.sent) == 5
+
+
+def test_62_fault_8_a_worker_that_never_answers_costs_one_retry_then_the_money_goes_back():
+    it = HerdStory(workers=2)
+    it.pay(ALICE, NEEDED)
+    first_job = only(it.jobs(0))
+    it.later(10)
+    assert it.worker_state(0) == "quarantined" and only(it.jobs(1)).data == first_job.data
+    assert only(it.received(worker_id(0), "Ping"))
+    it.later(10)
+    error = only(it.errors())
+    assert (error.tags["Code"], error.tags["Refund"]) == ("worker-failed", "13")
+    assert it.balance(ALICE) == MONEY
+    # The late answer is delivered to nobody and brings its worker back.
+    it.pay(BOB, NEEDED)
+    assert not it.received(BOB, "Inference-Response")
+    it.speak(worker_id(0), HERDER, "Inference-Response", "late", Job=first_job.tags["Job"])
+    assert not it.answers(ALICE) and not it.answers(BOB)
+    assert it.jobs(0)[-1].data == "hi there" and it.worker_state(0) == "busy"
+    it.answer(0, "for bob")
+    assert only(it.answers(BOB)).data == "for bob"
+
+
+def test_fault_8_a_worker_that_reports_an_error_is_tried_elsewhere_once_then_refunded():
+    it = HerdStory(workers=2)
+    it.pay(ALICE, NEEDED)
+    it.fail(0)
+    assert only(it.jobs(1)).data == "hi there" and it.worker_state(0) == "idle"
+    it.fail(1, error="the model is not on this node")
+    error = only(it.errors())
+    assert (error.tags["Code"], error.tags["Error"]) == ("worker-failed", "the model is not on this node")
+    assert it.balance(ALICE) == MONEY
+
+
+def test_fault_8_the_only_worker_gets_the_second_try_itself():
+    it = HerdStory()
+    it.pay(ALICE, NEEDED)
+    it.fail(0)
+    assert len(it.jobs()) == 2
+    it.answer(0)
+    assert only(it.answers())
+
+
+def test_a_request_that_no_worker_could_run_is_refunded_at_once_and_is_no_fault_of_the_worker():
+    it = HerdStory(workers=2)
+    it.pay(ALICE, NEEDED)
+    it.fail(0, code="context-full", error="context full: 1000 tokens, 900 fit")
+    error = only(it.errors())
+    assert error.tags["Code"] == "bad-request" and error.tags["Error"].startswith("context full")
+    assert not it.jobs(1) and it.worker_state(0) == "idle" and it.herd(f'herd.workers["{worker_id(0)}"].failures') == 0
+
+
+def test_fault_10_three_failures_in_a_row_retire_a_worker_and_the_owner_can_bring_it_back():
+    it = HerdStory()
+    for _ in range(2):
+        it.pay(ALICE, NEEDED)
+        it.fail(0)
+        if it.jobs()[-1].tags["Job"] == "job-1":
+            it.fail(0)
+    assert it.worker_state() == "retired"
+    assert [error.tags["Code"] for error in it.errors()] == ["worker-failed", "worker-failed"]
+    it.pay(ALICE, NEEDED)
+    assert it.errors()[-1].tags["Error"] == "No worker is in service"
+    it.register(0)
+    it.pay(ALICE, NEEDED)
+    it.answer()
+    assert only(it.answers())
+
+
+def test_fault_10_one_success_clears_the_failures():
+    it = HerdStory()
+    for _ in range(4):
+        it.pay(ALICE, NEEDED)
+        it.fail()
+        it.answer()
+    assert it.worker_state() == "idle" and len(it.answers()) == 4
+
+
+def test_fault_10_a_heartbeat_brings_a_quarantined_worker_back():
+    it = HerdStory(workers=1)
+    it.pay(ALICE, NEEDED)
+    it.later(10)
+    assert it.worker_state() == "quarantined"
+    it.speak(worker_id(0), HERDER, "Worker-Heartbeat")
+    assert it.worker_state() == "busy" and len(it.jobs()) == 2
+    it.speak(worker_id(0), HERDER, "Worker-Heartbeat")
+    assert it.worker_state() == "busy"
+
+
+def test_fault_10_only_the_owner_registers_and_retires():
+    it = HerdStory()
+    it.send(ALICE, HERDER, "Register-Worker", Worker=worker_id(7), Model=MODEL)
+    it.send(ALICE, HERDER, "Retire-Worker", Worker=worker_id(0))
+    assert it.worker_state(0) == "idle" and it.herd(f'herd.workers["{worker_id(7)}"]') is None
+
+
+def test_fault_10_a_retired_worker_finishes_its_job_first():
+    it = HerdStory()
+    it.pay(ALICE, NEEDED)
+    it.send(OPERATOR, HERDER, "Retire-Worker", Worker=worker_id(0))
+    assert it.worker_state() == "busy"
+    it.answer()
+    assert only(it.answers()) and it.worker_state() == "retired"
+
+
+def test_retiring_the_last_worker_of_a_model_refunds_what_waits_for_it():
+    it = HerdStory()
+    it.pay(ALICE, NEEDED)
+    it.pay(BOB, NEEDED)
+    it.send(OPERATOR, HERDER, "Retire-Worker", Worker=worker_id(0))
+    assert only(it.errors(BOB)).tags["Code"] == "worker-failed" and it.balance(BOB) == MONEY
+    it.answer()
+    assert only(it.answers(ALICE))
+
+
+def test_fault_11_the_quoted_multiplier_rises_fourfold_at_most_and_cools_while_a_worker_is_idle():
+    it = HerdStory()
+
+    def quoted():
+        return it.ask(BOB, HERDER, "Info").tags["Last-Multiplier"]
+
+    it.pay(ALICE, NEEDED * 100)
+    assert quoted() == "4"
+    it.later(5)
+    assert quoted() == "4"  # nobody is idle
+    it.answer()
+    it.later(1)
+    assert quoted() == "3.7"
+    it.later(1)
+    assert quoted() == "3.43"
+    it.later(500)
+    assert quoted() == "1"
+    it.pay(ALICE, 31)
+    assert quoted() == "2.384615"
+
+
+def test_fault_11_the_quote_never_falls_below_one():
+    it = HerdStory()
+    it.pay(ALICE, NEEDED)
+    it.answer()
+    assert it.ask(BOB, HERDER, "Info").tags["Last-Multiplier"] == "1"
+
+
+@pytest.mark.parametrize("text", ["[1]", '["a","b","c","d","e"]', "x" * 65, '[""]'])
+def test_fault_14_bad_stop_strings_are_refunded(text):
+    it = HerdStory()
+    it.pay(ALICE, 100, X_Termination=text)
+    assert only(it.errors()).tags["Code"] == "bad-request"
+
+
+@pytest.mark.parametrize("tags", [{"X_Temperature": "hot"}, {"X_Temperature": "2.1"}, {"X_Temperature": "-1"},
+                                  {"X_Seed": "-1"}, {"X_Seed": "4294967296"}, {"X_Deadline": "soon"},
+                                  {"X_Model": "no-such-model"}])  # fmt: skip
+def test_bad_options_are_refunded(tags):
+    it = HerdStory()
+    it.pay(ALICE, 100, **tags)
+    assert only(it.errors()).tags["Code"] == "bad-request" and it.balance(ALICE) == MONEY
+
+
+def test_fault_15_a_doubled_answer_goes_to_nobody():
+    it = HerdStory()
+    it.pay(ALICE, NEEDED)
+    it.answer()
+    it.pay(BOB, NEEDED)
+    it.speak(worker_id(0), HERDER, "Inference-Response", "doubled", Job="job-1")
+    assert not it.answers(BOB) and len(it.answers(ALICE)) == 1
+    it.answer(text="for bob")
+    assert only(it.answers(BOB)).data == "for bob"
+
+
+def test_fault_15_an_answer_from_a_stranger_is_dropped():
+    it = HerdStory()
+    it.pay(ALICE, NEEDED)
+    it.speak("STRANGER".ljust(43, "-"), HERDER, "Inference-Response", "x", Job="job-1")
+    it.send(BOB, HERDER, "Inference-Error", Job="job-1", Code="bad-request")
+    assert not it.answers(ALICE) and not it.errors(ALICE) and it.ledger()["held"] == NEEDED
+
+
+def test_an_upstream_worker_that_names_no_job_is_understood():
+    it = HerdStory()
+    it.pay(ALICE, NEEDED)
+    it.speak(worker_id(0), HERDER, "Inference-Response", "old style")
+    assert only(it.answers()).data == "old style"
+    it.pay(ALICE, NEEDED)
+    it.later(10)  # quarantined: its late answer can only be about the job it lost
+    it.speak(worker_id(0), HERDER, "Inference-Response", "late")
+    assert len(it.answers()) == 1 and it.worker_state() == "busy"
+
+
+def test_fault_17_a_full_queue_refunds_the_cheapest():
+    it = HerdStory()
+    for n in range(25):
+        it.money[f"payer{n}"] = 1
+    lua = it.processes[HERDER].lua
+    it.pay(ALICE, 100)  # running
+    lua.execute(  # 500 jobs of many payers, as they would have come
+        "for n = 2, 501 do local id = 'job-' .. n "
+        f"Herd.jobs[id] = {{id = id, number = n, payer = 'P' .. n, reference = 'r', prompt = 'p', tokens = 10, "
+        f"model = '{MODEL}', needed = '13', paid = '26', at = 0, deadline = math.maxinteger, tries = 0, state = 'queued'}} "
+        "table.insert(Herd.queue, id) end "
+        "Herd.jobs_ever = 501 Herd.ledger.credits = tostring(100 + 500 * 26) Herd.ledger.held = Herd.ledger.credits"
+    )
+    it.send(OPERATOR, TOKEN, "Mint", Recipient=HERDER, Quantity=str(500 * 26))
+    lua.execute("Herd.ledger.credits = '13100' Herd.ledger.earned, Herd.ledger.refunded = '0', '0'")
+    it.send(BOB, TOKEN, "Transfer", Recipient=HERDER, Quantity="13", X_Prompt="hi there", X_Tokens="10")
+    assert only(it.errors(BOB)).tags["Code"] == "queue-full" and it.balance(BOB) == MONEY
+    it.send(BOB, TOKEN, "Transfer", Recipient=HERDER, Quantity="39", X_Prompt="hi there", X_Tokens="10")
+    assert len(it.errors(BOB)) == 1 and it.balance(BOB) == MONEY - 39
+    assert only(it.received("P501", "Inference-Error")).tags["Code"] == "queue-full"
+    assert it.herd("#herd.queue") == 500
+
+
+def test_fault_17_one_payer_cannot_fill_the_queue():
+    it = HerdStory()
+    for _ in range(22):
+        it.pay(ALICE, NEEDED)
+    assert only(it.errors()).tags["Code"] == "queue-full"
+    it.pay(BOB, NEEDED)
+    assert not it.errors(BOB)
+
+
+def test_fault_18_status_tells_the_place_in_the_queue():
+    it = HerdStory()
+    for name in "abc":
+        it.pay(ALICE, NEEDED, X_Reference=name)
+    states = [it.ask(ALICE, HERDER, "Status", X_Reference=name).tags for name in "abcd"]
+    assert [state["State"] for state in states] == ["running", "queued", "queued", "unknown"]
+    assert (states[1]["Place"], states[2]["Place"]) == ("1", "2") and states[0]["Worker"] == worker_id(0)
+    assert it.ask(BOB, HERDER, "Status", Job="job-2").tags["State"] == "queued"
+    assert it.ask(BOB, HERDER, "Status", X_Reference="b").tags["State"] == "unknown"
+
+
+def test_fault_18_a_queued_job_can_be_cancelled_by_its_payer_for_the_base_fee():
+    it = HerdStory()
+    it.pay(ALICE, NEEDED, X_Reference="a")
+    it.pay(ALICE, NEEDED, X_Reference="b")
+    assert it.ask(BOB, HERDER, "Cancel", Job="job-2").action == "Cancel-Error"
+    assert it.ask(ALICE, HERDER, "Cancel", X_Reference="a").tags["Error"] == "The job runs already"
+    it.send(ALICE, HERDER, "Cancel", X_Reference="b")
+    it.check_books()
+    error = only(it.errors())
+    assert (error.tags["Code"], error.tags["Refund"]) == ("cancelled", "12")
+    assert it.ledger()["earned"] == 1 and it.balance(ALICE) == MONEY - NEEDED - 1
+
+
+def test_fault_19_quantities_beyond_64_bits_are_exact_and_wrapped_ones_ignored():
+    it = HerdStory(money={ALICE: 10**38, BOB: MONEY})
+    it.pay(ALICE, 10**37 + 1)
+    it.pay(ALICE, 10**37)
+    it.pay(ALICE, 10**37 + 1, prompt="first of two")
+    assert it.ledger()["credits"] == 3 * 10**37 + 2
+    it.answer()
+    assert it.given()[-1] == "hi there"
+    it.speak(TOKEN, HERDER, "Credit-Notice", Sender=BOB, Quantity=str(2**256 + 5), X_Prompt="x", X_Tokens="1")
+    assert "ignored: no quantity" in it.log[-1].printed
+    it.answer()
+
+
+def test_fault_23_the_owner_withdraws_what_was_earned_and_no_more():
+    it = HerdStory()
+    it.pay(ALICE, NEEDED)
+    assert it.ask(OPERATOR, HERDER, "Withdraw").action == "Withdraw-Error"
+    it.answer()
+    it.send(ALICE, HERDER, "Withdraw")
+    assert it.ask(OPERATOR, HERDER, "Withdraw", Quantity="14").action == "Withdraw-Error"
+    it.send(OPERATOR, HERDER, "Withdraw", Quantity="5", Recipient=BOB)
+    it.check_books()
+    assert it.balance(BOB) == MONEY + 5
+    it.send(OPERATOR, HERDER, "Withdraw")
+    it.check_books()
+    assert it.balance(OPERATOR) == 8 and it.ledger()["withdrawn"] == 13
+
+
+def test_fault_23_a_withdrawal_that_the_token_refuses_is_taken_back():
+    it = HerdStory()
+    it.pay(ALICE, NEEDED)
+    it.answer()
+    it.send(OPERATOR, HERDER, "Withdraw", Recipient="not an address")
+    it.check_books()
+    assert it.ledger()["withdrawn"] == 0
+
+
+def test_fault_24_quote_answers_the_exact_price():
+    it = HerdStory(base_fee=7, token_fee=3)
+    needed = 7 + 3 * (2 + 10)
+    assert it.ask(ALICE, HERDER, "Quote", "hi there", Tokens="10").tags["Price"] == str(needed)
+    it.pay(ALICE, needed * 2)
+    it.pay(ALICE, needed)
+    quote = it.ask(ALICE, HERDER, "Quote", "hi there", Tokens="10").tags
+    assert quote["Price"] == str(needed * 2 * 1005 // 1000)
+    assert (quote["Queue-Length"], quote["Ahead"]) == ("1", "0")
+    assert "Error" in it.ask(ALICE, HERDER, "Quote", "hi", Tokens="0").tags
+
+
+# Order and time
+
+
+def test_59_the_higher_multiplier_runs_first_and_equals_in_the_order_they_came():
+    it = HerdStory()
+    it.pay(BOB, NEEDED, prompt="busy now")
+    it.pay(ALICE, NEEDED, prompt="first one")
+    it.pay(ALICE, NEEDED, prompt="second one")
+    it.pay(ALICE, 3 * NEEDED, prompt="three times")
+    for _ in range(4):
+        it.answer()
+    assert it.given() == ["busy now", "three times", "first one", "second one"]
+
+
+def test_multipliers_are_compared_as_exact_fractions():
+    it = HerdStory(money={ALICE: 10**30})
+    it.pay(ALICE, NEEDED)
+    it.pay(ALICE, 10**20 * 13, prompt="a b", tokens=10)
+    it.pay(ALICE, 10**20 * 14 + 1, prompt="a b c", tokens=10)  # larger by less than one part in 10^20
+    it.answer()
+    assert it.given()[-1] == "a b c"
+    it.answer()
+    it.answer()
+
+
+def test_a_deadline_that_passes_in_the_queue_refunds():
+    it = HerdStory()
+    it.pay(BOB, NEEDED)
+    it.pay(ALICE, NEEDED, X_Deadline=str(it.clock.now_ms + 60_000))
+    it.later(0.5)
+    assert not it.errors()
+    it.later(0.5)
+    assert only(it.errors()).tags["Code"] == "deadline" and it.balance(ALICE) == MONEY
+
+
+def test_a_deadline_that_had_passed_on_arrival_refunds():
+    it = HerdStory()
+    it.pay(ALICE, NEEDED, X_Deadline="1000")
+    assert only(it.errors()).tags["Code"] == "deadline" and not it.jobs()
+
+
+def test_nobody_waits_for_ever_even_without_a_deadline():
+    it = HerdStory()
+    it.pay(BOB, NEEDED)
+    it.pay(ALICE, NEEDED)
+    it.later(59)  # the worker is in quarantine since minute ten
+    assert not it.errors(ALICE)
+    it.later(1)
+    assert only(it.errors(ALICE)).tags["Code"] == "deadline" and only(it.errors(BOB))
+
+
+def test_a_job_waits_for_a_worker_of_its_model_while_others_pass():
+    it = HerdStory()
+    it.register(1, model="OTHER", Model_Name="other")
+    it.pay(ALICE, NEEDED, prompt="busy now")
+    it.pay(ALICE, 5 * NEEDED, prompt="waits here")
+    it.pay(BOB, NEEDED, prompt="for other", X_Model="other")
+    assert it.given() == ["busy now", "for other"] and it.jobs(1)[-1].data == "for other"
+    it.answer(0)
+    assert it.given()[-1] == "waits here"
+
+
+# Money that asks for nothing, and faults of our own
+
+
+def test_a_refund_that_comes_back_is_kept_so_that_two_programs_cannot_play_ball():
+    it = HerdStory()
+    it.pay(ALICE, 50, prompt=None, tokens=None, X_Reason="Insufficient payment")
+    assert not it.errors() and it.ledger()["earned"] == 50
+
+
+def test_a_fault_of_ours_while_admitting_still_refunds_the_payer():
+    it = HerdStory()
+    it.processes[HERDER].lua.execute("Herd.quote = nil")
+    it.pay(ALICE, NEEDED)
+    assert only(it.errors()).tags["Code"] == "herder-failed" and it.balance(ALICE) == MONEY
+
+
+def test_a_rule_that_fails_changes_nothing_and_says_nothing():
+    it = HerdStory()
+    it.pay(ALICE, NEEDED)
+    before = it.ledger()
+    it.processes[HERDER].lua.execute("Herd.ledger.earned = '1'")
+    evaluation = it.send(BOB, HERDER, "Info")
+    assert not evaluation.sent and "changed nothing" in evaluation.printed and "credits must equal" in evaluation.printed
+    it.processes[HERDER].lua.execute("Herd.ledger.earned = '0'")
+    assert it.ledger() == before
+
+
+def test_queue_shows_counts_ledger_and_workers():
+    it = HerdStory(workers=2)
+    it.pay(ALICE, NEEDED)
+    queue = it.ask(BOB, HERDER, "Queue")
+    assert (queue.tags["Running"], queue.tags["Queue-Length"], queue.tags["Held"]) == ("1", "0", "13")
+    states = {worker["id"]: worker["state"] for worker in json.loads(queue.data)["workers"]}
+    assert states == {worker_id(0): "busy", worker_id(1): "idle"}
+
+
+def test_an_answer_that_is_not_text_reaches_the_payer_as_text():
+    it = HerdStory()
+    it.pay(ALICE, NEEDED)
+    it.speak(worker_id(0), HERDER, "Inference-Response", '{"a":1}', Job="job-1", Content_Type="application/json")
+    assert json.loads(only(it.answers()).data) == {"a": 1}
