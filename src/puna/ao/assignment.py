@@ -1,0 +1,113 @@
+"""The assignment: a scheduler's signed word that an item has one place in one process's schedule.
+
+Written by `scheduler/`, read by every unit. Source: protocol reference 3.3.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from puna.arweave import tags as tag_rules
+from puna.arweave.dataitem import DataItem
+from puna.arweave.ids import b64url_decode, b64url_encode
+from puna.arweave.tags import Tag
+from puna.errors import Invalid
+
+from .message import PROTOCOL, VARIANT, MessageId, ProcessId, tag_list
+
+HEIGHT_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One place in a schedule.
+
+    `message` is None on the assignment of the process itself (nonce 0); `hash_chain` is the raw 32 bytes;
+    `exclude` names the fields of the item that are not to be loaded; `item` is the signed data item it came from.
+    """
+
+    process: ProcessId
+    epoch: int
+    nonce: int
+    hash_chain: bytes
+    block_height: int
+    timestamp_ms: int
+    message: MessageId | None
+    exclude: tuple[str, ...]
+    item: DataItem
+
+    @property
+    def id(self) -> str:
+        return self.item.id
+
+    @property
+    def item_id(self) -> str:
+        """The id of what was assigned: the message, or the process itself."""
+        return self.message or self.process
+
+    def to_feed(self) -> dict[str, Any]:
+        """As the scheduler's feed shows it; the random anchor is not UTF-8, hence b64url. Source: 3.6."""
+        item = self.item
+        return {
+            "id": item.id,
+            "owner": {"address": item.address, "key": b64url_encode(bytes(item.owner))},
+            "tags": tag_list(item.tags),
+            "signature": b64url_encode(bytes(item.signature)),
+            "anchor": b64url_encode(bytes(item.anchor)) if item.anchor else None,
+            "target": "",
+        }
+
+
+def assignment_tags(
+    process: ProcessId,
+    nonce: int,
+    hash_chain: bytes,
+    block_height: int,
+    timestamp_ms: int,
+    message: MessageId | None,
+    exclude: tuple[str, ...] = (),
+) -> tuple[Tag, ...]:
+    """The tags of an assignment, in the order of the protocol reference 3.3. The epoch is always 0."""
+    tags = [
+        Tag("Process", process),
+        Tag("Epoch", "0"),
+        Tag("Nonce", str(nonce)),
+        Tag("Hash-Chain", b64url_encode(hash_chain)),
+        Tag("Block-Height", f"{block_height:0{HEIGHT_DIGITS}d}"),
+        Tag("Timestamp", str(timestamp_ms)),
+        PROTOCOL,
+        Tag("Type", "Assignment"),
+        VARIANT,
+    ]
+    if message is not None:
+        tags.append(Tag("Message", message))
+    return (*tags, *(Tag("Exclude", field) for field in exclude))
+
+
+def read_assignment(item: DataItem) -> Assignment:
+    """Read an assignment's tags. Raises Invalid naming the tag that is missing or not a number."""
+    message = tag_rules.first(item.tags, "Message")
+    return Assignment(
+        process=ProcessId(_text(item, "Process")),
+        epoch=_number(item, "Epoch"),
+        nonce=_number(item, "Nonce"),
+        hash_chain=b64url_decode(_text(item, "Hash-Chain")),
+        block_height=_number(item, "Block-Height"),
+        timestamp_ms=_number(item, "Timestamp"),
+        message=MessageId(message) if message else None,
+        exclude=tuple(tag_rules.values(item.tags, "Exclude")),
+        item=item,
+    )
+
+
+def _text(item: DataItem, name: str) -> str:
+    value = tag_rules.first(item.tags, name)
+    if value is None:
+        raise Invalid(f"assignment {item.id} has no {name} tag")
+    return value
+
+
+def _number(item: DataItem, name: str) -> int:
+    text = _text(item, name)
+    if not (text.isascii() and text.isdigit()):
+        raise Invalid(f"assignment {item.id}: tag {name} is {text!r}, not a whole number")
+    return int(text)

@@ -1,0 +1,1 @@
+"""The compute unit: folds a process's schedule into results, and signs what it found."""

@@ -1,0 +1,145 @@
+"""The compute unit's rules: what a module is told, and what its answer means. Pure; called by `unit.py` and verify.
+
+Source: protocol reference 4.5, 4.7, 4.8.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from puna.arweave.dataitem import DataItem
+from puna.arweave.ids import b64url_encode
+
+from ..assignment import Assignment
+from ..message import (
+    ProcessId,
+    anchor_text,
+    is_pushed,
+    lenient_text,
+    owner_address,
+    strict_text,
+    tag,
+    tag_list,
+)
+from ..result import Result, number_text
+from .port import Evaluation
+
+_HIDDEN_TAGS = frozenset(("From", "Owner"))  # a sender must not speak for another by naming it in a tag
+
+
+def message_json(item: DataItem, assignment: Assignment) -> bytes:
+    """The message object of a scheduled item, its fields in the order of 4.7, as JSON bytes."""
+    return msgspec.json.encode(message_of(item, assignment))
+
+
+def message_of(item: DataItem, assignment: Assignment) -> dict[str, Any]:
+    """The message object of a scheduled item: a message, the process itself, or an item assigned from elsewhere."""
+    owner = owner_address(item)
+    sender = tag(item, "From-Process") or owner
+    boot = item.id == assignment.process
+    assigned = is_assigned(item, assignment.process)
+    message: dict[str, Any] = {
+        "Id": item.id,
+        "Signature": b64url_encode(bytes(item.signature)),
+        "Data": strict_text(item.data) if boot else lenient_text(item.data),
+        "Owner": owner,
+        "Target": item.target if assigned else assignment.process,
+        "Anchor": _gateway_anchor(item) if assigned else anchor_text(item),
+        "From": sender,
+    }
+    if is_pushed(item) and not assigned:
+        message["Forwarded-By"] = owner
+    message["Tags"] = _visible(tag_list(item.tags))
+    for field in assignment.exclude:
+        message.pop(field, None)
+    return message | {
+        "Epoch": assignment.epoch,
+        "Nonce": assignment.nonce,
+        "Timestamp": assignment.timestamp_ms,
+        "Block-Height": assignment.block_height,
+        "Hash-Chain": b64url_encode(assignment.hash_chain),
+        "Cron": False,
+        "Read-Only": False,
+    }
+
+
+def is_assigned(item: DataItem, process: ProcessId) -> bool:
+    """Whether an entry of a schedule is an item that was not addressed to this process."""
+    return item.id != process and item.target != process
+
+
+def preview_json(process: ProcessId, body: Mapping[str, Any], timestamp_ms: int, block_height: int) -> bytes:
+    """The message object of a dry-run, as JSON bytes. `timestamp_ms` and `block_height` are the last evaluation's.
+
+    Nobody signed it: owner and sender are whoever the body says. Source: 4.5.
+    """
+    tags = _visible(body.get("Tags") or [])
+    owner = body.get("Owner", "")
+    pushed_by = next((tag["value"] for tag in tags if tag["name"] == "From-Process"), None)
+    message: dict[str, Any] = {"Id": body.get("Id", "")}
+    if "Signature" in body:
+        message["Signature"] = body["Signature"]
+    message |= {
+        "Data": body.get("Data", ""),
+        "Owner": owner,
+        "Target": body.get("Target") or process,
+        "Anchor": body.get("Anchor"),
+        "From": pushed_by or body.get("From") or owner,
+        "Tags": tags,
+        "Timestamp": _whole(body.get("Timestamp"), timestamp_ms),
+        "Block-Height": _whole(body.get("Block-Height"), block_height),
+        "Cron": False,
+        "Read-Only": True,
+    }
+    return msgspec.json.encode(message)
+
+
+def result_of(evaluation: Evaluation) -> Result:
+    """What an evaluation means: a number to be shown becomes text, arrays that are missing are empty."""
+    output = "" if evaluation.output is None else evaluation.output
+    result = Result(
+        messages=_array(evaluation.messages),
+        spawns=_array(evaluation.spawns),
+        assignments=_array(evaluation.assignments),
+        output=number_text(output) if isinstance(output, (int, float)) and not isinstance(output, bool) else output,
+        error=evaluation.error,
+        gas_used=evaluation.gas_used,
+    )
+    try:
+        result.encode()
+    except UnicodeEncodeError:
+        # A module may write half a surrogate pair; no JSON text can carry it to a client.
+        return Result.from_json(_mend(result.to_json()))
+    return result
+
+
+def _mend(value: Any) -> Any:
+    """The same JSON value, characters that no encoding has replaced by question marks."""
+    if isinstance(value, str):
+        return value.encode("utf-8", errors="replace").decode("utf-8")
+    if isinstance(value, (list, tuple)):
+        return [_mend(element) for element in value]
+    if isinstance(value, dict):
+        return {_mend(key): _mend(element) for key, element in value.items()}
+    return value
+
+
+def _array(entries: Any) -> tuple[Any, ...]:
+    # An empty Lua table may come out as an object; anything else that is no array is no outbox.
+    return tuple(entries) if isinstance(entries, (list, tuple)) else ()
+
+
+def _visible(tags: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [tag for tag in tags if tag["name"] not in _HIDDEN_TAGS]
+
+
+def _gateway_anchor(item: DataItem) -> str:
+    return b64url_encode(bytes(item.anchor))
+
+
+def _whole(value: Any, default: int) -> int:
+    try:
+        return default if value is None else int(value)
+    except (TypeError, ValueError):
+        return default

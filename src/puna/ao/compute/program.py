@@ -1,0 +1,148 @@
+"""From a process to the program that runs it: its module, limits, extensions and environment.
+
+Called by `unit.py` and `verify.py`. Source: protocol reference 4.2, 4.7, 4.9.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from puna.arweave.dataitem import DataItem
+from puna.arweave.store.port import Store
+from puna.arweave.tags import Tag
+from puna.errors import Invalid, NotYet
+
+from ..message import owner_address, tag, tag_list
+from .port import Program
+
+View = Callable[[str], DataItem | None]
+
+MODULE_FORMATS = frozenset(("wasm32-puna-lua-1",))
+MODULE_FORMAT_OURS = "wasm32-puna-lua-1"
+ENCODING = "JSON-1"
+
+_SIZE_UNITS = {"b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3}
+_SIZE = re.compile(r"(\d{1,15})-?([kmg]?b)", re.IGNORECASE)
+
+
+class Unsupported(Invalid):
+    """The module is of a kind that this unit cannot run (on the wire: 422)."""
+
+
+class TooLarge(Invalid):
+    """The process asks for more than this unit grants (on the wire: 413)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What this unit grants: ceilings, and what a process gets that names no limit. Bytes, and units of gas."""
+
+    memory_max: int = 1024**3
+    gas_max: int = 9_000_000_000_000
+    memory_default: int = 512 * 1024**2
+    gas_default: int = 100_000_000_000  # about a minute and a half of an endless loop
+
+
+def program_of(store: Store, view: View, process: DataItem, limits: Limits, modules: Path | None = None) -> Program:
+    """The program of a process.
+
+    Raises Invalid when the process or its module cannot run here, NotYet while the module is not on this node.
+    `modules` is a folder for module files that the store does not keep as files of their own.
+    """
+    module_id = _check_process(process)
+    module = view(module_id)
+    if module is None:
+        raise NotYet(f"module {module_id} is not on this node", "Upload it; evaluation goes on by itself then.")
+    _check_module(module)
+    extensions = _extensions(process, module)
+    return Program(
+        module_path=_module_path(store, module, modules),
+        module_id=module_id,
+        memory_limit=_limit(process, module, "Memory-Limit", parse_size, limits.memory_default, limits.memory_max),
+        gas_limit=_limit(process, module, "Compute-Limit", parse_count, limits.gas_default, limits.gas_max),
+        extensions=extensions,
+        environment=environment_json(process, module),
+        options=_options(process, module, extensions),
+    )
+
+
+def environment_json(process: DataItem, module: DataItem) -> bytes:
+    """The environment object of 4.7, as JSON bytes."""
+    return msgspec.json.encode({"Process": _party(process), "Module": _party(module)})
+
+
+def parse_size(text: str) -> int | None:
+    """`500-mb`, `1-gb` as bytes, powers of 1024; None when it is no size."""
+    match = _SIZE.fullmatch(text.strip())
+    return int(match[1]) * _SIZE_UNITS[match[2].lower()] if match else None
+
+
+def parse_count(text: str) -> int | None:
+    """A whole number of units of gas; None when it is not one."""
+    text = text.strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
+
+
+def _check_process(process: DataItem) -> str:
+    for name, wanted in (("Data-Protocol", "ao"), ("Type", "Process")):
+        if Tag(name, wanted) not in process.tags:
+            raise Invalid(f"Process {process.id} has no tag {name}={wanted}")
+    module_id = tag(process, "Module")
+    if not module_id:
+        raise Invalid(f"Process {process.id} has no tag Module")
+    return module_id
+
+
+def _check_module(module: DataItem) -> None:
+    if tag(module, "Module-Format") not in MODULE_FORMATS:
+        raise Unsupported(f'Module-Format for module "{module.id}" is not supported')
+    for name in ("Input-Encoding", "Output-Encoding"):
+        if tag(module, name) not in (None, ENCODING):
+            raise Unsupported(f'{name} for module "{module.id}" is not supported')
+
+
+def _limit(
+    process: DataItem, module: DataItem, name: str, parse: Callable[[str], int | None], default: int, ceiling: int
+) -> int:
+    text = tag(process, name) or tag(module, name)
+    value = default if text is None else parse(text)
+    if value is None or not 0 < value <= ceiling:
+        raise TooLarge(f'{name} for process "{process.id}" exceeds supported limit')
+    return value
+
+
+def _extensions(process: DataItem, module: DataItem) -> tuple[str, ...]:
+    named = [value for item in (process, module) for name, value in item.tags if name == "Extension"]
+    return tuple(dict.fromkeys(named))
+
+
+def _options(process: DataItem, module: DataItem, extensions: tuple[str, ...]) -> dict[str, str]:
+    """Tags that begin with an extension's name are its options; the process's win."""
+    options: dict[str, str] = {}
+    for item in (process, module):
+        for name, value in item.tags:
+            if any(name.startswith(extension) for extension in extensions):
+                options.setdefault(name, value)
+    return options
+
+
+def _party(item: DataItem) -> dict[str, object]:
+    return {"Id": item.id, "Owner": owner_address(item), "Tags": tag_list(item.tags)}
+
+
+def _module_path(store: Store, module: DataItem, modules: Path | None) -> Path:
+    path = store.payload_path(module.id)
+    if path is not None:
+        return path
+    if modules is None:
+        raise Unsupported(f'module "{module.id}" is not kept as a file', "Give the compute unit a folder for modules.")
+    path = modules / f"{module.id}.wasm"
+    if not path.exists():
+        modules.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".part")
+        draft.write_bytes(bytes(module.data))
+        draft.replace(path)  # nobody ever sees half a module
+    return path

@@ -1,0 +1,86 @@
+"""What a compute unit signs: result attestations and checkpoints. Pure; written by `unit.py`, read by verify.
+
+An attestation says: after this message of this process the result was this and the memory had this state root.
+A checkpoint holds the memory itself. Source: protocol reference 4.9; Type=Result is ours.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+from puna.arweave.dataitem import DataItem
+from puna.arweave.ids import b64url_encode
+from puna.arweave.tags import Tag
+from puna.errors import Invalid
+
+from ..assignment import HEIGHT_DIGITS, Assignment
+from ..message import PROTOCOL, VARIANT, tag
+from ..result import Result
+
+SNAPSHOT_FORMAT = "puna-snapshot-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Attestation:
+    """One attested evaluation; `state_root` is b64url of 32 bytes, `encoded` the result's bytes as signed."""
+
+    item: DataItem
+    process: str
+    message: str
+    nonce: int
+    state_root: str
+    encoded: bytes
+
+    @property
+    def result(self) -> Result:
+        return Result.decode(self.encoded)
+
+
+def attestation_tags(assignment: Assignment, state_root: bytes, gas_used: int) -> tuple[Tag, ...]:
+    return (
+        PROTOCOL,
+        VARIANT,
+        Tag("Type", "Result"),
+        Tag("Process", assignment.process),
+        Tag("Message", assignment.item_id),
+        Tag("Nonce", str(assignment.nonce)),
+        Tag("State-Root", b64url_encode(state_root)),
+        Tag("Gas-Used", str(gas_used)),
+        Tag("Content-Type", "application/json"),
+    )
+
+
+def read_attestation(item: DataItem) -> Attestation:
+    """Read an attestation. Raises Invalid when a tag is missing."""
+    values = {name: tag(item, name) for name in ("Process", "Message", "Nonce", "State-Root")}
+    missing = [name for name, value in values.items() if not value]
+    if missing or not values["Nonce"].isdigit():
+        raise Invalid(f"item {item.id} is no result attestation: {', '.join(missing) or 'Nonce'} is wrong")
+    return Attestation(
+        item, values["Process"], values["Message"], int(values["Nonce"]), values["State-Root"], bytes(item.data)
+    )
+
+
+def checkpoint_tags(module_id: str, last: Assignment, state_root: bytes, snapshot: bytes, unit: str) -> tuple[Tag, ...]:
+    """The tags of a checkpoint after the evaluation of `last`. `SHA-256` is of the data as stored.
+
+    Our snapshots are compressed inside, in a form of their own, so there is no Content-Encoding.
+    """
+    return (
+        PROTOCOL,
+        VARIANT,
+        Tag("Type", "Checkpoint"),
+        Tag("Module", module_id),
+        Tag("Process", last.process),
+        Tag("Nonce", str(last.nonce)),
+        Tag("Timestamp", str(last.timestamp_ms)),
+        Tag("Block-Height", f"{last.block_height:0{HEIGHT_DIGITS}d}"),
+        Tag("Content-Type", "application/octet-stream"),
+        Tag("SHA-256", hashlib.sha256(snapshot).hexdigest()),
+        Tag("Snapshot-Format", SNAPSHOT_FORMAT),
+        Tag("Unit-Identifier", unit),
+        Tag("Ordinate", str(last.nonce)),
+        Tag("Assignment", last.id),
+        Tag("Hash-Chain", b64url_encode(last.hash_chain)),
+        Tag("Epoch", str(last.epoch)),
+        Tag("State-Root", b64url_encode(state_root)),
+    )

@@ -1,0 +1,76 @@
+"""The link: how the floors above speak to a network of units, near or far.
+
+`LocalLink` is the one inside a node: function calls, no HTTP, no polling. A remote one speaks the wire.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Protocol
+
+from puna.arweave.dataitem import DataItem
+
+from .assignment import Assignment
+from .compute.unit import ComputeUnit
+from .events import Event, Hub
+from .message import ProcessId
+from .messenger.unit import MessengerUnit
+from .result import Result
+from .scheduler.port import Entry, Schedules
+
+
+class Link(Protocol):
+    """Everything a client can ask of a network. All raise NodeError and its kinds."""
+
+    async def submit(self, item: DataItem) -> Assignment:
+        """Hand over a signed message or process; answers once it is durable and has its place."""
+        ...
+
+    async def assign(self, process: str, item_id: str, exclude: tuple[str, ...] = ()) -> Assignment:
+        """Give `process` an item that is in the weave."""
+        ...
+
+    async def result(self, process: str, message: str) -> Result:
+        """The result of a message or assignment id of `process`; waits until it is evaluated."""
+        ...
+
+    async def preview(self, process: str, message: Mapping[str, Any]) -> Result:
+        """What `process` would answer to an unsigned message now (a dry-run)."""
+        ...
+
+    async def assignments(self, process: str, after_nonce: int = -1, limit: int = 100) -> list[Entry]:
+        """A page of a schedule."""
+        ...
+
+    def events(self, root: str | None = None) -> AsyncIterator[Event]:
+        """What happens from now on; with a root, that journey from its beginning until it is finished.
+
+        An answer that a process gives later, because of somebody else's message, belongs to that message's root.
+        """
+        ...
+
+
+class LocalLink:
+    """The units of this very process."""
+
+    def __init__(self, messenger: MessengerUnit, schedules: Schedules, compute: ComputeUnit, hub: Hub):
+        self._messenger = messenger
+        self._schedules = schedules
+        self._compute = compute
+        self._hub = hub
+
+    async def submit(self, item: DataItem) -> Assignment:
+        return await self._messenger.submit(item)
+
+    async def assign(self, process: str, item_id: str, exclude: tuple[str, ...] = ()) -> Assignment:
+        return await self._messenger.assign(ProcessId(process), item_id, exclude)
+
+    async def result(self, process: str, message: str) -> Result:
+        return await self._compute.result(ProcessId(process), message)
+
+    async def preview(self, process: str, message: Mapping[str, Any]) -> Result:
+        return await self._compute.preview(ProcessId(process), message)
+
+    async def assignments(self, process: str, after_nonce: int = -1, limit: int = 100) -> list[Entry]:
+        return await self._schedules.assignments(ProcessId(process), after_nonce, limit)
+
+    def events(self, root: str | None = None) -> AsyncIterator[Event]:
+        return self._hub.subscribe(root)

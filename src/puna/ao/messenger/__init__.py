@@ -1,0 +1,1 @@
+"""The messenger unit: takes messages from users and carries outboxes between processes."""

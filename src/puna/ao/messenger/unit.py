@@ -1,0 +1,351 @@
+"""The messenger unit: acknowledges what users send, and carries every outbox on until nothing is left to carry.
+
+Called by links and by its routes. It owns the journeys (`journey.py`): each is a task here and a note in the store,
+and `resume` makes the tasks again from the notes. It alone knows which item began a journey, so it also tells the
+hub what happens.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, Protocol
+
+from puna.arweave.dataitem import DataItem, sign_item, verify_item
+from puna.arweave.store.port import Store
+from puna.arweave.wallet import Wallet
+from puna.errors import Invalid, NodeError, NotYet
+
+from ..assignment import Assignment
+from ..events import Hub
+from ..message import PROTOCOL, ProcessId, tag, to_feed
+from ..result import Result
+from ..scheduler.port import Placed, Placing, Refused, Schedules
+from .address import Birth, Dropped, Letter, Parcel, Sender, Share
+from .journey import (
+    Assigned,
+    Command,
+    End,
+    Evaluate,
+    Evaluated,
+    Failed,
+    Journey,
+    Send,
+    advance,
+    decode_journey,
+    encode_journey,
+    journey_key,
+)
+
+JOURNEYS_MAX = 8192  # under way in memory; past it users are asked to come again, and outboxes rest in the store
+ROOT_JOURNEYS_MAX = 2048  # of one root: a message that begets ever more messages must not crowd out the others
+RETRY_FIRST_S = 1.0
+RETRY_LONGEST_S = 60.0
+LARGE_BYTES = 1 << 20  # from here on a signature is checked on a thread
+
+log = logging.getLogger(__name__)
+
+
+class Results(Protocol):
+    """What the messenger needs of a compute unit."""
+
+    async def result(self, process: ProcessId, item_id: str) -> Result: ...
+
+
+class MessengerUnit:
+    """Takes messages, assigns them through `schedules`, pulls their results, signs and sends what they beget."""
+
+    def __init__(
+        self,
+        store: Store,
+        wallet: Wallet,
+        schedules: Schedules,
+        results: Results,
+        hub: Hub,
+        *,
+        journeys_max: int = JOURNEYS_MAX,
+        root_journeys_max: int = ROOT_JOURNEYS_MAX,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ):
+        self._store = store
+        self._wallet = wallet
+        self._schedules = schedules
+        self._results = results
+        self._hub = hub
+        self._journeys_max = journeys_max
+        self._root_journeys_max = root_journeys_max
+        self._sleep = sleep
+        self._running: dict[str, asyncio.Task[None]] = {}  # by journey key
+        self._running_of: Counter[str] = Counter()  # by root
+        self._resting_of: Counter[str] = Counter()  # by root: journeys that are notes only, for want of room
+        self._roots: dict[tuple[str, str], str] = {}  # by process and item, of the journeys under way
+        self._admitting: set[asyncio.Task[Any]] = set()
+        self._stopping = False
+
+    @property
+    def address(self) -> str:
+        """The Authority that processes trust to speak for other processes."""
+        return self._wallet.address
+
+    # What users ask
+
+    async def submit(self, item: DataItem) -> Assignment:
+        """Take a signed message or process. When this answers, it is durable and will be carried to its end.
+
+        Raises Invalid when it breaks a rule, Missing when its process is unknown, NotYet when there is no room.
+        """
+        _check_tags(item)
+        if len(item.data) > LARGE_BYTES:
+            await asyncio.to_thread(verify_item, item)
+        else:
+            verify_item(item)
+        process = ProcessId(item.id if _kind(item) == "Process" else item.target)
+        journey = Journey(item.id, process, root=item.id, share=item.target if process == item.id else "")
+        return await self._admit(journey, Placing(item=item))
+
+    async def assign(self, process: ProcessId, item_id: str, exclude: tuple[str, ...] = ()) -> Assignment:
+        """Give a process an item that the weave has. Durable and carried on as in `submit`; raises the same."""
+        placing = Placing(process=process, item_id=item_id, exclude=exclude)
+        return await self._admit(Journey(item_id, process), placing)
+
+    async def resume(self) -> None:
+        """After a start: go on with every journey that was under way."""
+        for _, note in self._store.notes("ao/journey/"):
+            journey = decode_journey(note)
+            if not journey.root:
+                _, assignment = await self._schedules.place(journey.process, journey.item)
+                journey = replace(journey, root=assignment.id)
+            self._enter(journey)
+
+    async def stop(self) -> None:
+        """Let go of all journeys; the store keeps them."""
+        self._stopping = True
+        await asyncio.gather(*self._admitting, return_exceptions=True)
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def tell(self, event: dict[str, Any]) -> None:
+        """Pass on what an evaluation says while it runs, such as a token of a model, with its root."""
+        root = self._roots.get((event.get("process", ""), event.get("message", "")))
+        self._hub.publish({**event, "kind": event.get("event", "token"), "root": root})
+
+    async def _admit(self, journey: Journey, placing: Placing) -> Assignment:
+        if self._stopping:
+            raise NotYet("the messenger is stopping", "Send it again in a moment.")
+        if len(self._running) >= self._journeys_max:
+            raise NotYet(f"{len(self._running)} messages are under way", "Send it again in a moment.")
+        # A task of our own: a user who hangs up must not leave a durable journey that nobody walks.
+        task = asyncio.create_task(self._begin(journey, placing), name=f"admit {journey.item}")
+        self._admitting.add(task)
+        task.add_done_callback(self._admitting.discard)
+        return await asyncio.shield(task)
+
+    async def _begin(self, journey: Journey, placing: Placing) -> Assignment:
+        noted = replace(placing, notes={journey_key(journey): encode_journey(journey)})
+        (answer,) = await self._schedules.place_all([noted])
+        if isinstance(answer, Refused):
+            raise answer.error
+        root = journey.root or answer.assignment.id
+        if answer.new:
+            self._hub.publish(_news("accepted", root, journey))
+            self._start_placed(replace(journey, root=root), answer.assignment)
+        elif not self._alive(root):
+            self._hub.publish({"kind": "finished", "root": root})
+        return answer.assignment
+
+    # Journeys as tasks
+
+    def _start_placed(self, journey: Journey, assignment: Assignment) -> None:
+        news = _news("assigned", journey.root, journey)
+        self._hub.publish({**news, "nonce": assignment.nonce, "assignment": assignment.id})
+        self._enter(journey)
+
+    def _enter(self, journey: Journey) -> None:
+        if not self._stopping and not self._walk(journey):
+            self._resting_of[journey.root] += 1
+
+    def _walk(self, journey: Journey) -> bool:
+        """Start the task of a journey, if there is room for it."""
+        key, root = journey_key(journey), journey.root
+        if len(self._running) >= self._journeys_max or self._running_of[root] >= self._root_journeys_max:
+            return False
+        if key not in self._running:
+            self._running_of[root] += 1
+            self._roots[journey.process, journey.item] = root
+            self._running[key] = asyncio.create_task(self._travel(journey), name=f"journey {key}")
+        return True
+
+    def _leave(self, journey: Journey) -> None:
+        root = journey.root
+        del self._running[journey_key(journey)]
+        del self._roots[journey.process, journey.item]
+        self._running_of[root] -= 1
+        if self._stopping:
+            return
+        if self._resting_of and (
+            self._running_of[root] == self._root_journeys_max // 2 or len(self._running) == self._journeys_max // 2
+        ):
+            self._wake_resting()
+        if not self._alive(root):
+            del self._running_of[root]
+            self._hub.publish({"kind": "finished", "root": root})
+
+    def _alive(self, root: str) -> bool:
+        return self._running_of[root] > 0 or self._resting_of[root] > 0
+
+    def _wake_resting(self) -> None:
+        self._resting_of.clear()
+        for key, note in self._store.notes("ao/journey/"):
+            if key not in self._running:
+                self._enter(decode_journey(note))
+
+    async def _travel(self, journey: Journey) -> None:
+        attempt = 0
+        try:
+            while True:
+                try:
+                    return await self._carry(journey)
+                except NodeError as error:
+                    # Whatever is away or full may come back. A message that was acknowledged is not given up.
+                    log.info("journey of %s waits: %s", journey.item, error)
+                await self._sleep(min(RETRY_FIRST_S * 2**attempt, RETRY_LONGEST_S))
+                attempt = min(attempt + 1, 16)
+        except Exception as bug:
+            log.exception("the journey of %s stops until the next start", journey.item)
+            self._hub.publish({**_news("failed", journey.root, journey), "error": f"{type(bug).__name__}: {bug}"})
+        finally:
+            self._leave(journey)
+
+    async def _carry(self, journey: Journey) -> None:
+        """Walk a journey to its end: from its place, through its result, to what that sends."""
+        assignment = await self._place_of(journey)
+        now, commands = advance(journey, Assigned(assignment))
+        while commands:
+            command = commands.pop(0)
+            match command:
+                case Evaluate():
+                    now, commands = advance(now, await self._evaluate(now, assignment))
+                case _:
+                    await self._obey(command, journey, now)
+
+    async def _place_of(self, journey: Journey) -> Assignment:
+        _, assignment = await self._schedules.place(journey.process, journey.item)
+        return assignment
+
+    async def _evaluate(self, journey: Journey, assignment: Assignment) -> Evaluated | Failed:
+        try:
+            result = await self._results.result(journey.process, journey.item)
+        except Invalid as error:
+            return Failed(error)
+        news = _news("evaluated", journey.root, journey)
+        shown = {"nonce": assignment.nonce, "data": _shown(result.output), "error": result.error}
+        self._hub.publish({**news, **shown, "gas": result.gas_used})
+        return Evaluated(result, self._sender(journey.process))
+
+    def _sender(self, process: ProcessId) -> Sender:
+        item = self._store.view(process)
+        if item is None:
+            raise NotYet(f"process item {process} is not on this node", "Upload it.")
+        return Sender(process, tag(item, "Module") or "", tag(item, "Scheduler") or "")
+
+    async def _obey(self, command: Command, journey: Journey, now: Journey | None) -> None:
+        change = {journey_key(journey): encode_journey(now) if now is not None else None}
+        match command:
+            case Send(parcels):
+                await self._send(parcels, journey, change)
+            case End(why):
+                await self._schedules.place_all([], (), change)
+                self._hub.publish({**_news("failed", journey.root, journey), "error": why})
+
+    # Sending
+
+    async def _send(self, parcels: list[Parcel], parent: Journey, change: dict[str, bytes | None]) -> None:
+        """Sign the parcels and hand them over, with the change of their parent's journey, as one durable step."""
+        placings: list[Placing] = []
+        children: list[Journey] = []
+        stored: list[DataItem] = []
+        dropped: list[Dropped] = []
+        for index, parcel in enumerate(parcels):
+            try:
+                for placing, child in await self._prepare(parcel, parent, stored, dropped):
+                    placings.append(replace(placing, notes={journey_key(child): encode_journey(child)}))
+                    children.append(child)
+            except Invalid as error:
+                dropped.append(Dropped(type(parcel).__name__, index, str(error)))
+        answers = await self._schedules.place_all(placings, stored, change)
+        for drop in dropped:
+            news = {"entry": f"{drop.box}[{drop.index}]", "error": drop.why}
+            self._hub.publish({**_news("failed", parent.root, parent), **news})
+        for item in stored:
+            self._tell_stored(item, parent)
+        for child, answer in zip(children, answers, strict=True):
+            self._follow(child, answer)
+
+    async def _prepare(
+        self, parcel: Parcel, parent: Journey, stored: list[DataItem], dropped: list[Dropped]
+    ) -> list[tuple[Placing, Journey]]:
+        """Sign a parcel: what is to be placed is returned, what is only to be kept is added to `stored`."""
+        match parcel:
+            case Letter(target, anchor, tags, data, assign_to):
+                item = sign_item(self._wallet, data=data, tags=tags, target=target, anchor=anchor)
+                placings = [
+                    (Placing(process=ProcessId(process), item=item, item_id=item.id), _shared(parent, item.id, process))
+                    for process in assign_to
+                ]
+                if await self._schedules.knows(target):
+                    child = Journey(item.id, ProcessId(target), parent.root, parent.orphan)
+                    return [(Placing(item=item), child), *placings]
+                stored.append(item)
+                return placings
+            case Birth(tags, data, spawner, reply):
+                item = sign_item(self._wallet, data=data, tags=tags)
+                child = Journey(item.id, ProcessId(item.id), parent.root, parent.orphan, spawner, reply)
+                return [(Placing(item=item), child)]
+            case Share(process, item_id, exclude):
+                child = _shared(parent, item_id, process)
+                return [(Placing(process=process, item_id=item_id, exclude=exclude), child)]
+            case Dropped():
+                dropped.append(parcel)
+        return []
+
+    def _follow(self, child: Journey, answer: Placed | Refused) -> None:
+        if isinstance(answer, Refused):
+            self._hub.publish({**_news("failed", child.root, child), "error": str(answer.error)})
+        elif answer.new:
+            self._start_placed(child, answer.assignment)
+
+    def _tell_stored(self, item: DataItem, parent: Journey) -> None:
+        event = {"kind": "stored", "root": parent.root, "process": parent.process, "message": item.id}
+        self._hub.publish({**event, "target": item.target, "item": to_feed(item)})
+
+
+def _shared(parent: Journey, item_id: str, process: str) -> Journey:
+    # What comes out of an assignment bears no Pushed-For on the network, so neither does ours.
+    return Journey(item_id, ProcessId(process), parent.root, orphan=True)
+
+
+def _news(kind: str, root: str, journey: Journey) -> dict[str, Any]:
+    return {"kind": kind, "root": root, "process": journey.process, "message": journey.item}
+
+
+def _shown(output: Any) -> Any:
+    """What a person is shown of an output: aos wraps it in an object."""
+    return output.get("data", "") if isinstance(output, dict) else output
+
+
+def _kind(item: DataItem) -> str:
+    return next((value for name, value in item.tags if name == "Type" and value in ("Message", "Process")), "")
+
+
+def _check_tags(item: DataItem) -> None:
+    """What the messenger asks of a user's item. Raises Invalid with the texts of protocol reference 2.1."""
+    if PROTOCOL not in item.tags:
+        raise Invalid("Tag 'Data-Protocol': must contain 'ao'")
+    kind = _kind(item)
+    if not kind:
+        raise Invalid("Tag 'Type': must be either 'Process' or 'Message'")
+    if kind == "Process" and tag(item, "Scheduler") is None:
+        raise Invalid("No Scheduler tag found on 'Process' DataItem")

@@ -1,0 +1,1 @@
+"""The scheduler unit: gives each message of a process its one place."""

@@ -1,0 +1,80 @@
+"""What the other units need of a scheduler, whether it is in this process or on another machine.
+
+`unit.SchedulerUnit` is the one at hand. Requests are values so that one outbox becomes one durable step.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from puna.arweave.dataitem import DataItem
+from puna.errors import NodeError
+
+from ..assignment import Assignment
+from ..message import ProcessId
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """A wish to give an item a place.
+
+    Without `process` the item goes where it says itself (a message to its target, a process to itself); with
+    `process`, the item of id `item_id`, which the weave has, is assigned there. `notes` become durable no later
+    than the assignment, and only if it is a new one.
+    """
+
+    item: DataItem | None = None
+    process: ProcessId | None = None
+    item_id: str = ""
+    exclude: tuple[str, ...] = ()
+    notes: Mapping[str, bytes | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """The answer to a Placing: its assignment, and whether this request made it or an earlier one did."""
+
+    assignment: Assignment
+    new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The answer to a Placing that broke a rule; its siblings are unharmed."""
+
+    error: NodeError
+
+
+Entry = tuple[DataItem | None, Assignment]
+
+
+class Schedules(Protocol):
+    """Any scheduler. `place_all` answers once everything in the request is durable."""
+
+    @property
+    def address(self) -> str: ...
+
+    async def place_all(
+        self,
+        placings: Sequence[Placing],
+        items: Sequence[DataItem] = (),
+        notes: Mapping[str, bytes | None] = {},
+    ) -> list[Placed | Refused]:
+        """Place in the given order; keep `items` without a place; write `notes` in any case. Verified items only."""
+        ...
+
+    async def knows(self, process: str) -> bool: ...
+
+    async def place(self, process: ProcessId, item_id: str) -> Entry:
+        """The entry of a message id or an assignment id. Raises Missing."""
+        ...
+
+    async def assignments(self, process: ProcessId, after_nonce: int = -1, limit: int = 100) -> list[Entry]: ...
+
+    async def newest(self, process: ProcessId) -> int:
+        """The nonce of the newest assignment. Raises Missing."""
+        ...
+
+    async def heads(self) -> list[tuple[ProcessId, int]]:
+        """Every process with the nonce of its newest assignment."""
+        ...

@@ -1,0 +1,124 @@
+"""The scheduler's rules: who may be assigned, what the next assignment says. Pure; called by `unit.py` and verify.
+
+Source: protocol reference 3.2, 3.3, 3.5. The texts of refusals are those that clients and messengers know.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from puna.arweave.dataitem import DataItem
+from puna.arweave.deephash import deep_hash
+from puna.arweave.ids import b64url_decode, b64url_encode, id_bytes
+from puna.arweave.tags import Tag, encode_tags, first
+from puna.clock import Tip
+from puna.errors import Invalid
+
+from ..assignment import Assignment, assignment_tags
+from ..message import MessageId, ProcessId, is_pushed
+
+MESSAGE_EXISTS = 'MessageExists("Message already exists")'
+NOT_FOUND = "Message or Process not found"
+ITEM_BYTES_MAX = 10 * 1024 * 1024  # what one message may weigh; models and modules are uploaded, not scheduled
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The newest place of one process; `nonce` -1 and `assignment` None before the first.
+
+    `hash_chain` is the raw 32 bytes, the process id's own before the first assignment.
+    """
+
+    process: ProcessId
+    nonce: int
+    hash_chain: bytes
+    assignment: str | None
+    timestamp_ms: int
+    block_height: int
+
+
+def empty(process: ProcessId) -> Schedule:
+    return Schedule(process, -1, b64url_decode(process), None, -1, 0)
+
+
+def hash_chain(previous: bytes, assignment_id: bytes | None) -> bytes:
+    """Link an assignment to the whole schedule before it.
+
+    `previous` is the last chain value, or the process id for the first assignment; `assignment_id` is the last
+    assignment's id, None only then. All are raw 32 bytes. The id is hashed before the chain. Source: 3.5.1.
+    """
+    return hashlib.sha256((assignment_id or b"") + previous).digest()
+
+
+def next_chain(schedule: Schedule) -> bytes:
+    """The hash chain that the assignment after `schedule` must carry."""
+    return hash_chain(schedule.hash_chain, b64url_decode(schedule.assignment) if schedule.assignment else None)
+
+
+def assign(schedule: Schedule, item_id: str, tip: Tip, exclude: tuple[str, ...] = ()) -> tuple[Tag, ...]:
+    """The tags of the next assignment: `item_id` gets the place after the newest one.
+
+    Timestamps grow strictly within a process, whatever the clock does: readers page by them.
+    """
+    return assignment_tags(
+        process=schedule.process,
+        nonce=schedule.nonce + 1,
+        hash_chain=next_chain(schedule),
+        block_height=max(tip.height, schedule.block_height),
+        timestamp_ms=max(tip.timestamp_ms, schedule.timestamp_ms + 1),
+        message=None if item_id == schedule.process else MessageId(item_id),
+        exclude=exclude,
+    )
+
+
+def extend(schedule: Schedule, assignment: Assignment) -> Schedule:
+    """The schedule with one more, signed, assignment."""
+    return replace(
+        schedule,
+        nonce=assignment.nonce,
+        hash_chain=assignment.hash_chain,
+        assignment=assignment.id,
+        timestamp_ms=assignment.timestamp_ms,
+        block_height=assignment.block_height,
+    )
+
+
+def check_item(item: DataItem, scheduler: str) -> Literal["Message", "Process"]:
+    """Tell what an item wants of a scheduler with address `scheduler`. Raises Invalid with the texts of 3.2."""
+    kind = first(item.tags, "Type") or first(item.tags, "type")
+    if kind is None:
+        raise Invalid("Type tag not present")
+    if kind not in ("Message", "Process"):
+        raise Invalid("Unsupported Type tag value")
+    if first(item.tags, "Data-Protocol") is None:
+        raise Invalid("Data-Protocol tag not present")
+    for name, _ in item.tags:
+        if name.endswith("+link"):
+            raise Invalid(f"Tag {name} cannot contain +link")
+    if len(item.data) > ITEM_BYTES_MAX:
+        raise Invalid(f"Message size exceeds maximum of {ITEM_BYTES_MAX} bytes")
+    if kind == "Process":
+        _check_process(item, scheduler)
+    return kind
+
+
+def _check_process(item: DataItem, scheduler: str) -> None:
+    named = first(item.tags, "Scheduler")
+    if first(item.tags, "Module") is None or named is None:
+        raise Invalid("Required Module and Scheduler tags for Process type not present")
+    # A schedule signed by any other key than the one the process named could never be verified.
+    if named != scheduler:
+        raise Invalid(f"Scheduler tag names {named}, this scheduler is {scheduler}", "Spawn with this address.")
+
+
+def content_key(item: DataItem) -> str | None:
+    """What makes two pushes of one outbox entry equal, None for items that no messenger pushed.
+
+    The item's hash with signer and `Pushed-For` left out and the tags sorted. Source: 3.5.2.
+    """
+    if not is_pushed(item):
+        return None
+    tags = sorted(tag for tag in item.tags if tag.name != "Pushed-For")
+    target = id_bytes(item.target) if item.target else b""
+    parts = [b"dataitem", b"1", b"1", b"", target, bytes(item.anchor), encode_tags(tags), item.data]
+    return b64url_encode(deep_hash(parts))

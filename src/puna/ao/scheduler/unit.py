@@ -1,0 +1,362 @@
+"""The scheduler unit: takes requests in their order of arrival and writes items and assignments in one append.
+
+Called by the messenger, by links and by its routes. All requests that wait at one moment share one append, so a
+busy process costs one disk flush per batch and not per message. Notes beside the items make every look-up a key:
+
+    ao/head/<process>           newest place
+    ao/slot/<process>/<nonce>   assignment id and item id
+    ao/place/<process>/<id>     nonce, by message id and by assignment id
+    ao/content/<process>/<key>  nonce of a pushed message, by its content
+"""
+
+import asyncio
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from puna.arweave.dataitem import DataItem, sign_item, verify_item
+from puna.arweave.ids import b64url_decode, b64url_encode, is_id
+from puna.arweave.store.port import Query, Store
+from puna.arweave.wallet import Wallet
+from puna.clock import Clock, Tip
+from puna.errors import Invalid, Missing, NodeError, NotYet
+
+from ..assignment import Assignment, read_assignment
+from ..message import MessageId, ProcessId
+from . import schedule as rules
+from .port import Entry, Placed, Placing, Refused
+from .schedule import Schedule
+
+WAITING_MAX = 65_536  # requests; past it the sender is asked to come again
+BATCH_MAX = 256  # requests per append: more would only make the first of them wait longer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Request:
+    placings: Sequence[Placing]
+    items: Sequence[DataItem]
+    notes: Mapping[str, bytes | None]
+    answer: "asyncio.Future[list[Placed | Refused]]"
+
+
+class SchedulerUnit:
+    """Orders the messages of every process that names this wallet as its Scheduler.
+
+    `on_assigned(process, nonce)` is told of every new place once it is durable: evaluation can begin.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        wallet: Wallet,
+        clock: Clock,
+        *,
+        entropy: Callable[[int], bytes] = os.urandom,
+        on_assigned: Callable[[ProcessId, int], None] = lambda process, nonce: None,
+    ):
+        self._store = store
+        self._wallet = wallet
+        self._clock = clock
+        self._entropy = entropy
+        self.on_assigned = on_assigned
+        self._waiting: deque[_Request] = deque()
+        self._writer: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @property
+    def address(self) -> str:
+        return self._wallet.address
+
+    def tip(self) -> Tip:
+        """The present as this unit would stamp it."""
+        return self._clock.tip()
+
+    # Writing
+
+    async def submit(self, item: DataItem) -> Assignment:
+        """Verify an item, give it its place, answer when both are durable.
+
+        The same item again, or a pushed message equal to an earlier one, gets the earlier assignment.
+        Raises Invalid with the texts of protocol reference 3.2, Missing when the process is unknown.
+        """
+        verify_item(item)
+        return await self._place_one(Placing(item=item))
+
+    async def assign(
+        self, process: ProcessId, item_id: str, exclude: tuple[str, ...] = (), *, base_layer: bool = False
+    ) -> Assignment:
+        """Give an item that the weave has a place in `process` as well. Raises Missing when either is unknown.
+
+        `base_layer` is accepted for the wire's sake: what this store holds counts as confirmed.
+        """
+        return await self._place_one(Placing(process=process, item_id=item_id, exclude=exclude))
+
+    async def _place_one(self, placing: Placing) -> Assignment:
+        (answer,) = await self.place_all([placing])
+        if isinstance(answer, Refused):
+            raise answer.error
+        return answer.assignment
+
+    async def place_all(
+        self,
+        placings: Sequence[Placing],
+        items: Sequence[DataItem] = (),
+        notes: Mapping[str, bytes | None] = {},
+    ) -> list[Placed | Refused]:
+        """See `port.Schedules.place_all`. All of one request goes down in one append, or nothing does."""
+        if self._closed:
+            raise NotYet("the scheduler is stopping", "Send it again in a moment.")
+        if len(self._waiting) >= WAITING_MAX:
+            raise NotYet(f"{WAITING_MAX} requests wait for the scheduler", "Send it again in a moment.")
+        request = _Request(placings, items, notes, asyncio.get_running_loop().create_future())
+        self._waiting.append(request)
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write_waiting(), name="scheduler")
+        # The writer owns the append: a caller who goes away must not tear it in two.
+        return await request.answer
+
+    async def stop(self) -> None:
+        """Refuse new requests and finish those that wait."""
+        self._closed = True
+        if self._writer is not None:
+            await self._writer
+
+    async def _write_waiting(self) -> None:
+        try:
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(BATCH_MAX, len(self._waiting)))]
+                await self._write(batch)
+        finally:
+            self._writer = None
+
+    async def _write(self, batch: Sequence[_Request]) -> None:
+        try:
+            draft = _Draft(self._store, self._wallet, self._clock.tip(), self._entropy)
+            answers = [draft.take(request) for request in batch]
+            await self._store.append(draft.items, draft.notes)
+        except Exception as error:
+            for request in batch:
+                if not request.answer.done():
+                    request.answer.set_exception(error)
+            return
+        for request, answer in zip(batch, answers, strict=True):
+            if not request.answer.done():
+                request.answer.set_result(answer)
+        for schedule in draft.schedules.values():
+            self.on_assigned(schedule.process, schedule.nonce)
+
+    # Reading
+
+    async def knows(self, process: str) -> bool:
+        return self._store.note(_head_key(process)) is not None
+
+    async def head(self, process: ProcessId) -> Schedule:
+        """The newest place of a process. Raises Missing when it was never spawned here."""
+        note = self._store.note(_head_key(process))
+        if note is None:
+            raise Missing(rules.NOT_FOUND)
+        return _decode_head(process, note)
+
+    async def newest(self, process: ProcessId) -> int:
+        """The nonce of the newest assignment. Raises Missing."""
+        return (await self.head(process)).nonce
+
+    async def heads(self) -> list[tuple[ProcessId, int]]:
+        found = []
+        for key, note in self._store.notes("ao/head/"):
+            process = ProcessId(key.removeprefix("ao/head/"))
+            found.append((process, _decode_head(process, note).nonce))
+        return found
+
+    async def place(self, process: ProcessId, item_id: str) -> Entry:
+        """The entry of a message id or an assignment id; the process id gives nonce 0. Raises Missing."""
+        nonce = self._store.note(_place_key(process, item_id))
+        if nonce is None:
+            raise Missing(rules.NOT_FOUND)
+        return self._entry(process, int(nonce))
+
+    async def assignments(self, process: ProcessId, after_nonce: int = -1, limit: int = 100) -> list[Entry]:
+        """The schedule from the place after `after_nonce` on; -1 begins with the process itself.
+
+        An item is None when it was assigned by id and this store does not have it.
+        """
+        last = min((await self.head(process)).nonce, after_nonce + limit)
+        return [self._entry(process, nonce) for nonce in range(after_nonce + 1, last + 1)]
+
+    def _entry(self, process: ProcessId, nonce: int) -> Entry:
+        slot = self._store.note(_slot_key(process, nonce))
+        if slot is None:
+            raise Missing(f"process {process} has no place {nonce}")
+        assignment_id, item_id = slot.decode().split()
+        signed = self._store.view(assignment_id)
+        if signed is None:
+            raise Missing(f"assignment {assignment_id} is not in the store", "Run `puna doctor` on this folder.")
+        return self._store.view(item_id), read_assignment(signed)
+
+    async def rebuild(self) -> int:
+        """Write the notes of this unit again from the signed assignments alone; answers how many there were."""
+        query = Query(owners=(self.address,), tags=(("Type", ("Assignment",)),), limit=1000)
+        count, after = 0, None
+        while entries := self._store.find(Query(owners=query.owners, tags=query.tags, limit=query.limit, after=after)):
+            notes: dict[str, bytes | None] = {}
+            for entry in entries:
+                assignment = read_assignment(entry.item)
+                notes |= notes_of(assignment, self._store.view(assignment.item_id))
+            await self._store.append([], notes)
+            count, after = count + len(entries), entries[-1].sequence
+        return count
+
+
+class _Draft:
+    """What one append will hold: the requests of a batch taken in turn, each seeing those before it."""
+
+    def __init__(self, store: Store, wallet: Wallet, tip: Tip, entropy: Callable[[int], bytes]):
+        self._store = store
+        self._wallet = wallet
+        self._tip = tip
+        self._entropy = entropy
+        self._new: dict[str, DataItem] = {}
+        self.items: list[DataItem] = []
+        self.notes: dict[str, bytes | None] = {}
+        self.schedules: dict[ProcessId, Schedule] = {}
+
+    def take(self, request: _Request) -> list[Placed | Refused]:
+        self.notes |= request.notes
+        for item in request.items:
+            self._keep(item)
+        return [self._try(placing) for placing in request.placings]
+
+    def _try(self, placing: Placing) -> Placed | Refused:
+        try:
+            if placing.process is not None:
+                return self._place_known(placing.process, placing)
+            return self._place_item(placing)
+        except NodeError as error:
+            return Refused(error)
+
+    def _place_item(self, placing: Placing) -> Placed:
+        item = placing.item
+        if item is None:
+            raise Invalid("If sending assign or process-id, you must send both.")
+        kind = rules.check_item(item, self._wallet.address)
+        if kind == "Process":
+            self._check_on_boot(item)
+        elif not self._knows(item.target):
+            raise Missing(f"process {item.target or '(none)'} is not scheduled here", "Spawn it first.")
+        process = ProcessId(item.id if kind == "Process" else item.target)
+        return self._assign(process, item.id, item, placing)
+
+    def _place_known(self, process: ProcessId, placing: Placing) -> Placed:
+        if not is_id(placing.item_id):
+            raise Invalid("assign param must be 43 characters")
+        if not self._knows(process):
+            raise Missing(f"process {process} is not scheduled here", "Spawn it first.")
+        item = placing.item or self._view(placing.item_id)
+        if item is None:
+            raise Missing("Transaction not found", f"Upload {placing.item_id} first.")
+        return self._assign(process, placing.item_id, item, placing)
+
+    def _assign(self, process: ProcessId, item_id: str, item: DataItem, placing: Placing) -> Placed:
+        earlier = self._earlier(process, item_id, item)
+        if earlier is not None:
+            return Placed(earlier, new=False)
+        schedule = self._schedule(process)
+        tags = rules.assign(schedule, item_id, self._tip, placing.exclude)
+        assignment = read_assignment(sign_item(self._wallet, tags=tags, anchor=self._entropy(32)))
+        self.schedules[process] = rules.extend(schedule, assignment)
+        self._keep(item)
+        self._keep(assignment.item)
+        self.notes |= notes_of(assignment, item)
+        self.notes |= placing.notes
+        return Placed(assignment, new=True)
+
+    def _earlier(self, process: ProcessId, item_id: str, item: DataItem) -> Assignment | None:
+        nonce = self._note(_place_key(process, item_id))
+        key = rules.content_key(item) if nonce is None else None
+        if key is not None:
+            nonce = self._note(_content_key(process, key))
+        if nonce is None:
+            return None
+        slot = self._note(_slot_key(process, int(nonce)))
+        signed = self._view(slot.decode().split()[0]) if slot else None
+        if signed is None:
+            raise Missing(f"the earlier assignment of {item_id} is not in the store")
+        return read_assignment(signed)
+
+    def _check_on_boot(self, item: DataItem) -> None:
+        boot = next((value for name, value in item.tags if name == "On-Boot"), "Data")
+        if boot != "Data" and not (is_id(boot) and self._view(boot) is not None):
+            raise Invalid("Invalid tx id for On-Boot tag")
+
+    def _keep(self, item: DataItem) -> None:
+        self._new[item.id] = item
+        self.items.append(item)
+
+    def _view(self, item_id: str) -> DataItem | None:
+        return self._new.get(item_id) or self._store.view(item_id)
+
+    def _note(self, key: str) -> bytes | None:
+        return self.notes[key] if key in self.notes else self._store.note(key)
+
+    def _knows(self, process: str) -> bool:
+        return process in self.schedules or self._note(_head_key(process)) is not None
+
+    def _schedule(self, process: ProcessId) -> Schedule:
+        if process not in self.schedules:
+            note = self._note(_head_key(process))
+            return _decode_head(process, note) if note else rules.empty(process)
+        return self.schedules[process]
+
+
+def notes_of(assignment: Assignment, item: DataItem | None) -> dict[str, bytes | None]:
+    """The keys under which an assignment is found again: derived from the signed items, never the other way round."""
+    process, nonce = assignment.process, str(assignment.nonce).encode()
+    notes: dict[str, bytes | None] = {
+        _head_key(process): _encode_head(assignment),
+        _slot_key(process, assignment.nonce): f"{assignment.id} {assignment.item_id}".encode(),
+        _place_key(process, assignment.item_id): nonce,
+        _place_key(process, assignment.id): nonce,
+    }
+    key = rules.content_key(item) if item is not None else None
+    if key is not None:
+        notes[_content_key(process, key)] = nonce
+    return notes
+
+
+def _encode_head(assignment: Assignment) -> bytes:
+    return msgspec.json.encode(
+        [
+            assignment.nonce,
+            b64url_encode(assignment.hash_chain),
+            assignment.id,
+            assignment.timestamp_ms,
+            assignment.block_height,
+        ]
+    )
+
+
+def _decode_head(process: ProcessId, note: bytes) -> Schedule:
+    nonce, chain, assignment_id, timestamp_ms, height = msgspec.json.decode(note)
+    return Schedule(process, nonce, b64url_decode(chain), assignment_id, timestamp_ms, height)
+
+
+def _head_key(process: str) -> str:
+    return f"ao/head/{process}"
+
+
+def _slot_key(process: str, nonce: int) -> str:
+    return f"ao/slot/{process}/{nonce:012d}"
+
+
+def _place_key(process: str, item_id: str | MessageId) -> str:
+    return f"ao/place/{process}/{item_id}"
+
+
+def _content_key(process: str, key: str) -> str:
+    return f"ao/content/{process}/{key}"
