@@ -1,0 +1,163 @@
+"""Builds the process module: Lua 5.3 and our Lua runtime as one WebAssembly file, puna-lua.wasm.
+
+Called by the build hook, by `python hatch_build.py`, and by the tests (for a module with another runtime).
+Lua's C source is not in this repository: it is taken from a pinned, hashed source distribution and kept in the
+cache folder. Nothing is done when no input has changed.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+from build_support.zig import compile_c
+
+HERE = Path(__file__).resolve().parent
+PIN = HERE / "lua-source.txt"
+LUA_FOLDER = "third-party/lua53/"
+# Interpreter and compiler programs, a test aid, and nothing else, are left out.
+NOT_LIBRARY = {"lua.c", "luac.c", "ltests.c"}
+
+STACK_BYTES = 2 << 20  # 200 nested C calls (Lua's own limit), each with a 4 KiB string buffer, and as much again
+
+# Calls of Lua's libraries into libc that would reach the host: world.c answers them.
+RENAMED = "fopen freopen tmpfile tmpnam remove rename system getenv exit clock time".split()
+
+COMPILER = [
+    *"-target wasm32-wasi -O2 -DNDEBUG -mexec-model=reactor -w".split(),
+    # setjmp and longjmp, which Lua's errors and coroutines stand on, become WebAssembly exceptions.
+    *"-mexception-handling -mllvm -wasm-enable-sjlj -mllvm -wasm-use-legacy-eh=false".split(),
+    *"-D_WASI_EMULATED_SIGNAL -Dl_signalT=int -DL_tmpnam=1 -DLUA_COMPAT_5_2".split(),
+    # Lua salts its hashes and picks sort pivots by the clock; here both are fixed.
+    *["-Dluai_makeseed()=0x70756e61u", "-Dl_randomizePivot()=0u"],
+]
+LINKER = [
+    # zig's linker puts the stack below all data: running over its end traps instead of overwriting.
+    *f"-s -Wl,-z,stack-size={STACK_BYTES}".split(),
+    *"-Wl,--export-memory -Wl,--export=__stack_pointer".split(),
+]
+
+
+def build(out_dir: Path, cache_dir: Path) -> None:
+    """Bring `out_dir`/puna-lua.wasm up to date. Raises RuntimeError with the failing tool's words."""
+    build_module(out_dir / "puna-lua.wasm", HERE / "lua", cache_dir)
+
+
+def build_module(output: Path, lua_dir: Path, cache_dir: Path) -> None:
+    """Build Lua with the runtime in `lua_dir`, which must hold `process.lua` and a `json`, into `output`."""
+    lua = fetch_lua(cache_dir)
+    embedded = embedded_files(lua_dir)
+    generated = cache_dir / "embedded" / output.stem / "embedded.c"
+    write_if_changed(generated, embedding_c(embedded))
+    sources = [source for source in sorted(lua.glob("*.c")) if source.name not in NOT_LIBRARY]
+    own = [HERE / "process.c", HERE / "world.c", HERE / "tag.s", generated]
+    headers = [HERE / "process.h", *sorted(lua.glob("*.h"))]
+    arguments = [*COMPILER, *LINKER, f"-I{lua}", f"-I{HERE}", *(f"-D{name}=puna_{name}" for name in RENAMED)]
+    # world.c itself defines the renamed functions by their new names, so the renaming may reach it too.
+    compile_c(output, [*sources, *own], arguments, inputs=[*headers, *sorted({path for path, _ in embedded})])
+
+
+def embedded_files(lua_dir: Path) -> list[tuple[Path, str]]:
+    """Every Lua file below `lua_dir` with each of its require names, in the order of the names' files.
+
+    `handlers.lua` is required as ".handlers", `a/b.lua` as ".a.b"; lines of the file INDEX, `<file> <name> ...`,
+    add further names. Raises RuntimeError when INDEX names a file that is not there.
+    """
+    found = []
+    for path in sorted(lua_dir.rglob("*.lua")):
+        found.append((path, "." + ".".join(path.relative_to(lua_dir).with_suffix("").parts)))
+    index = lua_dir / "INDEX"
+    for line in index.read_text().splitlines() if index.exists() else []:
+        file, *names = line.split("#")[0].replace(",", " ").split() or [""]
+        if file and not (lua_dir / file).exists():
+            raise RuntimeError(f"{index} names {file}, which is not there")
+        found += [(lua_dir / file, name) for name in names if (lua_dir / file, name) not in found]
+    return found
+
+
+def embedding_c(embedded: list[tuple[Path, str]]) -> str:
+    """The C text that holds the embedded files and the table of their names."""
+    numbers = {path: number for number, path in enumerate(dict.fromkeys(path for path, _ in embedded))}
+    lines = ['#include "process.h"', ""]
+    for path, number in numbers.items():
+        values = ",".join(map(str, path.read_bytes() or b"\n"))
+        lines.append(f"static const unsigned char file{number}[] = {{{values}}};")
+    lines += ["", "const puna_embedded puna_embedded_files[] = {"]
+    for path, name in embedded:
+        lines.append(f'  {{"{name}", file{numbers[path]}, sizeof file{numbers[path]}}},')
+    return "\n".join([*lines, "  {0, 0, 0},", "};", ""])
+
+
+def write_if_changed(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text() != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+# --- Lua's source -----------------------------------------------------------------------------------------------
+
+# pip asks an sdist's build backend for metadata before it hands the file over. That backend would compile for a
+# minute and want further tools; we only want the file. This one, found first on the path, answers without looking.
+BACKEND = """
+import pathlib, types
+
+def get_requires_for_build_wheel(config_settings=None):
+    return []
+
+def prepare_metadata_for_build_wheel(metadata_directory, config_settings=None):
+    info = pathlib.Path(metadata_directory, "{name}-{version}.dist-info")
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n")
+    return info.name
+
+__legacy__ = types.SimpleNamespace(**globals())
+"""
+
+
+def fetch_lua(cache_dir: Path) -> Path:
+    """The folder with Lua's C source, fetched through pip when the cache lacks it; its hash is checked by pip."""
+    requirement = PIN.read_text().splitlines()[-1]
+    name, version = requirement.split()[0].split("==")
+    ready = cache_dir / f"lua-{name}-{version}-{requirement.rpartition(':')[2][:16]}"
+    if ready.exists():
+        return ready
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache_dir) as folder:
+        work = Path(folder)
+        _download(work, name, version)
+        [archive] = work.glob(f"{name}-*.tar.gz")
+        _unpack(archive, work / "lua")
+        try:
+            os.replace(work / "lua", ready)
+        except OSError:  # another build was faster
+            if not ready.exists():
+                raise
+    return ready
+
+
+def _download(work: Path, name: str, version: str) -> None:
+    backend = work / "backend" / "setuptools"
+    backend.mkdir(parents=True)
+    (backend / "__init__.py").touch()
+    (backend / "build_meta.py").write_text(BACKEND.format(name=name, version=version))
+    path = os.pathsep.join(filter(None, [str(backend.parent), os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", name, "--no-build-isolation"]
+    command += ["--require-hashes", "-r", str(PIN), "-d", str(work), "--disable-pip-version-check"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
+    if done.returncode != 0:
+        raise RuntimeError(
+            f"could not fetch Lua's source ({name} {version}) through pip:\n{(done.stdout + done.stderr)[-3000:]}"
+        )
+
+
+def _unpack(archive: Path, into: Path) -> None:
+    into.mkdir()
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            folder, _, file = member.name.partition("/")[2].rpartition("/")
+            if member.isfile() and folder + "/" == LUA_FOLDER and file.endswith((".c", ".h")):
+                with tar.extractfile(member) as source, open(into / file, "wb") as target:
+                    shutil.copyfileobj(source, target)

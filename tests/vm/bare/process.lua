@@ -1,0 +1,17 @@
+-- The least process there can be, for tests of the machine below: it runs the Lua it is sent.
+--
+-- A message's Data is a chunk, called with the message and the environment. What it returns becomes the result: a
+-- table as it stands, anything else as Output. Globals last from message to message.
+
+local process = {}
+
+function process.handle(message, environment)
+  local chunk = assert(load(message.Data or "", "=data"))
+  local result = chunk(message, environment)
+  if type(result) ~= "table" then
+    result = { Output = result == nil and "" or tostring(result) }
+  end
+  return result
+end
+
+return process
