@@ -1,0 +1,406 @@
+"""The store of one machine: SQLite for items, notes and index, and a folder of payload files beside it.
+
+Opened by the node for writing and by its evaluators for reading. One process writes, through one thread (writer.py);
+any number of processes and threads read, each on a connection of its own. docs/store.md tells the whole story.
+"""
+
+import asyncio
+import errno
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from itertools import islice
+from pathlib import Path
+
+from puna.arweave.dataitem import DataItem, Signer, decode_header, encode_header, sign_item
+from puna.arweave.store import index
+from puna.arweave.store.lock import lock_folder
+from puna.arweave.store.payloads import Payloads, map_file, sync_folder
+from puna.arweave.store.port import Entry, Query
+from puna.arweave.store.writer import Job, Row, Writer, drop_drafts, insert_rows
+from puna.errors import Missing, NodeError
+
+INLINE_BYTES_MAX = 64 * 1024  # more than this lies in a file by itself
+DATABASE = "weave.sqlite3"
+PAYLOADS = "payloads"
+FORMAT = 1  # raised when an older Puna could not read the folder
+
+HOT_ITEMS_MAX = 4096
+HOT_BYTES_MAX = 4096  # of data; larger items are decoded again, which costs little beside their size
+BUSY_MS = 30_000  # longer than any checkpoint of the log file takes
+CACHE_KIB = 32 * 1024
+DRAFT_THREADS = 2
+
+SCHEMA = (
+    # An item's data is NULL when it lies in a payload file.
+    "CREATE TABLE IF NOT EXISTS items"
+    " (sequence INTEGER PRIMARY KEY, id TEXT NOT NULL, header BLOB NOT NULL, data BLOB)",
+    "CREATE UNIQUE INDEX IF NOT EXISTS item_ids ON items (id)",
+    "CREATE TABLE IF NOT EXISTS notes (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    index.SCHEMA,
+    f"PRAGMA user_version = {FORMAT}",
+)
+
+
+def open_store(folder: Path, *, read_only: bool = False, create: bool = True) -> "SqliteStore":
+    """Opens the store in `folder`; makes it when it is not there and `create` is set.
+
+    One process may write at a time; others open it with `read_only`, also while it is written to.
+    Raises Missing when there is no store, NodeError when it cannot be used.
+    """
+    folder = Path(folder).absolute()
+    database = folder / DATABASE
+    if (read_only or not create) and not database.exists():
+        raise Missing(f"There is no store in {folder}.", "Start the node once with this folder, or check its path.")
+    try:
+        return _open_to_read(folder) if read_only else _open_to_write(folder)
+    except (sqlite3.Error, OSError) as error:
+        raise _translated(error, folder) from error
+
+
+class SqliteStore:
+    """A Store; see port.py for what each call promises. Made by `open_store`."""
+
+    def __init__(self, folder: Path, readers: "_Readers", writer: Writer | None, lock: int | None):
+        self.folder = folder
+        self.read_only = writer is None
+        self._readers = readers
+        self._writer = writer
+        self._lock = lock
+        self._payloads = Payloads(folder / PAYLOADS)
+        self._hot = _HotItems()
+        self._drafters = ThreadPoolExecutor(DRAFT_THREADS, thread_name_prefix="puna-store-draft")
+
+    # Writing
+
+    async def append(self, items: Sequence[DataItem], notes: Mapping[str, bytes | None] = {}) -> None:  # noqa: B006
+        if not items and not notes:
+            return
+        writer = self._open_writer()
+        job = Job([_row(item) for item in items], list(notes.items()))
+        large = [(row, item) for row, item in zip(job.rows, items, strict=True) if row.data is None]
+        if large:
+            # The job queues itself once its files are written, so that a cancelled caller leaves nothing behind.
+            self._in_background(job, lambda: self._draft_all(large, job, writer))
+        else:
+            writer.submit(job)
+        await asyncio.wrap_future(job.done)
+        for row, item in zip(job.rows, items, strict=True):
+            if row.sequence is not None:
+                self._hot.add(Entry(row.sequence, item))
+
+    async def append_file(self, wallet: Signer, path: Path, tags: Sequence[tuple[str, str]]) -> DataItem:
+        writer = self._open_writer()
+        path = Path(path)
+        try:
+            small = path.read_bytes() if path.stat().st_size <= INLINE_BYTES_MAX else None
+        except OSError as error:
+            raise NodeError(f"The file {path} cannot be read: {error.strerror}.", "Check its path.") from error
+        if small is not None:
+            item = sign_item(wallet, small, tags)
+            await self.append([item])
+            return item
+        job = Job([], [])
+        self._in_background(job, lambda: self._draft_file(wallet, path, tags, job, writer))
+        await asyncio.wrap_future(job.done)
+        return self.view(job.rows[0].id)
+
+    def rebuild_index(self) -> None:
+        """Makes the derived index anew from the items. Waits for it: minutes, for millions of items."""
+        self._open_writer().call(_rebuild_index)
+
+    async def close(self) -> None:
+        """Writes what waits, then closes every file."""
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            await asyncio.to_thread(self._drafters.shutdown)
+            await asyncio.to_thread(writer.stop)
+            os.close(self._lock)
+        self._readers.close()
+
+    # Reading
+
+    def view(self, id: str) -> DataItem | None:
+        entry = self._hot.get(id)
+        if entry is not None:
+            return entry.item
+        with self._reading() as db:
+            entry = self._entry(db.execute(f"{_SELECT} WHERE id = ?", (id,)).fetchone())
+        return entry.item if entry else None
+
+    def find(self, query: Query) -> list[Entry]:
+        with self._reading() as db, closing(self._matching(query, db)) as entries:
+            return list(islice(entries, max(query.limit, 0)))
+
+    def note(self, key: str) -> bytes | None:
+        with self._reading() as db:
+            row = db.execute("SELECT value FROM notes WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else None
+
+    def notes(self, prefix: str) -> list[tuple[str, bytes]]:
+        found = []
+        with (
+            self._reading() as db,
+            closing(db.execute("SELECT key, value FROM notes WHERE key >= ? ORDER BY key", (prefix,))) as rows,
+        ):
+            for key, value in rows:
+                if not key.startswith(prefix):
+                    break
+                found.append((key, value))
+        return found
+
+    def payload_path(self, id: str) -> Path | None:
+        with self._reading() as db:
+            row = db.execute("SELECT data IS NULL FROM items WHERE id = ?", (id,)).fetchone()
+        return self._payloads.path(id) if row and row[0] else None
+
+    def last_sequence(self) -> int:
+        """The sequence number of the newest item; 0 when there is none."""
+        with self._reading() as db:
+            return db.execute("SELECT coalesce(max(sequence), 0) FROM items").fetchone()[0]
+
+    # Parts of the above
+
+    def _open_writer(self) -> Writer:
+        if self.read_only:
+            raise NodeError("This store was opened for reading only.", "Write through the node that holds it.")
+        if self._writer is None:
+            raise NodeError("The store is closed.", "Open it again.")
+        return self._writer
+
+    def _in_background(self, job: Job, prepare: Callable[[], None]) -> None:
+        def run() -> None:
+            try:
+                prepare()
+            except Exception as error:
+                drop_drafts(job)
+                if job.done.set_running_or_notify_cancel():
+                    job.done.set_exception(_translated(error, self.folder))
+
+        self._drafters.submit(run)
+
+    def _draft_all(self, large: list[tuple[Row, DataItem]], job: Job, writer: Writer) -> None:
+        for row, item in large:
+            row.draft = self._payloads.write_draft(item.data)
+        writer.submit(job)
+
+    def _draft_file(self, wallet: Signer, path: Path, tags: Sequence, job: Job, writer: Writer) -> None:
+        """Copies the file, then signs the copy: what is signed is what is kept, whoever edits the file meanwhile."""
+        draft = self._payloads.copy_draft(path)
+        job.rows.append(Row("", b"", None, draft, set()))
+        with open(draft, "rb") as file:
+            item = sign_item(wallet, map_file(file.fileno()), tags)
+        job.rows[0] = Row(item.id, encode_header(item), None, draft, index.keys_of(item))
+        del item  # and with it the mapping, under which Windows would not rename the draft
+        writer.submit(job)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with self._readers.lend() as db:
+                yield db
+        except (sqlite3.Error, OSError) as error:
+            raise _translated(error, self.folder) from error
+
+    def _matching(self, query: Query, db: sqlite3.Connection) -> Iterator[Entry]:
+        with closing(index.candidates(db, query)) as sequences:
+            for sequence in sequences:
+                entry = self._hot.get(sequence) or self._entry(
+                    db.execute(f"{_SELECT} WHERE sequence = ?", (sequence,)).fetchone()
+                )
+                if entry and query.matches(entry.item):
+                    yield entry
+
+    def _entry(self, row: tuple | None) -> Entry | None:
+        if row is None:
+            return None
+        sequence, id, header, data = row
+        item, _ = decode_header(memoryview(header), self._payloads.read(id) if data is None else data)
+        entry = Entry(sequence, item)
+        self._hot.add(entry)
+        return entry
+
+
+_SELECT = "SELECT sequence, id, header, data FROM items"
+
+
+class _Readers:
+    """Connections for reading, lent to one caller at a time and used again."""
+
+    def __init__(self, database: Path):
+        self._database = database
+        self._idle: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        self._closed = False
+        with self.lend() as db:  # a folder that cannot be read is told now, not at the first question
+            db.execute("SELECT count(*) FROM notes WHERE key = ''").fetchone()
+
+    @contextmanager
+    def lend(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            if self._closed:
+                raise NodeError("The store is closed.", "Open it again.")
+            db = self._idle.pop() if self._idle else None
+        db = db or _connect_to_read(self._database)
+        try:
+            yield db
+        finally:
+            with self._lock:
+                keep = not self._closed
+                if keep:
+                    self._idle.append(db)
+            if not keep:
+                db.close()
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for db in idle:
+            db.close()
+
+
+class _HotItems:
+    """The small items read or written last, by id and by sequence number. They never change, so nor does an answer."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str | int, Entry] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: str | int) -> Entry | None:
+        return self._entries.get(key)
+
+    def add(self, entry: Entry) -> None:
+        data = entry.item.data
+        if not isinstance(data, bytes) or len(data) > HOT_BYTES_MAX:
+            return
+        with self._lock:
+            if entry.sequence in self._entries:
+                return
+            if len(self._entries) >= 2 * HOT_ITEMS_MAX:
+                for key in list(islice(self._entries, 2)):  # the oldest entry's two keys, put in together
+                    del self._entries[key]
+            self._entries[entry.item.id] = entry
+            self._entries[entry.sequence] = entry
+
+
+def _row(item: DataItem) -> Row:
+    data = item.data if item.data_bytes <= INLINE_BYTES_MAX else None
+    return Row(item.id, encode_header(item), data, None, index.keys_of(item))
+
+
+def _open_to_write(folder: Path) -> SqliteStore:
+    (folder / PAYLOADS).mkdir(parents=True, exist_ok=True)
+    lock = lock_folder(folder)
+    try:
+        db = _connect_to_write(folder / DATABASE)
+        try:
+            _check_format(db, folder)
+            for statement in SCHEMA:
+                db.execute(statement)
+            kept = "SELECT 1 FROM items WHERE id = ? AND data IS NULL"
+            payloads = Payloads(folder / PAYLOADS)
+            payloads.sweep(lambda id: db.execute(kept, (id,)).fetchone() is not None)
+            for made in (folder, folder.parent):
+                sync_folder(made)
+            readers = _Readers(folder / DATABASE)
+        except BaseException:
+            db.close()
+            raise
+    except BaseException:
+        os.close(lock)
+        raise
+    writer = Writer(db, payloads, lambda error: _translated(error, folder))
+    return SqliteStore(folder, readers, writer, lock)
+
+
+def _open_to_read(folder: Path) -> SqliteStore:
+    readers = _Readers(folder / DATABASE)
+    with readers.lend() as db:
+        _check_format(db, folder)
+    return SqliteStore(folder, readers, None, None)
+
+
+def _check_format(db: sqlite3.Connection, folder: Path) -> None:
+    found = db.execute("PRAGMA user_version").fetchone()[0]
+    if found > FORMAT:
+        raise NodeError(
+            f"The store in {folder} has format {found}; this Puna knows {FORMAT}.", "Install a newer Puna for it."
+        )
+
+
+def _connect_to_write(database: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
+    db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    db.execute("PRAGMA journal_mode = WAL")
+    # FULL waits for the disk at every commit: what we acknowledge is there after a power cut too.
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA fullfsync = ON")
+    db.execute("PRAGMA checkpoint_fullfsync = ON")
+    db.execute("PRAGMA wal_autocheckpoint = 4000")
+    db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    return db
+
+
+def _connect_to_read(database: Path) -> sqlite3.Connection:
+    """A connection that changes nothing.
+
+    Reading beside a writer needs the log's shared index, which SQLite makes in the folder where it is missing.
+    In a folder that cannot be written nobody else writes either, and the file may be read as it stands.
+    """
+    fault = None
+    for mode in ("mode=rw", "mode=ro", "mode=ro&immutable=1"):
+        try:
+            db = sqlite3.connect(f"{database.as_uri()}?{mode}", uri=True, isolation_level=None, check_same_thread=False)
+            db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+            db.execute("PRAGMA query_only = ON")
+            db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+            db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
+            return db
+        except sqlite3.OperationalError as error:
+            fault = error
+    raise fault
+
+
+def _rebuild_index(db: sqlite3.Connection) -> None:
+    db.execute("DELETE FROM postings")
+    for sequence, header in db.execute("SELECT sequence, header FROM items ORDER BY sequence"):
+        item, _ = decode_header(memoryview(header), b"")
+        insert_rows(db, index.INSERT, index.postings(sequence, index.keys_of(item)))
+
+
+_DISK_FULL = "Make room on that disk; nothing of this was stored, and it can be sent again."
+_FAULTS = {
+    "SQLITE_FULL": ("its disk is full", _DISK_FULL),
+    "SQLITE_BUSY": ("another program holds it", "Stop the other program, then try again."),
+    "SQLITE_LOCKED": ("another program holds it", "Stop the other program, then try again."),
+    "SQLITE_READONLY": ("it may not be written to", "Give your user the right to write there."),
+    "SQLITE_CANTOPEN": ("it cannot be opened", "Check that the folder is there and that your user may use it."),
+    "SQLITE_CORRUPT": ("it is damaged", "Restore the folder from a copy, and check the disk."),
+    "SQLITE_NOTADB": ("it is not a store of Puna's", "Choose another folder."),
+    "SQLITE_IOERR": ("its disk reports an error", "Check the disk and its free space."),
+    errno.ENOSPC: ("its disk is full", _DISK_FULL),
+    errno.EDQUOT: ("your quota on its disk is used up", _DISK_FULL),
+    errno.EACCES: ("your user may not use it", "Give your user the right to write there."),
+    errno.EPERM: ("your user may not use it", "Give your user the right to write there."),
+    errno.EROFS: ("its disk is mounted for reading only", "Choose another folder, or open it read only."),
+    errno.ENOTDIR: ("a part of its path is a file", "Choose another folder."),
+}
+
+
+def _translated(error: Exception, folder: Path) -> Exception:
+    """What went wrong underneath, in our words; an error of our own, or a bug, stays as it is."""
+    if isinstance(error, sqlite3.Error):
+        name = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])
+        fault = _FAULTS.get(name)
+        if fault is None and not isinstance(error, sqlite3.OperationalError):
+            return error
+    elif isinstance(error, OSError):
+        fault = _FAULTS.get(error.errno)
+    else:
+        return error
+    why, todo = fault or (f"{type(error).__name__}: {error}", "Check the folder and its disk.")
+    return NodeError(f"The store in {folder} cannot be used: {why}.", todo)

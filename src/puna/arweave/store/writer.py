@@ -1,0 +1,221 @@
+"""The one thread that writes to the SQLite store, and commits all who wait in one transaction.
+
+A commit costs a wait for the disk, whether it carries one item or thousands; so whatever has gathered while the
+last commit was under way goes down together. If that fails, each job is tried alone: one that cannot be
+written takes no other with it.
+"""
+
+import json
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from puna.arweave.store import index
+from puna.arweave.store.payloads import Payloads, sync_folder
+from puna.errors import NodeError, NotYet
+
+QUEUE_JOBS_MAX = 100_000  # many seconds of work; past it we refuse, and the sender asks again
+BATCH_JOBS_MAX = 4096  # bounds what one transaction holds in memory
+ROWS_PER_STATEMENT_MAX = 512
+
+
+@dataclass
+class Row:
+    """An item made ready to be written, away from the writer's thread. `draft` holds its data when `data` is None."""
+
+    id: str
+    header: bytes
+    data: bytes | memoryview | None
+    draft: Path | None
+    keys: set[int]
+    sequence: int | None = None  # set when the row is new
+
+
+@dataclass
+class Job:
+    """What must be written whole or not at all."""
+
+    rows: list[Row]
+    notes: list[tuple[str, bytes | None]]
+    done: Future = field(default_factory=Future)
+
+
+class Writer:
+    """Owns the writing connection, which no other thread touches."""
+
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        payloads: Payloads,
+        translate: Callable[[Exception], Exception],
+    ):
+        self._db = db
+        self._payloads = payloads
+        self._translate = translate
+        self._queue: queue.Queue = queue.Queue(QUEUE_JOBS_MAX)
+        self._thread = threading.Thread(target=self._run, name="puna-store-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Job) -> None:
+        """Queues a job; its future is done when it is durable. Raises NotYet when too many wait."""
+        self._put(job)
+
+    def call(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
+        """Runs `work` on the writer's thread in a transaction of its own, and waits for its answer."""
+        done: Future = Future()
+        self._put((work, done))
+        return done.result()
+
+    def stop(self) -> None:
+        """Writes what waits, then ends the thread."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _put(self, task: Any) -> None:
+        try:
+            self._queue.put_nowait(task)
+        except queue.Full:
+            raise NotYet(
+                f"The store has {QUEUE_JOBS_MAX} appends waiting for the disk.", "Try again in a moment."
+            ) from None
+
+    def _run(self) -> None:
+        db, running = self._db, True
+        while running:
+            tasks = self._take_waiting()
+            running = tasks[-1] is not None
+            jobs = [task for task in tasks if isinstance(task, Job)]
+            self._write([job for job in jobs if self._wanted(job)], db)
+            for task in tasks:
+                if isinstance(task, tuple):
+                    self._serve(*task, db)
+        db.close()
+
+    def _take_waiting(self) -> list:
+        tasks = [self._queue.get()]
+        while tasks[-1] is not None and len(tasks) < BATCH_JOBS_MAX:
+            try:
+                tasks.append(self._queue.get_nowait())
+            except queue.Empty:
+                break
+        return tasks
+
+    def _wanted(self, job: Job) -> bool:
+        """Whether the job's caller still waits; from here on it cannot be cancelled."""
+        wanted = job.done.set_running_or_notify_cancel()
+        if not wanted:
+            drop_drafts(job)
+        return wanted
+
+    def _write(self, jobs: list[Job], db: sqlite3.Connection) -> None:
+        if not jobs:
+            return
+        try:
+            self._commit(jobs, db)
+        except Exception as error:
+            if len(jobs) > 1:
+                for job in jobs:
+                    self._write([job], db)
+                return
+            drop_drafts(jobs[0])
+            jobs[0].done.set_exception(self._translate(error))
+        else:
+            for job in jobs:
+                drop_drafts(job)  # those of items that were here already
+                job.done.set_result(None)
+
+    def _commit(self, jobs: list[Job], db: sqlite3.Connection) -> None:
+        placed: list[tuple[Path, Path]] = []
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            rows = self._new_rows(jobs, db)
+            for row in rows:
+                if row.draft is not None:
+                    placed.append((row.draft, self._payloads.place(row.draft, row.id)))
+            insert_rows(db, _INSERT_ITEM, [(row.sequence, row.id, row.header, row.data) for row in rows])
+            insert_rows(
+                db, index.INSERT, [posting for row in rows for posting in index.postings(row.sequence, row.keys)]
+            )
+            _write_notes(dict(note for job in jobs for note in job.notes), db)
+            if placed:
+                sync_folder(self._payloads.folder)
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            for draft, final in placed:
+                os.replace(final, draft)
+            raise
+
+    def _new_rows(self, jobs: list[Job], db: sqlite3.Connection) -> list[Row]:
+        """The rows that the store does not have yet, each once, numbered on from the newest."""
+        given = {row.id: row for job in reversed(jobs) for row in reversed(job.rows)}  # the first of two twins wins
+        present = _present(list(given), db)
+        newest = db.execute("SELECT coalesce(max(sequence), 0) FROM items").fetchone()[0]
+        new = []
+        for job in jobs:
+            for row in job.rows:
+                is_new = row.id not in present and given[row.id] is row
+                row.sequence = newest + len(new) + 1 if is_new else None
+                if is_new:
+                    new.append(row)
+        return new
+
+    def _serve(self, work: Callable[[sqlite3.Connection], Any], done: Future, db: sqlite3.Connection) -> None:
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            answer = work(db)
+            db.execute("COMMIT")
+        except Exception as error:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            done.set_exception(error if isinstance(error, NodeError) else self._translate(error))
+        else:
+            done.set_result(answer)
+
+
+def drop_drafts(job: Job) -> None:
+    """Removes the drafts of `job` that found no place."""
+    for row in job.rows:
+        if row.draft is not None:
+            row.draft.unlink(missing_ok=True)
+
+
+def insert_rows(db: sqlite3.Connection, insert: str, rows: Sequence[tuple]) -> None:
+    """Inserts many rows with few statements.
+
+    Python's lock is given back and asked for again around every statement, which beside a busy thread costs
+    milliseconds each time: a statement per row would make the disk the smaller wait. The sizes are powers of two, so
+    that SQLite keeps the compiled statements.
+    """
+    at, size = 0, ROWS_PER_STATEMENT_MAX
+    while at < len(rows):
+        while size > len(rows) - at:
+            size //= 2
+        row = f"({', '.join('?' * len(rows[0]))})"
+        db.execute(f"{insert} VALUES {', '.join([row] * size)}", tuple(chain.from_iterable(rows[at : at + size])))
+        at += size
+
+
+_INSERT_ITEM = "INSERT INTO items (sequence, id, header, data)"
+_INSERT_NOTE = "INSERT OR REPLACE INTO notes (key, value)"
+
+
+def _present(ids: list[str], db: sqlite3.Connection) -> set[str]:
+    # As one JSON text, whatever their number.
+    text = json.dumps(ids)
+    return {row[0] for row in db.execute("SELECT id FROM items WHERE id IN (SELECT value FROM json_each(?))", (text,))}
+
+
+def _write_notes(notes: dict[str, bytes | None], db: sqlite3.Connection) -> None:
+    insert_rows(db, _INSERT_NOTE, [(key, value) for key, value in notes.items() if value is not None])
+    for key, value in notes.items():
+        if value is None:
+            db.execute("DELETE FROM notes WHERE key = ?", (key,))
