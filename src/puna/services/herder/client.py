@@ -8,14 +8,14 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import msgspec
 
 from puna.ao.link import Link
+from puna.ao.message import owner_address
 from puna.ao.result import Result
 from puna.arweave.wallet import Wallet
 from puna.errors import Invalid, NodeError, NotYet
@@ -212,7 +212,8 @@ class Journey:
     transfer: str
     token: str
     herder: str
-    admitted: bool = False
+    paid: bool = False
+    taken: bool = False
     job: str | None = None
     worker: str | None = None
     inference: str | None = None
@@ -228,7 +229,7 @@ class Journey:
         process = event.get("process")
         if event.get("root") == self.transfer:
             return process in (self.token, self.herder, self.worker)
-        return self.admitted and process in (self.herder, self.worker)
+        return self.taken and process in (self.herder, self.worker)
 
 
 def advance(journey: Journey, process: str, message: str, result: Result) -> Journey:
@@ -236,6 +237,8 @@ def advance(journey: Journey, process: str, message: str, result: Result) -> Jou
     if process == journey.token:
         return _after_token(journey, message, result)
     if process == journey.herder:
+        if result.error is None:
+            journey = replace(journey, taken=True)
         for entry in sent(result.messages):
             journey = _after_herder(journey, entry)
         return journey
@@ -254,7 +257,7 @@ def _after_token(journey: Journey, message: str, result: Result) -> Journey:
     if refusal := first(result.messages, "Transfer-Error"):
         failure = Invalid(f"The token refused the payment: {refusal.tags.get('Error', '')}", "Nothing was paid.")
         return replace(journey, failure=failure)
-    return replace(journey, admitted=True)
+    return replace(journey, paid=True)
 
 
 def _after_herder(journey: Journey, entry: Sent) -> Journey:
@@ -316,12 +319,13 @@ async def ask(
     request = Request(prompt, tokens, model or None, tuple(stop), temperature, seed, deadline_ms)
     check_request(request, await prices(link, network.herder))
     fee = fee_winston or (await quote(link, network.herder, prompt, tokens, model=model)).price
-    await _check_balance(link, network.token, wallet.address, fee)
-
     label = _label(reference)
     paid = {"Action": "Transfer", "Recipient": network.herder, "Quantity": str(fee)}
     item = letters.message(wallet, network.token, paid | request.tags(label))
-    journey = Journey(wallet.address, label, item.id, network.token, network.herder)
+    payer = owner_address(item)
+    await _check_balance(link, network.token, payer, fee)
+
+    journey = Journey(payer, label, item.id, network.token, network.herder)
     watch = _Watch(link, journey, on_text, monotonic)
     try:
         await asyncio.wait_for(watch.follow(item), patience_s)
@@ -344,12 +348,13 @@ class _Watch:
         self.streamed = ""
         self._on_text = on_text
         self._now = monotonic
+        self._trouble = ""
         self.began = monotonic()
         self.leased = self.first_text = self.worked = self.ended = None
 
     async def follow(self, item) -> None:
         # Listening to everything, and before anything is sent: see Journey.watches.
-        async with aclosing(_events(self.link)) as events:
+        async with self.link.events() as events:
             await self.link.submit(item)
             async for event in events:
                 await self._see(event)
@@ -370,11 +375,20 @@ class _Watch:
             await self._evaluated(event)
         elif kind == "token" and event.get("process") == self.journey.worker:
             self._say(event.get("text", ""))
-        elif kind == "stored" and self.journey.answered is not None and event.get("target") == self.journey.payer:
-            self.response = self.response or event["message"]
+        elif kind == "stored" and self.journey.answered is not None and self._is_response(event):
+            self.response = event["message"]
         elif kind == "failed" and event.get("root") == self.journey.transfer:
-            failure = NotYet(f"A message was lost on its way: {event.get('error', '')}", "Look at your balance.")
-            self.journey = replace(self.journey, failure=failure)
+            self._trouble = str(event.get("error", ""))
+        elif kind == "finished" and event.get("root") == self.journey.transfer and not self.journey.taken:
+            why = f": {self._trouble}" if self._trouble else ""
+            failure = NotYet(f"The payment did not reach the herder{why}.", "Look at your balance before you ask again.")
+            self.journey = replace(self.journey, failure=self.journey.failure or failure)
+
+    def _is_response(self, event: dict[str, Any]) -> bool:
+        tags = event.get("item", {}).get("tags", ())
+        return event.get("target") == self.journey.payer and {
+            "name": "X-Reference", "value": self.journey.reference,
+        } in tags  # fmt: skip
 
     async def _evaluated(self, event: dict[str, Any]) -> None:
         process, message = event["process"], event["message"]
@@ -397,15 +411,20 @@ class _Watch:
 
     def _say_rest(self) -> None:
         """Events are news, not truth: say what of the answer no event brought."""
-        text = self.journey.answered.data
+        text = self._text()
         if text.startswith(self.streamed) and len(text) > len(self.streamed):
             self._on_text(text[len(self.streamed) :])
+
+    def _text(self) -> str:
+        # The messenger writes one blank where there is no data.
+        answered = self.journey.answered
+        return "" if answered.tags.get("Tokens-Used") == "0" and answered.data == " " else answered.data
 
     def receipt(self, fee: int) -> Answer:
         journey, tags = self.journey, self.journey.answered.tags
         ended = self.ended or self.began
         return Answer(
-            text=journey.answered.data,
+            text=self._text(),
             tokens=_number(tags, "Tokens-Used"),
             prompt_tokens=_number(tags, "Prompt-Tokens"),
             finish=tags.get("Finish", ""),
@@ -424,12 +443,6 @@ class _Watch:
             seconds_first_token=(self.first_text or ended) - self.began,
             seconds_generate=(self.worked or ended) - (self.leased or self.began),
         )
-
-
-async def _events(link: Link) -> AsyncIterator[dict[str, Any]]:
-    async with link.events(None) as events:
-        async for event in events:
-            yield event
 
 
 def _label(reference: str | None) -> str:

@@ -25,8 +25,15 @@ local function engine()
   return llama
 end
 
---- A program that writes role markers itself, as the published ones do, has already laid out the conversation.
-local function is_laid_out(prompt) return prompt:match("^%s*<|[%w_]+|>") ~= nil end
+local ROLE_MARKERS = { "<|system|>", "<|user|>", "<|assistant|>" }
+
+--- A program that begins with a role marker, as the published ones do, has laid out the conversation itself.
+local function is_laid_out(prompt)
+  for _, marker in ipairs(ROLE_MARKERS) do
+    if prompt:sub(1, #marker) == marker then return true end
+  end
+  return false
+end
 
 --- Stop strings: one plain text, or a JSON array of texts.
 local function stop_texts(termination)
@@ -50,16 +57,23 @@ end
 --- Run the job; returns what the engine said. Raises on any trouble.
 local function infer(job)
   local llama = engine()
-  llama.setTemp(job.temperature)
+  llama.special = false
+  llama.setTemperature(job.temperature)
   llama.setSeed(job.seed)
-  local tokens = is_laid_out(job.prompt) and llama.tokenize(job.prompt, { special = true })
-    or llama.chat({ user = job.prompt })
-  local completion = llama.generate(tokens, job.tokens, { stop = job.stop })
-  return { prompt_tokens = #tokens, completion = completion, model = llama.describe() }
+  llama.setStop(job.stop)
+  -- Anything else is what a user says, and goes where the model's own template puts the user's words.
+  if is_laid_out(job.prompt) or not llama.model().template then
+    llama.setPrompt(job.prompt)
+  else
+    llama.chat({ user = job.prompt })
+  end
+  llama.run(job.tokens)
+  llama.stop()
+  return llama.last, llama.model()
 end
 
---- The same text on every node, without the position that Lua puts in front of a raised text.
-local function plain(trouble) return (tostring(trouble):gsub("^.-:%d+: ", "")) end
+--- What went wrong, without the position that Lua and the name that the library put in front.
+local function plain(trouble) return (tostring(trouble):gsub("^%[string .-%]:%d+: ", ""):gsub("^Llama: ", "")) end
 
 local function code_of(trouble)
   return trouble:match("^context full") and "context-full" or "worker-failed"
@@ -73,16 +87,15 @@ end
 local function answer(msg)
   local job, fault = job_of(msg)
   if not job then return failure(msg.Job, "bad-request", fault) end
-  local ok, outcome = pcall(infer, job)
+  local ok, completion, model = pcall(infer, job)
   if not ok then
-    Worker.loaded = nil
-    return failure(job.id, code_of(plain(outcome)), plain(outcome))
+    Worker.loaded = nil -- look at the model again next time: it may have come
+    return failure(job.id, code_of(plain(completion)), plain(completion))
   end
   return {
-    Action = "Inference-Response", Job = job.id, Model = Worker.model,
-    ["Model-Name"] = outcome.model.name, Arithmetic = outcome.model.arithmetic,
-    ["Tokens-Used"] = tostring(#outcome.completion.tokens), ["Prompt-Tokens"] = tostring(outcome.prompt_tokens),
-    Finish = outcome.completion.finish, Data = outcome.completion.text,
+    Action = "Inference-Response", Job = job.id, Model = Worker.model, ["Model-Name"] = model.name,
+    Arithmetic = model.arithmetic, ["Tokens-Used"] = tostring(completion.generated),
+    ["Prompt-Tokens"] = tostring(completion.prompt), Finish = completion.finish, Data = completion.text,
   }
 end
 
