@@ -2,18 +2,18 @@
 
 from dataclasses import dataclass, field
 
-from services.story import ALICE, BOB, MODEL, OPERATOR, Story
+from services.story import ALICE, BOB, MODEL, OPERATOR, Story, named_id
 
 from puna.services import programs
 from puna.services.outbox import Sent
 
-TOKEN = "TOKEN".ljust(43, "-")
-HERDER = "HERDER".ljust(43, "-")
+TOKEN = named_id("TOKEN")
+HERDER = named_id("HERDER")
 MONEY = 10**12
 
 
 def worker_id(number: int) -> str:
-    return f"WORKER{number}".ljust(43, "-")
+    return named_id(f"WORKER{number}")
 
 
 @dataclass

@@ -21,11 +21,18 @@ from puna.services import programs
 from puna.services.outbox import Sent, sent
 
 RUNTIME = Path(puna.__file__).parent / "vm" / "module" / "lua"
-AUTHORITY = "MU".ljust(43, "-")
-OPERATOR = "OPERATOR".ljust(43, "-")
-ALICE = "ALICE".ljust(43, "-")
-BOB = "BOB".ljust(43, "-")
-MODEL = "MODEL".ljust(43, "-")
+
+
+def named_id(name: str) -> str:
+    """A valid id that shows its name."""
+    return name.ljust(42, "-") + "A"
+
+
+AUTHORITY = named_id("MU")
+OPERATOR = named_id("OPERATOR")
+ALICE = named_id("ALICE")
+BOB = named_id("BOB")
+MODEL = named_id("MODEL")
 
 LOADER = """
 local sources, host = ...
@@ -147,7 +154,7 @@ class Story:
 
     def spawn(self, name: str, source: bytes | str, owner: str = OPERATOR, **tags: str) -> str:
         """A process with the given program; tag names are written with _ for -."""
-        id = name.ljust(43, "-")
+        id = named_id(name)
         named = {"Name": name, "On-Boot": "Data", "Authority": AUTHORITY, "Type": "Process"}
         named |= {key.replace("_", "-"): value for key, value in tags.items()}
         process = self.processes[id] = LuaProcess(id, owner, named, self.engine)

@@ -7,7 +7,7 @@ import json
 
 import pytest
 from services.herd_story import HERDER, MONEY, TOKEN, HerdStory, worker_id
-from services.story import ALICE, BOB, MODEL, OPERATOR
+from services.story import ALICE, BOB, MODEL, OPERATOR, named_id
 
 # needed for "hi there" and 10 tokens: 1 + (2 + 10) * 1
 NEEDED = 13
@@ -57,7 +57,7 @@ def test_info_publishes_prices_and_limits():
 
 def test_credit_notices_from_any_other_process_are_ignored_and_printed():
     it = HerdStory()
-    it.speak("FALSE-TOKEN".ljust(43, "-"), HERDER, "Credit-Notice", Sender=ALICE, Quantity="99", X_Prompt="x", X_Tokens="1")
+    it.speak(named_id("FALSE-TOKEN"), HERDER, "Credit-Notice", Sender=ALICE, Quantity="99", X_Prompt="x", X_Tokens="1")
     assert "not from the token" in it.log[-1].printed and not it.jobs()
     evaluation = it.send(BOB, HERDER, "Credit-Notice", Sender=BOB, Quantity="99", X_Prompt="x", X_Tokens="1")
     assert "not from the token" in evaluation.printed
@@ -152,7 +152,7 @@ def test_63_fault_7_five_idle_workers_take_five_queued_jobs_in_one_message():
     # Five workers come back at once: the herder sees them idle only when the next message is over.
     lua = it.processes[HERDER].lua
     lua.execute(
-        "for n = 0, 4 do local id = ('WORKER' .. n) .. string.rep('-', 36) "
+        "for n = 0, 4 do local id = ('WORKER' .. n) .. string.rep('-', 35) .. 'A' "
         f"Herd.workers[id] = {{id = id, state = 'idle', model = '{MODEL}', failures = 0}} table.insert(Herd.idle, id) end"
     )
     evaluation = it.send(BOB, HERDER, "Info")
@@ -330,7 +330,7 @@ def test_fault_15_a_doubled_answer_goes_to_nobody():
 def test_fault_15_an_answer_from_a_stranger_is_dropped():
     it = HerdStory()
     it.pay(ALICE, NEEDED)
-    it.speak("STRANGER".ljust(43, "-"), HERDER, "Inference-Response", "x", Job="job-1")
+    it.speak(named_id("STRANGER"), HERDER, "Inference-Response", "x", Job="job-1")
     it.send(BOB, HERDER, "Inference-Error", Job="job-1", Code="bad-request")
     assert not it.answers(ALICE) and not it.errors(ALICE) and it.ledger()["held"] == NEEDED
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from services.story import ALICE, BOB, OPERATOR, token_story
+from services.story import ALICE, BOB, OPERATOR, named_id, token_story
 
 HUGE = str(2**256 + 5)
 
@@ -17,7 +17,7 @@ def it():
     return story
 
 
-TOKEN = "TOKEN".ljust(43, "-")
+TOKEN = named_id("TOKEN")
 
 
 def balances(story) -> dict[str, int]:

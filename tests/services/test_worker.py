@@ -2,11 +2,11 @@
 
 import pytest
 from services.herd_story import worker_id
-from services.story import AUTHORITY, BOB, MODEL, OPERATOR, FakeEngine, Story
+from services.story import BOB, MODEL, OPERATOR, FakeEngine, Story, named_id
 
 from puna.services import programs
 
-HERDER = "HERDER".ljust(43, "-")
+HERDER = named_id("HERDER")
 WORKER = worker_id(0)
 
 
@@ -97,7 +97,7 @@ def test_an_engine_without_a_chat_form_gets_the_plain_text():
 def test_only_the_herder_is_served():
     it = worker_story()
     it.send(BOB, WORKER, "Inference", "free", Tokens="5", Job="job-9")
-    it.speak("OTHER".ljust(43, "-"), WORKER, "Inference", "free", Tokens="5")
+    it.speak(named_id("OTHER"), WORKER, "Inference", "free", Tokens="5")
     assert HERDER not in it.wallets and not it.engine.requests
     assert "non-router" in it.log[-1].printed
 
@@ -110,7 +110,7 @@ def test_a_ping_from_the_herder_is_answered_with_a_heartbeat():
 
 def test_fault_16_only_the_owner_may_change_the_model():
     it = worker_story()
-    other = "OTHERMODEL".ljust(43, "-")
+    other = named_id("OTHERMODEL")
     assert not it.send(BOB, WORKER, "Init", **{"Model-ID": other}).sent
     answer = it.ask(OPERATOR, WORKER, "Init", **{"Model-ID": other})
     assert (answer.action, answer.tags["Model"]) == ("Worker-Initialized", other)
@@ -123,4 +123,4 @@ def test_without_the_extension_the_worker_says_what_is_missing():
     it = worker_story()
     it.processes[WORKER].lua.execute("_host = function() return nil, 'add the tag Extension=Llama' end")
     answer = infer(it)
-    assert answer.tags["Error"] == "add the tag Extension=Llama" and AUTHORITY
+    assert answer.tags["Error"] == "add the tag Extension=Llama"

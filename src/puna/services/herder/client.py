@@ -110,6 +110,8 @@ def count_words(prompt: str) -> int:
 async def prices(link: Link, herder: str) -> Prices:
     """The herder's prices and limits, without a message on chain. Raises NotYet when it does not answer."""
     tags = (await _consult(link, herder, herder, {"Action": "Info"}, "Info-Response")).tags
+    if "Base-Fee" not in tags:
+        raise NotYet(f"The process {herder} does not answer as a herder.", "Check the herder's id.")
     return Prices(
         base_fee=_number(tags, "Base-Fee"),
         token_fee=_number(tags, "Token-Fee"),

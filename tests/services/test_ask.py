@@ -1,0 +1,234 @@
+"""The Python client against the real programs: what it returns, what it refuses before paying, what it raises after."""
+
+import pytest
+from services.herd_story import HERDER, TOKEN, HerdStory, worker_id
+from services.story import ALICE, BOB, MODEL, OPERATOR, FakeEngine
+from services.story_link import StoryLink
+
+from puna.arweave.wallet import new_ed25519_wallet
+from puna.errors import Invalid, NotYet
+from puna.services import programs
+from puna.services.herder.client import ask, count_words, prices, quote
+from puna.services.token.client import balance, format_war, info, transfer
+
+WALLET = new_ed25519_wallet()
+RICH = 10**13
+
+
+class Ids:
+    token, herder = TOKEN, HERDER
+
+
+class Ticks:
+    """A clock that moves one second whenever it is read."""
+
+    now = 0.0
+
+    def __call__(self):
+        self.now += 1
+        return self.now
+
+
+def network(workers: int = 1, money: int = RICH, real: bool = True, **engine):
+    """A story with real workers, the wallet's money in it, and a link to it all."""
+    it = HerdStory(workers=0, money={WALLET.address: money, BOB: RICH}, engine=FakeEngine(**engine))
+    for number in range(workers):
+        if real:
+            it.spawn(f"WORKER{number}", programs.source(programs.WORKER), Herder=HERDER, Model=MODEL, Extension="Llama")
+        it.register(number)
+    it.wallets.setdefault(WALLET.address, [])
+    link = StoryLink(it)
+    link.seen = len(it.log)
+    return it, link
+
+
+async def test_an_answer_comes_with_its_whole_receipt():
+    it, link = network(text="to eat grass")
+    heard = []
+    answer = await ask(
+        link, WALLET, Ids, "What is the meaning of life?", 20, on_text=heard.append, monotonic=Ticks(), reference="life"
+    )
+    assert answer.text == "to eat grass" and "".join(heard) == answer.text and len(heard) == 3
+    assert (answer.tokens, answer.prompt_tokens, answer.finish) == (3, 11, "stop")
+    assert (answer.model, answer.model_id, answer.canonical) == ("Fake", MODEL, True)
+    assert (answer.fee_winston, answer.reference) == (27, "life")
+    assert (answer.token, answer.herder, answer.worker) == (TOKEN, HERDER, worker_id(0))
+    assert answer.transfer == link.submitted[0].id
+    assert answer.inference.startswith("message-") and answer.response.startswith("stored-")
+    assert 0 < answer.seconds_first_token < answer.seconds_total and answer.seconds_generate > 0
+    assert await balance(link, TOKEN, WALLET.address) == RICH - 27
+
+
+async def test_options_travel_to_the_engine():
+    it, link = network(text="one END two")
+    answer = await ask(link, WALLET, Ids, "hi", 9, stop=["END"], temperature=0.25, seed=4, model="fake")
+    asked = it.engine.requests[-1]
+    assert (asked["stop"], asked["temperature"], asked["seed"], asked["limit"]) == (["END"], 0.25, 4, 9)
+    assert answer.text == "one "
+
+
+@pytest.mark.parametrize(
+    "prompt, tokens, options, what",
+    [
+        ("", 5, {}, "The prompt is empty"),
+        (" \n", 5, {}, "The prompt is empty"),
+        ("hi", 0, {}, "0 tokens are no answer"),
+        ("hi", -3, {}, "-3 tokens are no answer"),
+        ("hi", 513, {}, "513 tokens are too many: the herder takes 1 to 512"),
+        ("x" * 3001, 5, {}, "The prompt has 3001 bytes"),
+        ("ä" * 1501, 5, {}, "The prompt has 3002 bytes"),
+        ("x" * 3000, 5, {"stop": ["\x01" * 64] * 4}, "The prompt and its options take"),
+        ("hi", 5, {"stop": ["a"] * 5}, "At most 4 stop texts"),
+        ("hi", 5, {"temperature": 2.5}, "The temperature 2.5"),
+        ("hi", 5, {"seed": -1}, "The seed -1"),
+        ("hi", 5, {"reference": "r" * 129}, "A reference has 1 to 128 bytes"),
+        ("hi", 5, {"model": "unknown"}, "The herder cannot run this: No worker offers this model"),
+    ],
+)
+async def test_what_would_be_refunded_is_refused_before_paying(prompt, tokens, options, what):
+    _, link = network()
+    with pytest.raises(Invalid) as caught:
+        await ask(link, WALLET, Ids, prompt, tokens, **options)
+    assert caught.value.what.startswith(what) and caught.value.todo
+    assert not link.submitted
+
+
+async def test_too_little_war_is_told_with_both_figures_before_paying():
+    _, link = network(money=26)
+    with pytest.raises(Invalid) as caught:
+        await ask(link, WALLET, Ids, "What is the meaning of life?", 20)
+    assert "0.000000000027 wAR (27 winston)" in caught.value.what
+    assert "0.000000000026 wAR (26 winston)" in caught.value.what
+    assert not link.submitted
+
+
+async def test_an_underpaid_request_says_what_came_back():
+    _, link = network()
+    with pytest.raises(Invalid) as caught:
+        await ask(link, WALLET, Ids, "What is the meaning of life?", 20, fee_winston=26)
+    assert caught.value.what == "The payment was too small: 27 winston are needed."
+    assert "26 winston) came back" in caught.value.todo
+    assert await balance(link, TOKEN, WALLET.address) == RICH
+
+
+async def test_a_transfer_error_after_the_check_is_recognised():
+    it, link = network(money=30)
+    it.send(OPERATOR, TOKEN, "Info")
+    real = link.preview
+
+    async def flattering(process, message):
+        answer = await real(process, message)
+        for entry in answer.messages:
+            entry["Tags"] = [{**t, "value": "999"} if t["name"] == "Balance" else t for t in entry["Tags"]]
+        return answer
+
+    link.preview = flattering
+    with pytest.raises(Invalid, match="The token refused the payment: Insufficient Balance!"):
+        await ask(link, WALLET, Ids, "hi", 5, fee_winston=500)
+
+
+async def test_a_full_context_is_refunded_with_the_reason_and_advice():
+    _, link = network(context=20)
+    with pytest.raises(Invalid) as caught:
+        await ask(link, WALLET, Ids, "hi", 30)
+    assert "context full: 6 + 30 tokens" in caught.value.what and "Shorten the prompt" in caught.value.todo
+    assert await balance(link, TOKEN, WALLET.address) == RICH
+
+
+async def test_a_broken_worker_is_refunded_as_something_to_try_later():
+    _, link = network(workers=2, trouble="the engine is on fire")
+    with pytest.raises(NotYet, match="the engine is on fire") as caught:
+        await ask(link, WALLET, Ids, "hi", 5)
+    assert "came back to you" in caught.value.todo
+    assert await balance(link, TOKEN, WALLET.address) == RICH
+
+
+async def test_a_queued_request_is_answered_in_the_journey_of_somebody_else():
+    it, link = network(real=False)
+    it.pay(BOB, 1000, prompt="first")
+    link.seen = len(it.log)
+
+    def free_the_worker():
+        link.root = "R" * 43
+        it.answer(0, "for bob")
+
+    def answer_us():
+        it.answer(0, "for us")
+
+    link.later.extend([free_the_worker, answer_us])
+    answer = await ask(link, WALLET, Ids, "hi", 5)
+    assert answer.text == "for us" and answer.worker == worker_id(0)
+
+
+async def test_the_text_is_said_in_full_even_when_no_token_event_came():
+    it, link = network(real=False)
+    link.later.append(lambda: it.answer(0, "whole answer"))
+    heard = []
+    await ask(link, WALLET, Ids, "hi", 5, on_text=heard.append)
+    assert heard == ["whole answer"]
+
+
+async def test_an_answer_of_no_tokens_is_empty():
+    it, link = network(real=False)
+    link.later.append(lambda: it.answer(0, " ", Tokens_Used="0"))
+    assert (await ask(link, WALLET, Ids, "hi", 5)).text == ""
+
+
+async def test_when_patience_ends_the_herder_is_made_to_look_at_its_deadlines():
+    _, link = network(real=False)
+    with pytest.raises(NotYet, match="is still with the herder"):
+        await ask(link, WALLET, Ids, "hi", 5)
+    assert [dict(item.tags)["Action"] for item in link.submitted] == ["Transfer", "Status"]
+
+
+async def test_prices_and_quotes_are_typed():
+    it, link = network()
+    published = await prices(link, HERDER)
+    assert (published.base_fee, published.token_fee, published.multiplier) == (1, 1, "1")
+    assert (published.tokens_max, published.prompt_bytes_max, published.workers_idle) == (512, 3000, 1)
+    offered = await quote(link, HERDER, "What is the meaning of life?", 20)
+    assert (offered.needed, offered.price, offered.words, offered.model) == (27, 27, 6, MODEL)
+    assert (offered.ahead, offered.wait_ms) == (0, 0) and offered.duration_ms > 0
+    with pytest.raises(Invalid, match="X-Tokens must be a whole number"):
+        await quote(link, HERDER, "hi", 0)
+
+
+async def test_a_quote_is_the_exact_price_of_what_is_then_paid():
+    it, link = network(real=False, workers=1)
+    it.pay(BOB, 99, prompt="busy")
+    it.pay(BOB, 99, prompt="waits")
+    offered = await quote(link, HERDER, "one two", 5)
+    assert offered.queue_length == 1 and offered.price == 8 * 4 * 1005 // 1000
+
+
+async def test_the_token_client_transfers_and_tells():
+    it, link = network()
+    assert (await info(link, TOKEN)).ticker == "wAR"
+    await transfer(link, WALLET, TOKEN, ALICE, 5)
+    assert await balance(link, TOKEN, ALICE) == 5
+    with pytest.raises(Invalid, match="Insufficient Balance!"):
+        await transfer(link, WALLET, TOKEN, ALICE, RICH)
+    with pytest.raises(Invalid, match="greater than 0"):
+        await transfer(link, WALLET, TOKEN, ALICE, 0)
+
+
+async def test_a_process_that_does_not_answer_is_named():
+    it, link = network()
+    with pytest.raises(NotYet, match="does not answer"):
+        await prices(link, TOKEN)
+    with pytest.raises(NotYet, match="does not answer"):
+        await balance(link, HERDER, ALICE)
+
+
+@pytest.mark.parametrize("prompt, words", [("What is the meaning of life?", 6), ("", 0), ("a_b-c9 ä1", 4), ("日本", 0)])
+def test_words_are_counted_as_the_herder_counts_them(prompt, words):
+    assert count_words(prompt) == words
+    it = HerdStory()
+    if prompt:
+        assert it.ask(ALICE, HERDER, "Quote", prompt, Tokens="1").tags["Words"] == str(words)
+
+
+def test_war_is_written_with_every_digit_that_matters():
+    assert [format_war(n) for n in (0, 27, 10**12, 999999673, 10**13 + 5 * 10**11)] == [
+        "0", "0.000000000027", "1", "0.000999999673", "10.5",
+    ]  # fmt: skip
