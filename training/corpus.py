@@ -15,8 +15,8 @@ from court import banker, banker_form, king, king_form
 from facts import fact
 from jokes import joke, joker_form
 from oracle import oracle, oracle_form, place_of
-from phrasing import say, slipped, typed
-from talk import echo, liking, meaning, naming, statement, talk, unknown
+from phrasing import addressed, say, slipped, typed
+from talk import echo, liking, meaning, naming, statement, talk, unknown, why
 from verses import verse
 from wire import Conversation, segments
 
@@ -31,6 +31,7 @@ OPEN: tuple[tuple[float, Exchange], ...] = (
     (4, unknown),
     (2, naming),
     (4, echo),
+    (1, why),
     (2.5, statement),
     (14, joke),
     (11, oracle),
@@ -42,7 +43,7 @@ OPEN: tuple[tuple[float, Exchange], ...] = (
 )
 # Where the answer takes up words of the question, a slip of the pen would teach a wrong copy.
 EXACT = (echo,)
-FORGIVING = (talk, meaning, fact)
+FORGIVING = (talk, meaning, fact, why)
 # Forms that bring their own system text.
 DIRECTED: tuple[tuple[float, Directed], ...] = ((9, joker_form), (5, oracle_form), (11, king_form), (4, banker_form))
 
@@ -58,6 +59,7 @@ RAW_SHARE = 0.08
 LOOSE_SHARE = 0.06
 SYSTEM_SHARE = 0.15
 SLIP_SHARE = 0.04
+ADDRESS_SHARE = 0.06
 TURNS = ((1, 76), (2, 11), (3, 8), (4, 5))
 
 
@@ -68,6 +70,8 @@ def _open_turn(draw: random.Random) -> tuple[str, str]:
         return question, answer
     if scene in FORGIVING and draw.random() < SLIP_SHARE:
         question = slipped(draw, question)
+    if draw.random() < ADDRESS_SHARE:
+        question = addressed(draw, question)
     return typed(draw, question), answer
 
 

@@ -7,7 +7,7 @@ Called by `corpus`. The explanations are our own.
 import random
 
 from phrasing import capital, one_of, say, with_article
-from words import ANIMALS, NAMES, THINGS, plural
+from words import ANIMALS, NAMES, THINGS, invented, plural
 
 CAPITALS = dict(
     pair.split(":")
@@ -244,6 +244,23 @@ TERMS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("a dragon", "dragons"), ("A dragon is a great winged beast of old stories that breathes fire.",)),
     (("the Andes", "the andes"), ("The Andes are the long, high mountains on the west of South America.",)),
 )
+COUNTS = (
+    ("days in a week", "A week has seven days."),
+    ("days in a year", "A year has 365 days, and now and then one more."),
+    ("hours in a day", "A day has 24 hours."),
+    ("minutes in an hour", "An hour has 60 minutes."),
+    ("seconds in a minute", "A minute has 60 seconds."),
+    ("months in a year", "A year has twelve months."),
+    ("weeks in a year", "A year has 52 weeks."),
+    ("letters in the alphabet", "The English alphabet has 26 letters."),
+    ("fingers on a hand", "A hand has five fingers."),
+    ("continents", "There are seven continents, as most people count."),
+    ("planets", "There are eight planets around our sun."),
+    ("seasons", "There are four seasons: spring, summer, autumn and winter."),
+    ("stars", "More stars than blades of grass, and I have tried to count."),
+    ("people in the world", "About eight billion people live in the world."),
+    ("winston in one AR", "One AR is a million million winston."),
+)
 TERM_QUESTIONS = (
     "What is {x}?",
     "What is {x}?",
@@ -259,6 +276,7 @@ TERM_QUESTIONS = (
     "[Describe|Define] {x}[.|]",
     "{x}?",
 )
+PERSONS = ("king", "banker", "oracle", "joker", "herder", "king of llama land", "oracle llama")
 PLURAL_QUESTION = "What are {x}?"
 
 
@@ -271,6 +289,8 @@ def term(draw: random.Random) -> tuple[str, str]:
         question = f"What is {name}?"
     elif question.startswith("What is ") and name.endswith("s") and name in names[1:]:
         question = f"What are {name}?"
+    if name.lower().endswith(PERSONS):
+        question = question.replace("What is ", "Who is ").replace("What's ", "Who's ")
     return capital(question), draw.choice(explanations)
 
 
@@ -406,6 +426,35 @@ def story_sum(draw: random.Random) -> tuple[str, str]:
     return question, f"{who} has {a - b} {what} left." if a - b != 1 else f"{who} has only 1 left."
 
 
+def big_total(draw: random.Random) -> tuple[str, str]:
+    """A sum too big for the model, which says so."""
+    a, b = draw.choice((draw.randrange(21, 100), draw.randrange(100, 10**6))), draw.randrange(11, 10**4)
+    question = say(
+        draw,
+        "[What is|How much is|Calculate|What's|] {a} [+|-|*|x|/|plus|minus|times|divided by] {b}[?|]",
+        a=a,
+        b=b,
+    )
+    return question.strip(), say(
+        draw, "[That sum is too big for my small head.|I only count to about twenty. Try a calculator.]"
+    )
+
+
+def how_many(draw: random.Random) -> tuple[str, str]:
+    what, answer = draw.choice(COUNTS)
+    return say(
+        draw,
+        "How many {w} are there?" if " in " not in what else "[How many {w}|How many {w}|How many {w} are there]?",
+        w=what,
+    ), answer
+
+
+def nowhere(draw: random.Random) -> tuple[str, str]:
+    """The capital of a country that does not exist."""
+    place = invented(draw).title()
+    return say(draw, "What is the capital of {p}?", p=place), say(draw, "I do not know a country called {p}.", p=place)
+
+
 def opposite(draw: random.Random) -> tuple[str, str]:
     x, y = draw.choice(OPPOSITES).split(":")
     if draw.random() < 0.3:
@@ -462,7 +511,7 @@ def comparison(draw: random.Random) -> tuple[str, str]:
 
 FACTS = (
     (6, term), (3, capital_city), (1, city_place), (2, colour), (2.5, animal), (4, total), (1, story_sum),
-    (1, opposite), (1, calendar), (0.7, comparison),
+    (1, opposite), (1, calendar), (0.7, comparison), (0.8, big_total), (0.8, how_many), (0.3, nowhere),
 )  # fmt: skip
 
 

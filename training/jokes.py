@@ -8,7 +8,7 @@ so that the model learns to take up a topic it has never seen. Called by `corpus
 import random
 
 from phrasing import capital, one_of, say, with_article
-from words import ADJECTIVES, ANIMALS, PEOPLE, PLACES, THINGS, invented, plural
+from words import ADJECTIVES, ANIMALS, PEOPLE, PLACES, SUBJECTS, THINGS, invented, plural
 
 # topic in the singular (as in "a cat") -> its jokes
 JOKES: dict[str, tuple[str, ...]] = {
@@ -501,19 +501,19 @@ SUBJECT_JOKES: dict[str, tuple[str, ...]] = {
 
 # x is the topic with the article it needs ("a lantern"), n the bare noun, ns its plural
 FRAMES = (
-    "Why did the {n} cross the road? [To get away from this joke.|It had left its lunch there.|Nobody had told it about the bridge.]",
-    "Why did the {n} sit {place}? [It was waiting for a better joke.|The {o} had taken the chair.|Somebody had promised it soup.]",
-    "What do you call {an_adj} {n}? [Late for dinner.|Anything you like, it never listens.|A good start.]",
+    "Why did the {n} cross the road? [To get away from this joke.|Lunch was on the other side.|Nobody had mentioned the bridge.]",
+    "Why did the {n} sit {place}? [{It} was waiting for a better joke.|The {o} had taken the chair.|Somebody had promised soup.]",
+    "What do you call {an_adj} {n}? [Late for dinner.|Anything you like, {it} never listens.|A good start.]",
     "{An} walks into a bakery and asks for [nails|the moon|yesterday's news|a haircut]. The baker says: [not again.|we close at noon.|that is next door.]",
-    "Why was the {n} so {adj}? [It had heard this joke before.|It had slept {place}.|The {o} had told it a secret.]",
+    "Why was the {n} so {adj}? [{It} had heard this joke before.|{It} had slept {place}.|The {o} had told {him} a secret.]",
     "How many {ns} does it take to change a lamp? [Two: one to climb and one to complain.|None, they like the dark.|Ten, and a very strong table.]",
     "What did the {n} say to the {o}? [After you, I insist.|You look taller in the morning.|Please stop following me.]",
-    "I bought {x} last week. [It already thinks the house belongs to it.|Now the {o} will not speak to me.|It is cheaper than a friend, but it snores.]",
+    "I met {x} last week. [{It} already thinks my house is a hotel.|Now the {o} will not speak to me.|{It} is a good friend, but {it} snores.]",
     "Why do {ns} never play cards? [They cannot keep a straight face.|The {o} always wins.|Somebody sold the table.]",
 )
 SUBJECT_FRAMES = (
     "I wanted to tell a joke about {s}, but [it needs more time.|the {o} told it first.|the {o} is listening.]",
-    "Why is {s} like {an_o}? [Nobody knows how it works, and everybody has an opinion.|You only miss it when it is gone.]",
+    "What do {s} and {an_o} have in common? [Nobody understands them, and everybody has an opinion.|Both are better after lunch.]",
     "I asked my {o} about {s}. It [laughed and went back to sleep.|said: ask me on Monday.]",
     "{S} walked into a bakery. The baker said: [we do not serve ideas here.|you look fresh today.]",
 )
@@ -584,14 +584,17 @@ def _framed(draw: random.Random) -> tuple[str, str]:
     """A topic without jokes of its own, fitted into a frame."""
     other = draw.choice(draw.choice((ANIMALS, PEOPLE, THINGS)))
     if draw.random() < 0.2:
-        subject = invented(draw) if draw.random() < 0.5 else say(draw, "{a} {b}", a=invented(draw), b=invented(draw))
+        subject = draw.choice([s for s in SUBJECTS if s not in SUBJECT_JOKES])
+        if draw.random() < 0.4:
+            subject = say(draw, "[{a}|{a} {b}]", a=invented(draw), b=invented(draw))
         return subject, one_of(draw, SUBJECT_FRAMES, s=subject, S=capital(subject), o=other, an_o=with_article(other))
     word = invented(draw)
     if draw.random() < 0.5:
         unwritten = [w for w in ANIMALS + PEOPLE + THINGS if w not in JOKES]
         word = draw.choice(unwritten)
-    if draw.random() < 0.1:
-        word = draw.choice(ADJECTIVES) + " " + word
+    if draw.random() < 0.12:
+        word = draw.choice(draw.choice((ADJECTIVES, THINGS, ANIMALS))) + " " + word
+    it, him = draw.choice((("he", "him"), ("she", "her"))) if word in PEOPLE else ("it", "it")
     adjective = draw.choice(ADJECTIVES)
     slots = {
         "n": word,
@@ -602,6 +605,9 @@ def _framed(draw: random.Random) -> tuple[str, str]:
         "an_adj": with_article(adjective),
         "o": other,
         "place": draw.choice(PLACES),
+        "it": it,
+        "It": capital(it),
+        "him": him,
     }
     return _named(draw, word), one_of(draw, FRAMES, **slots)
 

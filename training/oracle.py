@@ -318,7 +318,6 @@ WILL_FORMS = (
     "How [can|will] I {w}?",
     "Am I going to {w}{e}?",
     "Can I {w}{e}?",
-    "Will {n} {w}{e}?",
     "Do you think I will {w}{e}?",
     "Do you see me {w}{e}?",
     "Will we {w}{e}?",
@@ -333,7 +332,6 @@ SHOULD_FORMS = (
     "Do you think I should {w}?",
     "I want to {w}. Should I?",
     "Is today a good day to {w}?",
-    "Should {n} {w}?",
 )
 
 FUTURE_QUESTIONS = (
@@ -410,7 +408,24 @@ COUNTED = (
 )
 
 
+SELF_QUESTIONS = (
+    "Who are you?",
+    "What are you?",
+    "Hello[!|.|, oracle.]",
+    "What is your name?",
+    "Can you see the future?",
+    "Are you [real|an oracle|wise]?",
+)
+SELF_ANSWERS = (
+    "I am the Oracle. I see little, but I see it early.",
+    "I am the Oracle Llama. Ask about what will be.",
+)
+
+
 def _opened(draw: random.Random, question: str) -> str:
+    """The question, often after words to the Oracle."""
+    if " we " in question:
+        question = question.replace(" my ", " our ")
     opening = draw.choice(OPENINGS)
     return opening + (question[0].lower() + question[1:] if opening and not question.startswith("I ") else question)
 
@@ -461,6 +476,8 @@ def oracle_form(draw: random.Random) -> tuple[str, str, str]:
         if draw.random() < 0.6:
             at = draw.randrange(len(known))
             return system, say(draw, known[at][1]), known[at][2].format(n=counts[at])
+    if draw.random() < 0.06:
+        return system, one_of(draw, SELF_QUESTIONS), one_of(draw, SELF_ANSWERS)
     return (system, *oracle(draw))
 
 

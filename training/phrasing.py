@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - one pattern a line reads better than a folded one
 """Small grammar for writing many sentences as one pattern.
 
 `[a|b|c]` is a choice (choices may nest), `{name}` a slot. Called by every scene of the corpus.
@@ -22,7 +23,9 @@ def one_of(draw: random.Random, patterns: list[str] | tuple[str, ...], **slots: 
 
 
 def with_article(noun: str) -> str:
-    return ("an " if noun[0] in "aeiou" else "a ") + noun
+    """The noun after "a" or "an"; the sound decides, not the letter."""
+    vowel = noun.startswith("honest") or (noun[0] in "aeiou" and not noun.startswith(("uni", "use")))
+    return ("an " if vowel else "a ") + noun
 
 
 def capital(text: str) -> str:
@@ -43,7 +46,21 @@ def typed(draw: random.Random, text: str) -> str:
         return text.lower().rstrip("?!.")
     if fate < 0.95:
         return text.lower().replace("'", "").replace(",", "").rstrip("?!.")
+    if fate < 0.96:
+        return text.upper()
     return text.rstrip("?!.") + draw.choice(["??", "!!", "...", " ?", " !", "?!", "", "", ""])
+
+
+def addressed(draw: random.Random, text: str) -> str:
+    """The text with a greeting or a name before it, or a thank you after it."""
+    if draw.random() < 0.25:
+        return text + draw.choice((" Thanks.", " Thank you!", " Please.", " Thanks!"))
+    opening = say(
+        draw,
+        "[Hello[!|.]|Hi[!|,]|Hey[,|!]|Hello llama,|Hi Puna,|Llama,|Puna,|Please,|So,|Ok,|And|Well,|Good morning!|Hi there!] ",
+    )
+    keeps = opening[-2] in "!." or text.startswith(("I ", "I'"))
+    return opening + (text if keeps else text[:1].lower() + text[1:])
 
 
 def slipped(draw: random.Random, text: str) -> str:

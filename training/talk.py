@@ -37,6 +37,36 @@ MEANING_ANSWERS = (
     "A good question, good friends, and time to think about both.",
 )
 
+WHY: tuple[tuple[str, str], ...] = (
+    ("is the sky blue", "Sunlight scatters in the air, and blue light scatters most."),
+    ("is grass green", "Grass is green because its leaves use the other colours of the light."),
+    ("is the sea salty", "Rivers carry a little salt from the rocks, and the sea keeps it."),
+    ("is snow white", "Snow is white because its crystals throw back all the light."),
+    ("do birds sing", "Birds sing to find friends and to keep strangers away."),
+    ("do cats purr", "Cats purr when they are happy, and sometimes to calm themselves."),
+    ("do dogs bark", "Dogs bark to warn, to greet, and to be part of the talk."),
+    ("do llamas spit", "Llamas spit when someone comes too close to their dinner."),
+    ("do we sleep", "We sleep so that body and mind can rest and mend."),
+    ("do we dream", "Nobody knows for sure. Perhaps the mind tidies its drawers at night."),
+    ("do leaves fall", "Trees drop their leaves to save water in the cold months."),
+    ("does it rain", "It rains when the drops in a cloud grow too heavy to float."),
+    ("is the sun hot", "Deep inside the sun small atoms join, and that sets heat free."),
+    ("does the moon shine", "The moon shines because it throws back the light of the sun."),
+    ("is fire hot", "Fire is hot because burning sets free what the wood had stored."),
+    ("is water wet", "Water is wet because it clings to almost everything it touches."),
+    ("do people laugh", "People laugh when something surprises them in a friendly way."),
+    ("do people lie", "Some lie from fear and some from habit. Truth takes less memory."),
+    ("do we have two ears", "Two ears tell us where a sound comes from, and hold up our glasses."),
+    ("is time so short", "Time is short when it is good. Long days are often dull ones."),
+)
+
+
+def why(draw: random.Random) -> tuple[str, str]:
+    """One of the questions children ask."""
+    cause, answer = draw.choice(WHY)
+    return say(draw, "[Why|Why|Why|Tell me why|Do you know why|Can you tell me why] {c}?", c=cause), answer
+
+
 TALK: tuple[tuple[float, tuple[str, ...], tuple[str, ...]], ...] = (
     (9, MEANING_QUESTIONS, MEANING_ANSWERS),
     (
@@ -53,6 +83,25 @@ TALK: tuple[tuple[float, tuple[str, ...], tuple[str, ...]], ...] = (
             "Hello there! [Ask me a question, or ask me for a joke.|What is on your mind?|I am glad you came by.]",
             "Hi! [I was just chewing on a thought. What is yours?|Nice to meet you. What can I do for you?]",
         ),
+    ),
+    (
+        2,
+        (
+            "[Hola|Bonjour|Guten Tag|Ciao|Salut|Buenos dias|Hallo|Ola|Konnichiwa|Salam|Namaste|Privet|Ni hao|Merhaba][!|.|]",
+            "[你好|こんにちは|привет|مرحبا|안녕하세요][!|]",
+            "[Como estas|Wie geht es dir|Comment ca va|Que tal|Hablas espanol|Parles-tu francais|Sprichst du Deutsch]?",
+        ),
+        (
+            "Hello to you! I speak only English, I am afraid.",
+            "Hello! Please write in English, it is all I have learnt.",
+        ),
+    ),
+    (
+        2,
+        (
+            "[gm|GM|gm gm|gm king|wagmi|WAGMI|lfg|wen moon|when moon|to the moon|hodl|ser|gn|wen lambo|probably nothing|degen][!|.|?|]",
+        ),
+        ("Good morning, friend! The grass is up and so are we.", "To the moon, then, but at the pace of a llama."),
     ),
     (
         3,
@@ -651,9 +700,9 @@ LIKE_ANSWERS = (
 )
 UNKNOWN_QUESTIONS = (
     "What is {a}?",
-    "Who is {A}?",
-    "Where is {A}?",
-    "When was {A} [born|founded|built]?",
+    "Who is {a}?",
+    "Where is {a}?",
+    "When was {a} [born|founded|built]?",
     "How does {a} work?",
     "How do I [build|make|fix|cook|buy|install|repair|sell] {an}?",
     "Why is {a} so [popular|expensive|important|difficult]?",
@@ -661,7 +710,7 @@ UNKNOWN_QUESTIONS = (
     "What is the price of {a}?",
     "Explain {a}[.| to me.| please.]",
     "What is the difference between {a} and {b}?",
-    "Do you know {A}?",
+    "Do you know {a}?",
     "What do you know about {a}?",
     "Tell me about {a}.",
     "Who invented {a}?",

@@ -4,7 +4,7 @@
 import random
 
 from phrasing import capital, one_of, say, with_article
-from words import ADJECTIVES, ANIMALS, NAMES, PEOPLE, PLACES, SUBJECTS, THINGS, TIMES, invented, plural
+from words import ADJECTIVES, ANIMALS, NAMES, PLACES, SUBJECTS, THINGS, TIMES, invented, plural
 
 STORY_REQUESTS = (
     "Tell me a [|short |little ]story[.|!|, please.]",
@@ -44,7 +44,7 @@ SUBJECT_POEMS = (
 
 
 def _creature(draw: random.Random) -> str:
-    word = invented(draw) if draw.random() < 0.15 else draw.choice(draw.choice((ANIMALS, ANIMALS, PEOPLE, THINGS)))
+    word = invented(draw) if draw.random() < 0.15 else draw.choice(draw.choice((ANIMALS, ANIMALS, THINGS)))
     return word
 
 

@@ -22,8 +22,8 @@ ANIMALS = (
 
 THINGS = (
     "clock lamp chair table door window bridge tower castle ship boat train car bicycle guitar piano violin drum book "
-    "letter pencil mirror hat coat shoe sock spoon kettle teapot cup bread cheese apple banana pear onion potato "
-    "tomato carrot pumpkin cake pie soup pizza egg honey garden tree flower rose river mountain cloud star moon "
+    "letter pencil mirror hat coat shoe sock spoon kettle teapot cup apple banana pear onion potato "
+    "tomato carrot pumpkin cake pie pizza egg garden tree flower rose river mountain cloud star moon "
     "island forest desert beach snowman umbrella candle key ladder hammer suitcase pillow blanket bucket broom "
     "computer robot phone keyboard printer camera rocket balloon kite anchor compass map lantern statue fountain"
 ).split()
@@ -37,7 +37,8 @@ PEOPLE = (
 
 SUBJECTS = (
     "love money work school music football chess weather winter summer autumn spring rain snow politics history "
-    "maths science philosophy poetry art cooking gardening travel holidays sleep coffee tea chocolate breakfast "
+    "maths science philosophy poetry art cooking gardening travel holidays sleep coffee tea chocolate "
+    "cheese bread honey soup breakfast "
     "Monday birthdays weddings time silence friendship luck dreams books films games numbers trees the_sea the_moon "
     "the_stars the_future the_past blockchains programming robots space dinosaurs trains"
 ).split()
