@@ -1,6 +1,6 @@
-"""Two hosts for the Lua runtime under test: lupa's Lua 5.3, and the built module.
+"""Hosts of the Lua runtime under test: lupa's Lua 5.3 and the built module.
 
-Both answer `handle(message, environment)` with the decoded result, and `lua(code)` for questions about libraries.
+A host answers `handle(message, environment)` with the decoded `{"ok", "response"}`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,27 @@ def module_names() -> dict[str, str]:
     return names
 
 
-def new_lua(host=None) -> lupa.lua53.LuaRuntime:
-    """A Lua state that can `require` the runtime's files; `host(name, request)` stands for the node's extensions."""
+def new_lua(extension=None) -> lupa.lua53.LuaRuntime:
+    """A Lua state that can `require` the runtime's files.
+
+    `extension(name, request text)` stands for the node: it returns the answer's text, or raises ValueError with the
+    error text that Lua gets as second value.
+    """
     lua = lupa.lua53.LuaRuntime(unpack_returned_tuples=True)
-    lua.globals()._host = host
     preload = lua.eval("function(name, chunk, text) package.preload[name] = assert(load(text, chunk, 't')) end")
     for name, stem in module_names().items():
         preload(name, "." + stem, (SOURCES / f"{stem}.lua").read_text())
+    if extension:
+        lua.globals()._ask = lambda name, request: _answer(extension, name, request)
+        lua.execute("local ask = _ask; _ask = nil; function _host(name, request) return ask(name, request) end")
     return lua
+
+
+def _answer(extension, name: str, request: str):
+    try:
+        return extension(name, request)
+    except ValueError as failure:
+        return None, str(failure)
 
 
 class LupaHost:
@@ -38,12 +51,18 @@ class LupaHost:
     name = "lupa"
     takes_back = False
 
-    def __init__(self, host=None):
-        self.state = new_lua(host)
-        self._handle = self.state.eval('require(".process").handle_json')
+    def __init__(self, extension=None):
+        self.lua = new_lua(extension)
 
-    def handle_text(self, message: str, environment: str) -> str:
-        return self._handle(message, environment)
+    def __enter__(self):
+        self.entry = self.lua.eval('require(".process").handle_json')
+        return self
+
+    def __exit__(self, *_):
+        pass
 
     def handle(self, message: dict, environment: dict) -> dict:
-        return json.loads(self.handle_text(json.dumps(message), json.dumps(environment)))
+        return json.loads(self.entry(json.dumps(message), json.dumps(environment)))
+
+
+HOSTS = [LupaHost]
