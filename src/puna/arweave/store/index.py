@@ -1,24 +1,28 @@
 """The derived index: which items have a tag, an owner or a recipient. Used by the SQLite store.
 
 Each such fact is a 64-bit key, and a posting says that the item with a sequence number has it. Postings are grouped
-into segments of consecutive items. A segment stays small enough for memory, so an append writes a few hot pages
-however large the store has grown; keys alone would scatter each append over the whole index. A search walks the
-segments in the order that was asked for and stops when it has enough. Keys may collide: every hit is checked against
-its item, so the index may be wrong only by offering too much.
+into segments of consecutive items. The newest segment is kept in memory, made from the items themselves; when it
+is full it is written once, sorted, behind the others. Indexing thus costs an append next to nothing, however large
+the store has grown, where a tree of random keys would rewrite a page for every posting. A search walks the segments
+in the order asked for and stops when it has enough. Keys may collide: every hit is checked against its item,
+so the index may be wrong only by offering too much.
 """
 
 import sqlite3
-from collections.abc import Generator
+import threading
+from collections.abc import Generator, Sequence
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import chain
 
-from puna.arweave.dataitem import DataItem
+from puna.arweave.dataitem import DataItem, decode_header
 from puna.arweave.store.port import Query
 from puna.errors import Invalid
 
-SEGMENT_BITS = 13  # 8192 items
+SEGMENT_BITS = 12  # 4096 items: a search may visit every segment, and one commit in 4096 items waits for one's writing
 QUERY_KEYS_MAX = 10_000  # SQLite binds about three times as many
-RARE = 64  # postings in a segment that are cheap enough to try one by one
+RARE = 64  # so many postings of a segment are counted to see which key is rarest
+ROWS_PER_STATEMENT_MAX = 512
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS postings (
@@ -31,29 +35,136 @@ INSERT = "INSERT OR IGNORE INTO postings (segment, key, sequence)"
 Group = list[int]  # keys, of which an item must have one
 
 
-def keys_of(item: DataItem) -> set[int]:
+def keys_of(item: DataItem) -> frozenset[int]:
     """All keys under which `item` is found."""
     keys = {_tag_key(name, value) for name, value in item.tags}
     keys.add(_key("owner", item.address))
     if item.target:
         keys.add(_key("recipient", item.target))
-    return keys
+    return frozenset(keys)
 
 
-def postings(sequence: int, keys: set[int]) -> list[tuple[int, int, int]]:
-    """The rows that make the item at `sequence` findable."""
-    segment = sequence >> SEGMENT_BITS
-    return [(segment, key, sequence) for key in keys]
+class Index:
+    """The index of one open store: its written segments, and the newest one in memory. Shared by all threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._begin = 0  # the sequence number with which the part in memory begins
+        self._keys: list[frozenset[int]] = [frozenset()]  # of each item from there on; sequence 0 is nobody's
+        self._sequences: dict[int, list[int]] = {}  # the same, by key
+
+    def candidates(self, db: sqlite3.Connection, query: Query) -> Generator[int]:
+        """Sequence numbers in the order asked for, of every item that `query` means and perhaps of some others."""
+        if query.ids:
+            return _by_ids(db, query)
+        groups = _groups(query)
+        return self._by_keys(db, query, groups) if groups else _all(db, query)
+
+    def add(self, sequence: int, keys: frozenset[int]) -> None:
+        """Tells of an item just committed, which spares reading it back. Not needed for a right answer."""
+        with self._lock:
+            if sequence == self._begin + len(self._keys):
+                self._put(keys)
+
+    def write_full_segments(self, db: sqlite3.Connection) -> None:
+        """Writes the part in memory as far as it fills whole segments. Called by the writer, between transactions."""
+        with self._lock:
+            if len(self._keys) <= 1 << SEGMENT_BITS:
+                return
+            self._follow(db)
+            segment, keys = self._begin >> SEGMENT_BITS, self._keys[: 1 << SEGMENT_BITS]
+        db.execute("BEGIN IMMEDIATE")
+        _write_segment(db, segment, keys)
+        db.execute("COMMIT")
+        with self._lock:
+            self._follow(db)
+
+    def _by_keys(self, db: sqlite3.Connection, query: Query, groups: list[Group]) -> Generator[int]:
+        with self._lock:
+            self._follow(db)
+            written = range(self._begin >> SEGMENT_BITS)
+            in_memory = self._in_memory(query, groups)
+        if query.newest_first:
+            yield from in_memory
+        for segment in _segments(written, query):
+            ordered = _rarest_first(db, segment, groups)
+            if ordered:
+                for row in db.execute(*_segment_search(segment, ordered, query)):
+                    yield row[0]
+        if not query.newest_first:
+            yield from in_memory
+
+    def _in_memory(self, query: Query, groups: list[Group]) -> list[int]:
+        lists = [set(chain.from_iterable(self._sequences.get(key, ()) for key in group)) for group in groups]
+        rarest = min(lists, key=len)
+        return sorted(
+            (
+                sequence
+                for sequence in rarest
+                if _is_after(query, sequence)
+                and all(not self._keys[sequence - self._begin].isdisjoint(group) for group in groups)
+            ),
+            reverse=query.newest_first,
+        )
+
+    def _follow(self, db: sqlite3.Connection) -> None:
+        """Brings the part in memory up to the store, to which another process may be writing."""
+        begin = _segments_written(db) << SEGMENT_BITS
+        if begin != self._begin:
+            kept = self._keys[begin - self._begin :] if begin > self._begin else []
+            self._begin, self._keys, self._sequences = begin, [] if begin else [frozenset()], {}
+            for keys in kept:
+                self._put(keys)
+        for keys in _keys_from(db, self._begin + len(self._keys)):
+            self._put(keys)
+
+    def _put(self, keys: frozenset[int]) -> None:
+        sequence = self._begin + len(self._keys)
+        self._keys.append(keys)
+        for key in keys:
+            self._sequences.setdefault(key, []).append(sequence)
 
 
-def candidates(db: sqlite3.Connection, query: Query) -> Generator[int]:
-    """Sequence numbers in the order asked for, of every item that `query` means and perhaps of some others."""
-    if query.ids:
-        return _by_ids(db, query)
-    groups = _groups(query)
-    if not groups:
-        return _all(db, query)
-    return _by_keys(db, query, groups)
+def write_missing_segments(db: sqlite3.Connection) -> None:
+    """Makes whatever full segments are not written yet, from the items. Called within a transaction."""
+    newest = db.execute("SELECT coalesce(max(sequence), 0) FROM items").fetchone()[0]
+    for segment in range(_segments_written(db), newest + 1 >> SEGMENT_BITS):
+        begin = max(segment << SEGMENT_BITS, 1)
+        keys = list(_keys_from(db, begin, segment + 1 << SEGMENT_BITS))
+        _write_segment(db, segment, keys if segment else [frozenset(), *keys])
+
+
+def insert_rows(db: sqlite3.Connection, insert: str, rows: Sequence[tuple]) -> None:
+    """Inserts many rows with few statements.
+
+    Python's lock is given back and asked for again around every statement, which beside a busy thread costs
+    milliseconds each time: a statement per row would make the disk the smaller wait. The sizes are powers of two, so
+    that SQLite keeps the compiled statements.
+    """
+    at, size = 0, ROWS_PER_STATEMENT_MAX
+    while at < len(rows):
+        while size > len(rows) - at:
+            size //= 2
+        row = f"({', '.join('?' * len(rows[0]))})"
+        db.execute(f"{insert} VALUES {', '.join([row] * size)}", tuple(chain.from_iterable(rows[at : at + size])))
+        at += size
+
+
+def _write_segment(db: sqlite3.Connection, segment: int, keys: list[frozenset[int]]) -> None:
+    begin = segment << SEGMENT_BITS
+    rows = sorted((segment, key, begin + offset) for offset, item_keys in enumerate(keys) for key in item_keys)
+    insert_rows(db, INSERT, rows)
+
+
+def _segments_written(db: sqlite3.Connection) -> int:
+    return db.execute("SELECT coalesce(max(segment) + 1, 0) FROM postings").fetchone()[0]
+
+
+def _keys_from(db: sqlite3.Connection, begin: int, end: int = 1 << 62) -> Generator[frozenset[int]]:
+    """The keys of the items in a range of sequence numbers, in order."""
+    select = "SELECT header FROM items WHERE sequence >= ? AND sequence < ? ORDER BY sequence"
+    for (header,) in db.execute(select, (begin, end)):
+        yield keys_of(decode_header(memoryview(header), b"")[0])
 
 
 def _groups(query: Query) -> list[Group]:
@@ -85,34 +196,24 @@ def _all(db: sqlite3.Connection, query: Query) -> Generator[int]:
         yield row[0]
 
 
-def _by_keys(db: sqlite3.Connection, query: Query, groups: list[Group]) -> Generator[int]:
-    for segment in _segments(db, query):
-        ordered = _rarest_first(db, segment, groups)
-        if ordered:
-            for row in db.execute(*_segment_search(segment, ordered, query)):
-                yield row[0]
-
-
-def _segments(db: sqlite3.Connection, query: Query) -> range:
-    newest = db.execute("SELECT coalesce(max(sequence), 0) FROM items").fetchone()[0] >> SEGMENT_BITS
-    if query.newest_first:
-        begin = newest if query.after is None else min(newest, max(query.after, 0) >> SEGMENT_BITS)
-        return range(begin, -1, -1)
-    return range(max(query.after or 0, 0) >> SEGMENT_BITS, newest + 1)
+def _segments(written: range, query: Query) -> range:
+    """Those of the written segments that can hold an answer, in the order asked for."""
+    if query.after is None:
+        return written[::-1] if query.newest_first else written
+    reached = min(max(query.after, 0) >> SEGMENT_BITS, len(written))
+    return written[: reached + 1][::-1] if query.newest_first else written[reached:]
 
 
 def _rarest_first(db: sqlite3.Connection, segment: int, groups: list[Group]) -> list[Group]:
     """The groups with the fewest postings of a segment in front; none at all when one of them has no posting."""
-    counted = []
-    for group in groups:
-        count = db.execute(
-            f"SELECT count(*) FROM (SELECT 1 FROM postings WHERE segment = ? AND {_any_of(group)} LIMIT {RARE})",
-            (segment, *group),
-        ).fetchone()[0]
-        if count == 0:
-            return []
-        counted.append((count, group))
-    return [group for _, group in sorted(counted, key=lambda pair: pair[0])]
+    counts = ", ".join(
+        f"(SELECT count(*) FROM (SELECT 1 FROM postings WHERE segment = ? AND {_any_of(group)} LIMIT {RARE}))"
+        for group in groups
+    )
+    found = db.execute(f"SELECT {counts}", tuple(chain.from_iterable((segment, *group) for group in groups))).fetchone()
+    if 0 in found:
+        return []
+    return [group for _, group in sorted(zip(found, groups, strict=True), key=lambda pair: pair[0])]
 
 
 def _segment_search(segment: int, groups: list[Group], query: Query) -> tuple[str, list[int]]:

@@ -20,7 +20,7 @@ from puna.arweave.store import index
 from puna.arweave.store.lock import lock_folder
 from puna.arweave.store.payloads import Payloads, map_file, sync_folder
 from puna.arweave.store.port import Entry, Query
-from puna.arweave.store.writer import Job, Row, Writer, drop_drafts, insert_rows
+from puna.arweave.store.writer import Job, Row, Writer, drop_drafts
 from puna.errors import Missing, NodeError
 
 INLINE_BYTES_MAX = 64 * 1024  # more than this lies in a file by itself
@@ -64,8 +64,9 @@ def open_store(folder: Path, *, read_only: bool = False, create: bool = True) ->
 class SqliteStore:
     """A Store; see port.py for what each call promises. Made by `open_store`."""
 
-    def __init__(self, folder: Path, readers: "_Readers", writer: Writer | None, lock: int | None):
+    def __init__(self, folder: Path, readers: "_Readers", opened: index.Index, writer: Writer | None, lock: int | None):
         self.folder = folder
+        self._index = opened
         self.read_only = writer is None
         self._readers = readers
         self._writer = writer
@@ -109,7 +110,7 @@ class SqliteStore:
         return self.view(job.rows[0].id)
 
     def rebuild_index(self) -> None:
-        """Makes the derived index anew from the items. Waits for it: minutes, for millions of items."""
+        """Makes the derived index anew from the items, and waits for it: about a minute for a million items."""
         self._open_writer().call(_rebuild_index)
 
     async def close(self) -> None:
@@ -190,7 +191,7 @@ class SqliteStore:
     def _draft_file(self, wallet: Signer, path: Path, tags: Sequence, job: Job, writer: Writer) -> None:
         """Copies the file, then signs the copy: what is signed is what is kept, whoever edits the file meanwhile."""
         draft = self._payloads.copy_draft(path)
-        job.rows.append(Row("", b"", None, draft, set()))
+        job.rows.append(Row("", b"", None, draft, frozenset()))
         with open(draft, "rb") as file:
             item = sign_item(wallet, map_file(file.fileno()), tags)
         job.rows[0] = Row(item.id, encode_header(item), None, draft, index.keys_of(item))
@@ -206,7 +207,7 @@ class SqliteStore:
             raise _translated(error, self.folder) from error
 
     def _matching(self, query: Query, db: sqlite3.Connection) -> Iterator[Entry]:
-        with closing(index.candidates(db, query)) as sequences:
+        with closing(self._index.candidates(db, query)) as sequences:
             for sequence in sequences:
                 entry = self._hot.get(sequence) or self._entry(
                     db.execute(f"{_SELECT} WHERE sequence = ?", (sequence,)).fetchone()
@@ -302,6 +303,9 @@ def _open_to_write(folder: Path) -> SqliteStore:
             for statement in SCHEMA:
                 db.execute(statement)
             kept = "SELECT 1 FROM items WHERE id = ? AND data IS NULL"
+            db.execute("BEGIN IMMEDIATE")
+            index.write_missing_segments(db)
+            db.execute("COMMIT")
             payloads = Payloads(folder / PAYLOADS)
             payloads.sweep(lambda id: db.execute(kept, (id,)).fetchone() is not None)
             for made in (folder, folder.parent):
@@ -313,15 +317,16 @@ def _open_to_write(folder: Path) -> SqliteStore:
     except BaseException:
         os.close(lock)
         raise
-    writer = Writer(db, payloads, lambda error: _translated(error, folder))
-    return SqliteStore(folder, readers, writer, lock)
+    opened = index.Index()
+    writer = Writer(db, payloads, opened, lambda error: _translated(error, folder))
+    return SqliteStore(folder, readers, opened, writer, lock)
 
 
 def _open_to_read(folder: Path) -> SqliteStore:
     readers = _Readers(folder / DATABASE)
     with readers.lend() as db:
         _check_format(db, folder)
-    return SqliteStore(folder, readers, None, None)
+    return SqliteStore(folder, readers, index.Index(), None, None)
 
 
 def _check_format(db: sqlite3.Connection, folder: Path) -> None:
@@ -367,9 +372,7 @@ def _connect_to_read(database: Path) -> sqlite3.Connection:
 
 def _rebuild_index(db: sqlite3.Connection) -> None:
     db.execute("DELETE FROM postings")
-    for sequence, header in db.execute("SELECT sequence, header FROM items ORDER BY sequence"):
-        item, _ = decode_header(memoryview(header), b"")
-        insert_rows(db, index.INSERT, index.postings(sequence, index.keys_of(item)))
+    index.write_missing_segments(db)
 
 
 _DISK_FULL = "Make room on that disk; nothing of this was stored, and it can be sent again."

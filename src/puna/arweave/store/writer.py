@@ -10,20 +10,18 @@ import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from puna.arweave.store import index
+from puna.arweave.store.index import Index, insert_rows
 from puna.arweave.store.payloads import Payloads, sync_folder
 from puna.errors import NodeError, NotYet
 
 QUEUE_JOBS_MAX = 100_000  # many seconds of work; past it we refuse, and the sender asks again
 BATCH_JOBS_MAX = 4096  # bounds what one transaction holds in memory
-ROWS_PER_STATEMENT_MAX = 512
 
 
 @dataclass
@@ -34,7 +32,7 @@ class Row:
     header: bytes
     data: bytes | memoryview | None
     draft: Path | None
-    keys: set[int]
+    keys: frozenset[int]
     sequence: int | None = None  # set when the row is new
 
 
@@ -54,10 +52,12 @@ class Writer:
         self,
         db: sqlite3.Connection,
         payloads: Payloads,
+        index: Index,
         translate: Callable[[Exception], Exception],
     ):
         self._db = db
         self._payloads = payloads
+        self._index = index
         self._translate = translate
         self._queue: queue.Queue = queue.Queue(QUEUE_JOBS_MAX)
         self._thread = threading.Thread(target=self._run, name="puna-store-writer", daemon=True)
@@ -128,8 +128,20 @@ class Writer:
             jobs[0].done.set_exception(self._translate(error))
         else:
             for job in jobs:
+                for row in job.rows:
+                    if row.sequence is not None:
+                        self._index.add(row.sequence, row.keys)
                 drop_drafts(job)  # those of items that were here already
                 job.done.set_result(None)
+            self._write_index(db)
+
+    def _write_index(self, db: sqlite3.Connection) -> None:
+        try:
+            self._index.write_full_segments(db)
+        except sqlite3.Error:
+            # A full disk, say. The segment stays in memory and is tried again after the next commit.
+            if db.in_transaction:
+                db.execute("ROLLBACK")
 
     def _commit(self, jobs: list[Job], db: sqlite3.Connection) -> None:
         placed: list[tuple[Path, Path]] = []
@@ -140,9 +152,6 @@ class Writer:
                 if row.draft is not None:
                     placed.append((row.draft, self._payloads.place(row.draft, row.id)))
             insert_rows(db, _INSERT_ITEM, [(row.sequence, row.id, row.header, row.data) for row in rows])
-            insert_rows(
-                db, index.INSERT, [posting for row in rows for posting in index.postings(row.sequence, row.keys)]
-            )
             _write_notes(dict(note for job in jobs for note in job.notes), db)
             if placed:
                 sync_folder(self._payloads.folder)
@@ -186,22 +195,6 @@ def drop_drafts(job: Job) -> None:
     for row in job.rows:
         if row.draft is not None:
             row.draft.unlink(missing_ok=True)
-
-
-def insert_rows(db: sqlite3.Connection, insert: str, rows: Sequence[tuple]) -> None:
-    """Inserts many rows with few statements.
-
-    Python's lock is given back and asked for again around every statement, which beside a busy thread costs
-    milliseconds each time: a statement per row would make the disk the smaller wait. The sizes are powers of two, so
-    that SQLite keeps the compiled statements.
-    """
-    at, size = 0, ROWS_PER_STATEMENT_MAX
-    while at < len(rows):
-        while size > len(rows) - at:
-            size //= 2
-        row = f"({', '.join('?' * len(rows[0]))})"
-        db.execute(f"{insert} VALUES {', '.join([row] * size)}", tuple(chain.from_iterable(rows[at : at + size])))
-        at += size
 
 
 _INSERT_ITEM = "INSERT INTO items (sequence, id, header, data)"
