@@ -3,7 +3,7 @@
 `LocalLink` is the one inside a node: function calls, no HTTP, no polling. A remote one speaks the wire.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from puna.arweave.dataitem import DataItem
@@ -20,7 +20,7 @@ from .scheduler.port import Entry, Schedules
 class Link(Protocol):
     """Everything a client can ask of a network. All raise NodeError and its kinds."""
 
-    async def submit(self, item: DataItem) -> Assignment:
+    async def submit(self, item: DataItem) -> object:
         """Hand over a signed message or process; answers once it is durable and has its place."""
         ...
 
@@ -40,12 +40,24 @@ class Link(Protocol):
         """A page of a schedule."""
         ...
 
-    def events(self, root: str | None = None) -> AsyncIterator[Event]:
+    def events(self, root: str | None = None) -> "Events":
         """What happens from now on; with a root, that journey from its beginning until it is finished.
 
         An answer that a process gives later, because of somebody else's message, belongs to that message's root.
         """
         ...
+
+
+class Events(Protocol):
+    """News as they come; `async with` begins to listen and ends it."""
+
+    def __aiter__(self) -> "Events": ...
+
+    async def __anext__(self) -> Event: ...
+
+    async def __aenter__(self) -> "Events": ...
+
+    async def __aexit__(self, *_: object) -> None: ...
 
 
 class LocalLink:
@@ -72,5 +84,5 @@ class LocalLink:
     async def assignments(self, process: str, after_nonce: int = -1, limit: int = 100) -> list[Entry]:
         return await self._schedules.assignments(ProcessId(process), after_nonce, limit)
 
-    def events(self, root: str | None = None) -> AsyncIterator[Event]:
+    def events(self, root: str | None = None) -> Events:
         return self._hub.subscribe(root)

@@ -13,7 +13,6 @@ import msgspec
 from puna.arweave.dataitem import DataItem, encode_item
 from puna.errors import Invalid, Missing, NodeError, NotYet
 
-from .message import MessageId, ProcessId
 from .result import Result
 
 CONNECT_S = 5.0  # to reach a unit; an answer itself may take as long as an inference takes
@@ -40,11 +39,16 @@ class RemoteLink:
         headers = {"Content-Type": "application/octet-stream", "Accept": "application/json"}
         await self._json("POST", f"{self._mu}/", data=encode_item(item), headers=headers)
 
-    async def result(self, process: ProcessId, message: MessageId) -> Result:
+    async def assign(self, process: str, item_id: str, exclude: tuple[str, ...] = ()) -> str:
+        """The assignment's id."""
+        query = {"process-id": process, "assign": item_id} | ({"exclude": ",".join(exclude)} if exclude else {})
+        return (await self._json("POST", f"{self._mu}/", params=query))["id"]
+
+    async def result(self, process: str, message: str) -> Result:
         query = {"process-id": process, "no-busy": "1"}
         return Result.from_json(await self._json("GET", f"{self._cu}/result/{message}", params=query))
 
-    async def preview(self, process: ProcessId, body: Mapping[str, Any]) -> Result:
+    async def preview(self, process: str, body: Mapping[str, Any]) -> Result:
         content = msgspec.json.encode(body)
         headers = {"Content-Type": "application/json"}
         query = {"process-id": process}

@@ -1,0 +1,171 @@
+"""A network in another process, reached over HTTP: what a link says near and far is the same."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from ao.fakes import ALICE, BOB, Town, message_item
+
+from puna.ao.compute.routes import compute_app
+from puna.ao.messenger.routes import messenger_app
+from puna.ao.remote import RemoteLink
+from puna.ao.scheduler.routes import scheduler_app
+from puna.arweave.dataitem import encode_item
+from puna.errors import Invalid, Missing, NotYet
+from puna.node.doors import Serving, open_doors
+from puna.node.gateway import gateway_app
+
+
+@asynccontextmanager
+async def served(town: Town):
+    """The town's units on free ports of this machine, and a link to them."""
+    doors = open_doors("127.0.0.1", 0)
+    units = town.units
+    serving = Serving(doors, {
+        "gateway": gateway_app(town.store, town.clock, units.hub, lambda: {"token": "T"}),
+        "mu": messenger_app(units.messenger),
+        "su": scheduler_app(units.scheduler),
+        "cu": compute_app(units.compute),
+    })  # fmt: skip
+    await serving.start()
+    try:
+        async with RemoteLink(**doors.urls) as link:
+            yield link, doors.urls
+    finally:
+        await serving.stop()
+
+
+async def test_a_message_sent_over_http_is_carried_and_its_result_read_back():
+    town = await Town.founded()
+    process = await town.spawn()
+    async with served(town) as (link, _):
+        item = message_item(process, ["set", "x", 7], ["get", "x"])
+        await link.submit(item)
+        far, near = await link.result(process, item.id), await town.link.result(process, item.id)
+    assert far.output == near.output == "7"
+
+
+async def test_events_of_one_journey_come_over_http_in_order_until_it_is_finished():
+    town = await Town.founded()
+    process = await town.spawn()
+    await town.quiet()
+    async with served(town) as (link, _):
+        item = message_item(process, ["send", BOB.address, {"Action": "Hello"}, "hi"])
+        async with link.events(item.id) as events:
+            await link.submit(item)
+            kinds = [event["kind"] async for event in events]
+    assert kinds == ["accepted", "assigned", "token", "evaluated", "stored", "finished"]
+
+
+async def test_a_dry_run_over_http_changes_nothing():
+    town = await Town.founded()
+    process = await town.spawn()
+    async with served(town) as (link, _):
+        body = {"Owner": BOB.address, "From": BOB.address, "Tags": [], "Data": '[["set","x",1],["get","x"]]'}
+        assert (await link.preview(process, body)).output == "1"
+        item = message_item(process, ["get", "x"])
+        await link.submit(item)
+        assert (await link.result(process, item.id)).output in (None, "")
+
+
+async def test_refusals_keep_their_words_and_their_kind():
+    town = await Town.founded()
+    process = await town.spawn()
+    nobody = "A" * 43
+    async with served(town) as (link, urls):
+        with pytest.raises(Missing):
+            await link.submit(message_item(nobody))
+        with pytest.raises(Missing):
+            await link.result(process, nobody)
+        async with aiohttp.ClientSession() as web:
+            spoiled = bytearray(encode_item(message_item(process)))
+            spoiled[-1] ^= 1
+            reply = await web.post(urls["mu"] + "/", data=bytes(spoiled))
+            assert reply.status == 400 and "error" in await reply.json()
+            reply = await web.post(urls["mu"] + "/", data=b"nonsense")
+            assert reply.status == 400
+            assert "A valid and signed data item must be provided as the body." in (await reply.json())["error"]
+            reply = await web.post(urls["mu"] + f"/?process-id={process}")
+            assert "You must set both process-id and assign" in (await reply.json())["error"]
+            reply = await web.post(urls["mu"] + "/", data=b"x" * (11 << 20))
+            assert reply.status == 400 and "larger than" in (await reply.json())["error"]
+
+
+async def test_a_node_that_is_away_is_named():
+    doors = open_doors("127.0.0.1", 0)
+    doors.close()
+    async with RemoteLink(**doors.urls) as link:
+        with pytest.raises(NotYet, match="not within reach"):
+            await link.network()
+
+
+async def test_a_taken_port_is_told_at_once_and_no_other_door_stays_open():
+    doors = open_doors("127.0.0.1", 0)
+    taken = doors.sockets["cu"].getsockname()[1]
+    try:
+        with pytest.raises(Invalid, match=f"Port {taken} on 127.0.0.1 cannot be opened.*--port"):
+            open_doors("127.0.0.1", taken)
+    finally:
+        doors.close()
+
+
+async def test_the_schedulers_feed_has_pages_by_time_and_by_nonce():
+    town = await Town.founded()
+    process = await town.spawn()
+    for n in range(5):
+        await town.do(process, ["set", "x", n])
+    async with served(town) as (_, urls), aiohttp.ClientSession() as web:
+
+        async def page(**query):
+            reply = await web.get(f"{urls['su']}/{process}", params={"process-id": process, **query})
+            assert reply.status == 200
+            return await reply.json()
+
+        def nonces(feed):
+            return [named(edge["node"]["assignment"], "Nonce") for edge in feed["edges"]]
+
+        def named(node, name):
+            return next(tag["value"] for tag in node["tags"] if tag["name"] == name)
+
+        whole = await page()
+        assert nonces(whole) == ["0", "1", "2", "3", "4", "5"] and not whole["page_info"]["has_next_page"]
+        assert whole["edges"][0]["node"]["message"]["id"] == process
+        first = await page(limit="2")
+        assert nonces(first) == ["0", "1"] and first["page_info"]["has_next_page"]
+        second = await page(**{"limit": "2", "from": first["edges"][-1]["cursor"]})
+        assert nonces(second) == ["2", "3"]
+        assert nonces(await page(**{"from-nonce": "3"})) == ["4", "5"]
+        assert nonces(await page(**{"from-nonce": "-1", "to-nonce": "1"})) == ["0", "1"]
+        latest = await (await web.get(f"{urls['su']}/{process}/latest", params={"process-id": process})).json()
+        assert named(latest["assignment"], "Nonce") == "5"
+        shown = await (await web.get(f"{urls['su']}/processes/{process}")).json()
+        assert shown["process_id"] == process and shown["owner"]["address"] == ALICE.address
+        tip = await (await web.get(f"{urls['su']}/timestamp")).json()
+        assert len(tip["block_height"]) == 12 and tip["timestamp"].isdigit()
+
+
+async def test_a_listener_who_hangs_up_harms_nobody():
+    town = await Town.founded()
+    process = await town.spawn()
+    async with served(town) as (link, _):
+        async with link.events():
+            pass
+        item = message_item(process, ["get", "x"])
+        await link.submit(item)
+        await asyncio.wait_for(link.result(process, item.id), 30)
+
+
+async def test_data_is_served_by_id_with_its_type():
+    town = await Town.founded()
+    process = await town.spawn()
+    town.store.payload_path = lambda id: None  # nothing here is large
+    item = message_item(process, ["get", "x"])
+    await town.link.submit(item)
+    async with served(town) as (link, urls), aiohttp.ClientSession() as web:
+        reply = await web.get(f"{urls['gateway']}/{item.id}")
+        assert await reply.read() == bytes(item.data)
+        assert (await web.get(f"{urls['gateway']}/raw/{'B' * 43}")).status == 404
+        assert await link.network() == {"token": "T"}
+        info = await (await web.get(urls["gateway"] + "/")).json()
+        assert info["height"] == town.clock.tip().height
