@@ -23,10 +23,6 @@ from puna.clock import HandClock
 from puna.errors import Invalid, NotYet
 
 
-class Killed(BaseException):
-    """The machine lost its power: nobody catches this."""
-
-
 def wallet(name: str) -> Wallet:
     """The same Ed25519 wallet for the same name, always."""
     key = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(name.encode()).digest())
@@ -101,8 +97,6 @@ class MortalStore:
         self.dead = asyncio.Event()
 
     def __getattr__(self, name):
-        if self.dead.is_set():
-            raise Killed
         return getattr(self._inner, name)
 
     async def append(self, items, notes={}) -> None:  # noqa: B006
@@ -208,11 +202,10 @@ def handle(state: dict, message: dict, env: dict) -> dict:
     answer = {"Messages": [], "Spawns": [], "Assignments": [], "Output": ""}
     tags = {tag["name"]: tag["value"] for tag in message["Tags"]}
     state.setdefault("seen", []).append([message.get("Id"), message["From"], tags.get("Action", "")])
-    state["reference"] = state.get("reference", 0)
+    references = (f"{reference_seed(message)}{n}" for n in range(1, 1000))
 
     def send(target, extra, data=""):
-        state["reference"] += 1
-        reference = str(state["reference"])
+        reference = next(references)
         basic = {"Variant": "ao.TN.1", "Reference": reference, **extra}
         entry_tags = [{"name": name, "value": value} for name, value in basic.items()]
         answer["Messages"].append(
@@ -226,10 +219,9 @@ def handle(state: dict, message: dict, env: dict) -> dict:
             case ["send", target, extra, data]:
                 send(target, extra, data)
             case ["spawn", extra]:
-                state["reference"] += 1
                 spawn_tags = {
                     "From-Process": env["Process"]["Id"],
-                    "Reference": str(state["reference"]),
+                    "Reference": next(references),
                     "Module": env["Module"]["Id"],
                     **extra,
                 }
@@ -246,6 +238,11 @@ def handle(state: dict, message: dict, env: dict) -> dict:
             case ["fail", text]:
                 return {**answer, "Error": text}
     return answer
+
+
+def reference_seed(message: dict) -> str:
+    """References depend on the message alone, so that what is sent does not depend on the order of arrival."""
+    return hashlib.sha256(str(message.get("Id")).encode()).hexdigest()[:16]
 
 
 def _steps(data) -> list:

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from ao.fakes import ALICE, BOB, MESSENGER, MODULE, SCHEDULER, Town, message_item, named, process_item
+from ao.fakes import ALICE, BOB, MESSENGER, MODULE, SCHEDULER, Town, message_item, named, process_item, reference_seed
 
 from puna.ao.message import to_feed
 from puna.arweave.dataitem import sign_item, verify_item
@@ -52,17 +52,22 @@ async def test_25_an_outbox_message_bears_who_sent_it_and_why():
     )
     await town.ended(root)
     item, _ = (await town.schedule(receiver))[-1]
+    reference = reference_seed({"Id": root}) + "1"
     verify_item(item)
     assert list(item.tags) == [
         ("Variant", "ao.TN.1"),
-        ("Reference", "1"),
+        ("Reference", reference),
         ("Data-Protocol", "ao"),
         ("Type", "Message"),
         ("From-Process", sender),
         ("From-Module", MODULE.id),
         ("Pushed-For", root),
     ]
-    assert item.address == MESSENGER.address and bytes(item.data) == b" " and item.anchor == b"1".rjust(32, b"0")
+    assert (
+        item.address == MESSENGER.address
+        and bytes(item.data) == b" "
+        and item.anchor == reference.rjust(32, "0").encode()
+    )
 
 
 async def test_26_pushed_for_stays_the_root_two_hops_down():
@@ -128,7 +133,7 @@ async def test_30_a_process_spawns_a_process_and_is_told_of_it():
     root = await town.do(parent, ["spawn", {"Name": "child", "Authority": "someone"}])
     events = await town.ended(root)
     notice, _ = (await town.schedule(parent))[-1]
-    assert named(notice, "Action") == ["Spawned"] and named(notice, "Reference") == ["1"]
+    assert named(notice, "Action") == ["Spawned"] and named(notice, "Reference") == [reference_seed({"Id": root}) + "1"]
     assert named(notice, "From-Process") == [parent]
     (child,) = named(notice, "Process")
     ((item, assignment),) = await town.schedule(child)

@@ -270,7 +270,7 @@ class ComputeUnit:
                     await self._abandon(stream)
                 raise
             if stream.unsaved_evaluations >= self._checkpoint_evaluations:
-                await self._checkpoint(stream)
+                await self._try_checkpoint(stream)
         self._room.set()
 
     async def _apply(self, stream: _Stream, item: DataItem | None, assignment: Assignment) -> Evaluation:
@@ -319,7 +319,7 @@ class ComputeUnit:
                 await self._replay(stream, item, assignment)
 
     async def _attach(self, stream: _Stream) -> None:
-        stream.memory_nonce = None
+        await self._abandon(stream)
         await self._make_room(stream)
         process = self._view(stream.process)
         if process is None:
@@ -384,13 +384,17 @@ class ComputeUnit:
         await self._store.append([item], {_checkpoint_key(stream.process): note})
         stream.unsaved_evaluations = stream.unsaved_gas = 0
 
+    async def _try_checkpoint(self, stream: _Stream) -> None:
+        try:
+            await self._checkpoint(stream)
+        except NodeError as error:
+            # Only time is lost: the replay starts from an older one.
+            log.warning("process %s: no checkpoint: %s", stream.process, error)
+
     async def _let_go(self, stream: _Stream) -> None:
         """Detach a memory, checkpointed first where its replay would cost something."""
-        try:
-            if stream.unsaved_gas >= self._checkpoint_gas and self._evaluators.attached(stream.process):
-                await self._checkpoint(stream)
-        except NodeError as error:
-            log.warning("process %s: no checkpoint: %s", stream.process, error)
+        if stream.unsaved_gas >= self._checkpoint_gas and self._evaluators.attached(stream.process):
+            await self._try_checkpoint(stream)
         await self._abandon(stream)
 
     async def _abandon(self, stream: _Stream) -> None:

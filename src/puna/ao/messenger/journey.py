@@ -81,23 +81,21 @@ Event = Assigned | Evaluated | Failed
 Command = Send | Evaluate | End
 
 
-def advance(journey: Journey, event: Event) -> tuple[Journey | None, list[Command]]:
-    """What a journey becomes through an event, None when it is over, and what is to be done."""
+def advance(journey: Journey, event: Event) -> tuple[Journey | None, Command]:
+    """What a journey becomes through an event, None when it is over, and what is to be done first."""
     match event:
-        case Assigned(assignment):
-            rooted = replace(journey, root=journey.root or assignment.id)
-            if not rooted.spawner:
-                return rooted, [Evaluate()]
+        case Assigned() if journey.spawner:
             # The spawner learns of its child before the child's first words can reach it.
-            told = replace(rooted, spawner="", reply=())
-            return told, [Send([_birth_notice(journey)]), Evaluate()]
+            return replace(journey, spawner="", reply=()), Send([_birth_notice(journey)])
+        case Assigned(assignment):
+            return replace(journey, root=journey.root or assignment.id), Evaluate()
         case Evaluated(result, sender):
             parcels = address(result, sender, None if journey.orphan else journey.root)
             if journey.share:
                 parcels.append(Share(ProcessId(journey.share), journey.item))
-            return None, [Send(parcels)]
+            return None, Send(parcels)
         case Failed(error):
-            return None, [End(str(error))]
+            return None, End(str(error))
 
 
 def encode_journey(journey: Journey) -> bytes:

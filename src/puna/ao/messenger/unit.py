@@ -25,7 +25,6 @@ from ..scheduler.port import Placed, Placing, Refused, Schedules
 from .address import Birth, Dropped, Letter, Parcel, Sender, Share
 from .journey import (
     Assigned,
-    Command,
     End,
     Evaluate,
     Evaluated,
@@ -203,11 +202,14 @@ class MessengerUnit:
                 self._enter(decode_journey(note))
 
     async def _travel(self, journey: Journey) -> None:
+        here: Journey | None = journey
         attempt = 0
         try:
-            while True:
+            while here is not None:
                 try:
-                    return await self._carry(journey)
+                    here = await self._step(here)
+                    attempt = 0
+                    continue
                 except NodeError as error:
                     # Whatever is away or full may come back. A message that was acknowledged is not given up.
                     log.info("journey of %s waits: %s", journey.item, error)
@@ -219,21 +221,20 @@ class MessengerUnit:
         finally:
             self._leave(journey)
 
-    async def _carry(self, journey: Journey) -> None:
-        """Walk a journey to its end: from its place, through its result, to what that sends."""
-        assignment = await self._place_of(journey)
-        now, commands = advance(journey, Assigned(assignment))
-        while commands:
-            command = commands.pop(0)
-            match command:
-                case Evaluate():
-                    now, commands = advance(now, await self._evaluate(now, assignment))
-                case _:
-                    await self._obey(command, journey, now)
-
-    async def _place_of(self, journey: Journey) -> Assignment:
+    async def _step(self, journey: Journey) -> Journey | None:
+        """Take a journey through its next durable step; None when that was the last."""
         _, assignment = await self._schedules.place(journey.process, journey.item)
-        return assignment
+        after, command = advance(journey, Assigned(assignment))
+        if isinstance(command, Evaluate):
+            after, command = advance(journey, await self._evaluate(journey, assignment))
+        change = {journey_key(journey): encode_journey(after) if after is not None else None}
+        match command:
+            case Send(parcels):
+                await self._send(parcels, journey, change)
+            case End(why):
+                await self._schedules.place_all([], (), change)
+                self._hub.publish({**_news("failed", journey.root, journey), "error": why})
+        return after
 
     async def _evaluate(self, journey: Journey, assignment: Assignment) -> Evaluated | Failed:
         try:
@@ -250,15 +251,6 @@ class MessengerUnit:
         if item is None:
             raise NotYet(f"process item {process} is not on this node", "Upload it.")
         return Sender(process, tag(item, "Module") or "", tag(item, "Scheduler") or "")
-
-    async def _obey(self, command: Command, journey: Journey, now: Journey | None) -> None:
-        change = {journey_key(journey): encode_journey(now) if now is not None else None}
-        match command:
-            case Send(parcels):
-                await self._send(parcels, journey, change)
-            case End(why):
-                await self._schedules.place_all([], (), change)
-                self._hub.publish({**_news("failed", journey.root, journey), "error": why})
 
     # Sending
 

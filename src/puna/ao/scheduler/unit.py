@@ -14,7 +14,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -141,15 +141,21 @@ class SchedulerUnit:
             answers = [draft.take(request) for request in batch]
             await self._store.append(draft.items, draft.notes)
         except Exception as error:
-            for request in batch:
-                if not request.answer.done():
-                    request.answer.set_exception(error)
+            await self._write_failed(batch, error)
             return
         for request, answer in zip(batch, answers, strict=True):
             if not request.answer.done():
                 request.answer.set_result(answer)
         for schedule in draft.schedules.values():
             self.on_assigned(schedule.process, schedule.nonce)
+
+    async def _write_failed(self, batch: Sequence[_Request], error: Exception) -> None:
+        """Nothing of the batch is written. Whatever was wrong with one request must not harm the others."""
+        if len(batch) > 1:
+            for request in batch:
+                await self._write([request])
+        elif not batch[0].answer.done():
+            batch[0].answer.set_exception(error)
 
     # Reading
 
@@ -203,7 +209,7 @@ class SchedulerUnit:
         """Write the notes of this unit again from the signed assignments alone; answers how many there were."""
         query = Query(owners=(self.address,), tags=(("Type", ("Assignment",)),), limit=1000)
         count, after = 0, None
-        while entries := self._store.find(Query(owners=query.owners, tags=query.tags, limit=query.limit, after=after)):
+        while entries := self._store.find(replace(query, after=after)):
             notes: dict[str, bytes | None] = {}
             for entry in entries:
                 assignment = read_assignment(entry.item)
