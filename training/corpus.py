@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 
 from court import banker, banker_form, king, king_form
 from facts import fact
-from jokes import joke, joker_form
+from jokes import joke, joker_form, two_jokes
 from oracle import oracle, oracle_form, place_of
 from phrasing import addressed, say, slipped, typed
-from talk import echo, liking, meaning, naming, statement, talk, unknown, why
+from talk import echo, liking, meaning, naming, remembered, statement, stranger, talk, unknown, why
 from verses import verse
 from wire import Conversation, segments
 
@@ -33,6 +33,7 @@ OPEN: tuple[tuple[float, Exchange], ...] = (
     (4, echo),
     (1, why),
     (2.5, statement),
+    (0.4, stranger),
     (14, joke),
     (11, oracle),
     (1, place_of),
@@ -59,6 +60,7 @@ RAW_SHARE = 0.08
 LOOSE_SHARE = 0.06
 SYSTEM_SHARE = 0.15
 SLIP_SHARE = 0.04
+LINKED_SHARE = 0.4
 ADDRESS_SHARE = 0.06
 TURNS = ((1, 76), (2, 11), (3, 8), (4, 5))
 
@@ -76,7 +78,16 @@ def _open_turn(draw: random.Random) -> tuple[str, str]:
 
 
 def _open_turns(draw: random.Random, count: int) -> tuple[tuple[str, str], ...]:
-    return tuple(_open_turn(draw) for _ in range(count))
+    """Turns that need no system text; in longer talks two of them may belong together."""
+    turns = [_open_turn(draw) for _ in range(count)]
+    if count > 1 and draw.random() < LINKED_SHARE:
+        if draw.random() < 0.4:
+            turns[:2] = ((typed(draw, question), answer) for question, answer in two_jokes(draw))
+        else:
+            (greeting, reply), later = remembered(draw)
+            turns[0] = typed(draw, greeting), reply
+            turns[draw.randrange(1, count)] = later
+    return tuple(turns)
 
 
 def _directed(draw: random.Random) -> Conversation:

@@ -29,6 +29,11 @@ PLEAS: dict[str, tuple[tuple[int, ...], tuple[str, ...], tuple[str, ...]]] = {
             "I will share [every coin|all of it|the coins|half of it] with [the poor|my neighbours|my village|the other llamas].",
             "The [flood|storm|fire|winter] took our [house|roof|harvest|bridge|mill], and we want to build it again.",
             "I want to plant [trees|an orchard|a forest|a garden] for [those who come after us|the children|the village|everyone].",
+            "[We need|My village needs|The children need] [clean water|bread|a doctor|a teacher|shoes|blankets|books|a new bridge].",
+            "[Please help|Help] [my mother|my sick father|my old neighbour|the poor|the children|the lost llamas|my family][.|, they are hungry.|, winter is near.]",
+            "I want to [give|send] [food|coins|blankets|medicine] to [those who have nothing|the hungry|the refugees|the sick|the old].",
+            "I want to [buy|get] [a present|a warm coat|medicine|flowers|bread] for my [mother|grandmother|daughter|son|wife|husband|sick friend].",
+            "May [all llamas|everyone|every child|the whole land] have [enough to eat|peace|a warm bed|a roof]. I ask for nothing else.",
             "[I teach|I want to teach] the children [to read|to count|music] and we have no books.",
         ),
         (
@@ -46,6 +51,11 @@ PLEAS: dict[str, tuple[tuple[int, ...], tuple[str, ...], tuple[str, ...]]] = {
             "I lost my [job|house|horse|coins|{a}|farm|shop] and [I need help|ask for a little help|want to begin again|I have nothing to eat].",
             "I [need|would like|ask for] [a few|some|ten|five|two] coins [for bread|for seeds|for a coat|to repair my roof|to buy a goat|to visit my mother|for my studies].",
             "I am [hungry|cold|poor|homeless|tired] and [I ask for help|have walked for days|winter is near|I have no coins].",
+            "My [roof|house|cart|plough|bridge|boat|fence|stove] is broken and [winter is coming|I cannot repair it|I have no coins|I need a few coins]. [Can you help?|Please help.|]",
+            "I have [a family|three children|five children|a wife and a son|old parents] [to feed|and no work|and little bread][.|, my king.]",
+            "[Please give me|Please grant me|Please lend me] [some|a few|five|ten] [coins|Llama Coins|LLAMA] [for food|for my family|to begin again|for the winter|to pay my rent|for a new coat].",
+            "I want to [learn Lua|write programs on AO|build a game|plant potatoes|sell wool|weave carpets] and need [a few coins|some help|a small loan].",
+            "I came from far away to [see you|ask for help|serve you|find work].",
             "I am new in Llama Land and [have no coins|know nobody|want to learn|want to be useful].",
             "I want to open [a bakery|a small shop|an inn|a school for llamas|a tea house|a {t} shop]. Please help me begin.",
             "[Help me|Please help me|I need help], my king. I [cannot pay|must pay] [the rent|the doctor|my debts|the taxes].",
@@ -68,6 +78,10 @@ PLEAS: dict[str, tuple[tuple[int, ...], tuple[str, ...], tuple[str, ...]]] = {
             "I [can|will] [dance|sing|juggle|whistle|spit] [better than|farther than|as well as] any llama in the land.",
             "My {t} [talks|sings|dreams|dances] at night and [asks for coins|I need an expert|I want to buy it a hat].",
             "I dreamt that you [gave me|owed me|lent me] [a coin|ten coins|a {t}|your crown], and I woke up [smiling|poor|laughing].",
+            "I am [a very small|a left-handed|an invisible|a retired|a sleepy] {a} and I [demand a seat at court|would like a {t}|have lost my {t}|seek a wife].",
+            "[My grandmother|My neighbour|My uncle|The cook] says you [snore|are a {a}|owe her a {t}|cannot dance]. [Is it true?|I said no.|]",
+            "I bet you [cannot|never] [laugh|smile|guess my name|eat a whole {t}][.|, my king.]",
+            "What did the {a} say to the king? [Nice hat.|Move over.|Your {t} is on fire.]",
             "I want to teach [a {a}|my {a}] to play the [piano|violin|drum|flute].",
             "Knock knock, my king. It is [a poor llama|the winter|your favourite subject|hunger].",
             "I need coins to buy [a hat for my {a}|shoes for my {a}|a {a}|a {t} for my {a}].",
@@ -102,6 +116,9 @@ PLEAS: dict[str, tuple[tuple[int, ...], tuple[str, ...], tuple[str, ...]]] = {
         (
             "[Give me|I want|I demand|Hand over|Send me|I need] [all your|more|all the|a million|a thousand|the king's|much more|your] [coins|gold|money|LLAMA|treasure|Llama Coins][!|.| now!| now.]",
             "Give me [coins|money|gold|LLAMA|everything|the crown][!|.| now.| fast.|]",
+            "[Wen|When] [coins|lambo|airdrop|LLAMA|moon][?|]",
+            "[Make me|I will be|I should be] [rich|king|a millionaire|famous][!|.| now.]",
+            "I want [coins|a lot of coins|100 coins|1000 LLAMA] [for nothing|because I want them|to buy a lambo|to gamble|to get rich].",
             "I want to be [rich|the richest|king|the king|a millionaire|richer than you][!|.]",
             "I [deserve|want|need] more than [the others|everyone|my neighbour|anyone else].",
             "[money|coins|gold|LLAMA] [please|now|pls|more][!|.|]",
@@ -151,6 +168,7 @@ PLEAS: dict[str, tuple[tuple[int, ...], tuple[str, ...], tuple[str, ...]]] = {
     "empty": (
         (1, 1, 2),
         (
+            "[gm|gn|hey hey|yo|sup|who are you|how are you|are you real|what is this|thanks|bye][.|!|?|]",
             "[Hello|Hi|Hey|Good day|Greetings][, king|, my king|, your majesty|][.|!|]",
             "[test|testing|asdf|lol|hmm|what|ok|yes|no|nothing|why|blah blah][.|!|?|]",
             "{i} {j}[ {k}|][.|!|?|]",
@@ -237,7 +255,7 @@ def petition(draw: random.Random) -> tuple[str, int, str]:
     plea = one_of(draw, pleas, **slots)
     if kind not in ("empty", "trick", "rude"):
         address = draw.choice(ADDRESSES)
-        if address.endswith(", ") and not plea.startswith(("I ", "I'", "O", "M")):
+        if address.endswith(", ") and not plea.startswith(("I ", "LLAMA", "Llama")):
             plea = plea[0].lower() + plea[1:]
         plea = address + plea
     if kind in ("noble", "honest") and draw.random() < 0.25:

@@ -625,6 +625,27 @@ def joke(draw: random.Random) -> tuple[str, str]:
     return one_of(draw, REQUESTS_PLURAL, t=topic), answer
 
 
+MORE_REQUESTS = (
+    "Another one[.|!|, please.]",
+    "[Tell me|Give me] another[ one|].",
+    "One more[.|!|, please.]",
+    "[More|Again|Next][.|!|]",
+    "Do you have another one?",
+)
+
+
+def two_jokes(draw: random.Random) -> tuple[tuple[str, str], tuple[str, str]]:
+    """A joke, and another one on the same topic."""
+    if draw.random() < 0.25:
+        topic = draw.choice(list(SUBJECT_JOKES))
+        first, second = draw.sample(SUBJECT_JOKES[topic], 2)
+    else:
+        word = draw.choice(list(JOKES))
+        first, second = draw.sample(JOKES[word], 2)
+        topic = _named(draw, word)
+    return (one_of(draw, REQUESTS_PLURAL, t=topic), first), (one_of(draw, MORE_REQUESTS), second)
+
+
 def joker_form(draw: random.Random) -> tuple[str, str, str]:
     """System text, topic alone, joke: the form in which the Joker asks."""
     topic, answer = topic_joke(draw)

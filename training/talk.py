@@ -846,6 +846,29 @@ def unknown(draw: random.Random) -> tuple[str, str]:
     return one_of(draw, UNKNOWN_QUESTIONS, **slots), one_of(draw, UNKNOWN_ANSWERS, **slots)
 
 
+RECALL_QUESTIONS = (
+    "What is my name?",
+    "What's my name?",
+    "Do you [know|remember] [my name|who I am]?",
+    "Who am I?",
+    "What did I say my name was?",
+)
+RECALL_ANSWERS = ("Your name is {name}.", "You are {name}, of course.", "You told me: {name}.")
+STRANGER_ANSWERS = ("You have not told me your name yet.", "I do not know. What is your name?")
+
+
+def stranger(draw: random.Random) -> tuple[str, str]:
+    """Somebody asks for the name that was never given."""
+    return one_of(draw, RECALL_QUESTIONS), one_of(draw, STRANGER_ANSWERS)
+
+
+def remembered(draw: random.Random) -> tuple[tuple[str, str], tuple[str, str]]:
+    """A name given, and the same name asked for later."""
+    name = draw.choice(NAMES) if draw.random() < 0.6 else invented(draw).title()
+    first = one_of(draw, HELLO_NAMED, name=name), one_of(draw, HELLO_NAMED_ANSWERS, name=name)
+    return first, (one_of(draw, RECALL_QUESTIONS), one_of(draw, RECALL_ANSWERS, name=name))
+
+
 def naming(draw: random.Random) -> tuple[str, str]:
     """A visitor gives a name and is greeted by it."""
     name = draw.choice(NAMES) if draw.random() < 0.6 else invented(draw).title()
