@@ -29,9 +29,10 @@ class FakeCache:
 class FakeModel:
     """`before_step` is called with the rows of each forward pass; `batches` keeps how many sequences each one had."""
 
-    def __init__(self, vocab: int = 24, context: int = 64, before_step=lambda rows: None):
+    def __init__(self, vocab: int = 24, context: int = 64, before_step=lambda rows: None, endless: bool = False):
         self.config = SimpleNamespace(vocab=vocab, context=context, layers=1, kv_dim=8)
         self.before_step = before_step
+        self.endless = endless  # never choose the end token
         self.batches: list[int] = []
         self.rows = 0
         self.caches: list[FakeCache] = []
@@ -58,7 +59,9 @@ class FakeModel:
 
     def logits(self, tokens: Sequence[int]) -> np.ndarray:
         seed = hashlib.sha256(np.array(tokens, dtype="<i4").tobytes()).digest()
-        return np.random.default_rng(list(seed)).standard_normal(self.config.vocab).astype(np.float32) * 3
+        logits = np.random.default_rng(list(seed)).standard_normal(self.config.vocab).astype(np.float32) * 3
+        logits[0] -= 100 * self.endless
+        return logits
 
     def close(self) -> None:
         self.closed = True

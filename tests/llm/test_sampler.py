@@ -81,6 +81,13 @@ def test_bits_are_those_of_every_machine():
     assert [sample(logits, sampling, step) for step in range(8)] == [615, 140, 90, 123, 210, 18, 19, 702]
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_broken_logits_are_refused(value):
+    for sampling in (GREEDY, Sampling(temperature=1.0)):
+        with pytest.raises(Invalid, match="not finite"):
+            sample(np.array([1, value, 2], dtype=np.float32), sampling, 0)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

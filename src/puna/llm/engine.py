@@ -407,12 +407,19 @@ class Engine:
             job.touched = max(job.touched, job.evaluated)
             self.counts.generated_tokens += wanted
             self.counts.prompt_tokens += count - wanted
-            for row in logits[at : at + wanted]:
-                job.accept(row)
+            self._hand_over(job, logits[at : at + wanted])
             at += wanted
-            if job.result is not None:
-                self._leave(job)
-                deliver(job, Done(job.result))
+
+    def _hand_over(self, job: Job, logits: np.ndarray) -> None:
+        try:
+            for row in logits:
+                job.accept(row)
+        except NodeError as error:
+            self._fail(job, error)
+            return
+        if job.result is not None:
+            self._leave(job)
+            deliver(job, Done(job.result))
 
     def _leave(self, job: Job) -> None:
         """Put a finished or cancelled job's cache on the shelf."""

@@ -50,7 +50,10 @@ def sample(logits: np.ndarray, sampling: Sampling, step: int) -> int:
     """The token chosen at `step` (counted from 0 over the generated tokens) from logits (vocab,) float32.
 
     Greedy choice is the lowest index of the maximum; sampled choice orders equal logits by index too.
+    Raises Invalid when a logit is infinite or no number, which only broken weights bring about.
     """
+    if not np.isfinite(logits).all():
+        raise Invalid("The model's logits are not finite: its weights are broken.", "Download the model again.")
     if sampling.temperature == 0:
         return int(np.argmax(logits))
     order, weights = likeliest(logits, sampling)
@@ -67,7 +70,7 @@ def likeliest(logits: np.ndarray, sampling: Sampling) -> tuple[np.ndarray, np.nd
     with np.errstate(over="ignore"):
         exponents /= sampling.temperature
     candidates = np.flatnonzero(exponents >= EXPONENT_MIN)
-    order = candidates[np.argsort(-exponents[candidates], kind="stable")]
+    order = candidates[np.argsort(-logits[candidates], kind="stable")]
     if sampling.top_k:
         order = order[: sampling.top_k]
     weights = exponential(exponents[order])

@@ -1,0 +1,249 @@
+"""The inference engine as evaluators and the node see it: a blocking client, and starting the server.
+
+An `EngineClient` may be used from any number of threads; each request under way has a connection of its own, so a
+long answer delays nobody. Requests change nothing in the engine, so one that was lost may simply be asked again.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import puna
+from puna.errors import NotYet
+from puna.llm import frames
+from puna.llm.frames import EngineStatus
+from puna.llm.generate import Completion
+from puna.llm.models import ModelInfo
+from puna.llm.sampler import GREEDY, Sampling
+
+AGAIN = "Ask again: the node starts it anew."
+IDLE_MAX = 32  # connections kept open for the next request
+
+
+class Lost(NotYet):
+    """The engine is away, or went away while it was answering."""
+
+
+class EngineClient:
+    """Requests to the engine listening at `address`, the path given to spawn_engine.
+
+    All methods block. They raise Invalid, Missing and NotYet with the engine's own words, and Lost (a NotYet) when
+    there is no engine or the connection breaks. `path` is always a model file's.
+    """
+
+    def __init__(self, address: Path | str):
+        self.address = Path(address)
+        self._idle: list[socket.socket] = []
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def open_model(self, path: Path | str) -> ModelInfo:
+        """What the model is; loads it into the engine, so that later requests find it there."""
+        return msgspec.convert(self._ask(frames.OpenModel(str(path))), ModelInfo)
+
+    def tokenize(self, path: Path | str, text: str, bos: bool = True, special: bool = False) -> list[int]:
+        """The tokens of `text`; see Tokenizer.encode."""
+        return self._ask(frames.Tokenize(str(path), text, bos, special))
+
+    def detokenize(self, path: Path | str, tokens: Sequence[int]) -> bytes:
+        """The bytes of tokens that continue a text, possibly with parts of a character at either end."""
+        return self._ask(frames.Detokenize(str(path), list(tokens)))
+
+    def render_chat(
+        self, path: Path | str, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        """The text of a conversation as the model's template writes it. To generate, use encode_chat."""
+        return self._ask(frames.RenderChat(str(path), [dict(each) for each in messages], add_generation_prompt))
+
+    def encode_chat(
+        self, path: Path | str, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = True
+    ) -> list[int]:
+        """The tokens of a conversation: the template's role markers are control tokens, users' text never is."""
+        return self._ask(frames.EncodeChat(str(path), [dict(each) for each in messages], add_generation_prompt))
+
+    def generate(
+        self,
+        path: Path | str,
+        tokens: Sequence[int],
+        limit: int,
+        sampling: Sampling = GREEDY,
+        stop: Sequence[str] = (),
+        on_token: Callable[[int, bytes], None] | None = None,
+    ) -> Completion:
+        """Continue `tokens` by at most `limit` more.
+
+        `on_token` is called on this thread for every token of the completion, in order, with the bytes of text it
+        adds; joined they are the completion's text. When it raises, the engine stops and the error goes on.
+        """
+        ask = frames.Generate(str(path), list(tokens), limit, *sampling_fields(sampling), list(stop))
+        return msgspec.convert(self._ask(ask, on_token), Completion)
+
+    def score(
+        self, path: Path | str, tokens: Sequence[int], from_position: int, sampling: Sampling = GREEDY
+    ) -> list[int]:
+        """The tokens the model chooses itself at each position from `from_position` on, given those before it.
+
+        One pass instead of generating: an answer is honest when this equals tokens[from_position:]. To check that
+        it also ended rightly, append the end token to `tokens`.
+        """
+        return self._ask(frames.Score(str(path), list(tokens), from_position, *sampling_fields(sampling)))
+
+    def status(self) -> EngineStatus:
+        """What the engine is doing and has done."""
+        return msgspec.convert(self._ask(frames.Status()), EngineStatus)
+
+    def close(self) -> None:
+        """Close the idle connections. Requests under way go on."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _ask(self, ask: frames.Ask, on_token: Callable[[int, bytes], None] | None = None) -> Any:
+        request = frames.frame(ask)
+        with self._connection(request) as replies:
+            for reply in replies:
+                match reply:
+                    case frames.Token(token, piece):
+                        if on_token:
+                            on_token(token, piece)
+                    case frames.Value(value):
+                        return value
+                    case frames.Failure():
+                        failure = reply
+                        break
+        raise frames.error_of(failure)
+
+    @contextmanager
+    def _connection(self, request: bytes) -> Iterator[Iterator[frames.Reply]]:
+        """The replies to a request; its connection is kept if the exchange came to its end, else closed."""
+        connection, first = self._send(request)
+        try:
+            yield replies(connection, first)
+        except BaseException:
+            connection.close()
+            raise
+        with self._lock:
+            if not self._closed and len(self._idle) < IDLE_MAX:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def _send(self, request: bytes) -> tuple[socket.socket, frames.Reply]:
+        """Send on an idle connection or a new one; the connection and the first reply."""
+        while connection := self._take_idle():
+            # The engine may have been started anew since this connection was used.
+            with suppress(Lost):
+                return connection, exchange(connection, request)
+        connection = connect(self.address)
+        return connection, exchange(connection, request)
+
+    def _take_idle(self) -> socket.socket | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+
+def sampling_fields(sampling: Sampling) -> tuple[float, int, float, int]:
+    return sampling.temperature, sampling.seed, sampling.top_p, sampling.top_k
+
+
+def connect(address: Path) -> socket.socket:
+    """A connection to the engine at `address`; raises Lost when nobody listens there."""
+    try:
+        if frames.fits_unix_socket(address):
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connection.connect(os.fspath(address))
+        else:
+            port, secret = address.read_text().split()
+            connection = socket.create_connection(("127.0.0.1", int(port)))
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.sendall(bytes.fromhex(secret))
+    except (OSError, ValueError) as error:
+        raise Lost(f"The inference engine is not there ({error}).", AGAIN) from None
+    return connection
+
+
+def exchange(connection: socket.socket, request: bytes) -> frames.Reply:
+    """Send a request and wait for the first reply. The connection is closed when it breaks."""
+    try:
+        connection.sendall(request)
+        return receive(connection)
+    except OSError as error:
+        connection.close()
+        raise Lost(f"The connection to the inference engine broke ({error}).", AGAIN) from None
+    except BaseException:
+        connection.close()
+        raise
+
+
+def replies(connection: socket.socket, first: frames.Reply) -> Iterator[frames.Reply]:
+    reply = first
+    while True:
+        yield reply
+        try:
+            reply = receive(connection)
+        except OSError as error:
+            raise Lost(f"The connection to the inference engine broke ({error}).", AGAIN) from None
+
+
+def receive(connection: socket.socket) -> frames.Reply:
+    size = frames.LENGTH.unpack(receive_exactly(connection, frames.LENGTH.size))[0]
+    return frames.decode_reply(receive_exactly(connection, size))
+
+
+def receive_exactly(connection: socket.socket, size: int) -> bytes:
+    received = bytearray()
+    while len(received) < size:
+        chunk = connection.recv(size - len(received))
+        if not chunk:
+            raise Lost("The inference engine ended while it was answering.", AGAIN)
+        received += chunk
+    return bytes(received)
+
+
+def spawn_engine(
+    address: Path | str, threads: int | None = None, cache_mib: int | None = None
+) -> subprocess.Popen[bytes]:
+    """Start the engine as a process that listens at `address`, and wait until it does.
+
+    It ends by itself when this process does; to end it, close its stdin (or terminate it) and wait. Raises NotYet
+    when it does not start; what went wrong is on standard error.
+    """
+    command = [sys.executable, "-m", "puna.llm.server", "--socket", str(address)]
+    command += ["--threads", str(threads)] if threads else []
+    command += ["--cache-mib", str(cache_mib)] if cache_mib is not None else []
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment())
+    assert process.stdout is not None
+    ready = process.stdout.readline()
+    process.stdout.close()
+    if ready != b"ready\n":
+        stop_engine(process)
+        raise NotYet("The inference engine did not start.", "Read why on standard error, and start it again.")
+    return process
+
+
+def stop_engine(process: subprocess.Popen[bytes]) -> None:
+    """End an engine and wait until it has ended."""
+    with suppress(OSError):
+        process.stdin.close()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:  # inside one long step of a large model
+        process.kill()
+        process.wait()
+
+
+def environment() -> dict[str, str]:
+    """This process's environment, in which a child finds the same puna."""
+    package_parent = str(Path(puna.__file__).resolve().parent.parent)
+    inherited = [each for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]
+    return os.environ | {"PYTHONPATH": os.pathsep.join([package_parent, *inherited])}

@@ -1,0 +1,292 @@
+"""The engine behind its socket: all requests, streaming, many clients, clients that go, engines that go."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from llm.fake_model import FakeModel, alone, fake_loaded
+from llm.small_models import write_llama
+
+from puna.errors import Invalid, Missing, NotYet
+from puna.llm import client as client_module
+from puna.llm import frames, server
+from puna.llm.client import EngineClient, Lost, spawn_engine, stop_engine
+from puna.llm.engine import Engine
+from puna.llm.generate import Request
+from puna.llm.models import read_info
+from puna.llm.sampler import Sampling
+
+
+@contextmanager
+def serving(address: Path, engine: Engine):
+    """The engine served at `address` by a thread of this process."""
+    ready = threading.Event()
+    stopping = []
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        stopping.append((asyncio.get_running_loop(), stop))
+        await server.run(address, engine, ready.set, stop)
+
+    thread = threading.Thread(target=asyncio.run, args=(main(),))
+    thread.start()
+    ready.wait()
+    client = EngineClient(address)
+    try:
+        yield client
+    finally:
+        client.close()
+        loop, stop = stopping[0]
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def model_path(tmp_path_factory) -> Path:
+    return write_llama(tmp_path_factory.mktemp("model") / "random.gguf")
+
+
+@pytest.fixture(scope="module", params=["unix", "tcp"])
+def client(request, tmp_path_factory, model_path):
+    name = "engine.sock" if request.param == "unix" else "e" * 120  # no room for it in a Unix socket's address
+    with serving(tmp_path_factory.mktemp("engine") / name, Engine(threads=1)) as client:
+        yield client
+
+
+def fake_engine(**options) -> tuple[Engine, FakeModel]:
+    model = FakeModel(context=1 << 16, **options)
+    return Engine(threads=1, load=lambda path, threads: fake_loaded(path, model)), model
+
+
+def stream(client: EngineClient, *request):
+    released = []
+    completion = client.generate(*request, on_token=lambda token, piece: released.append((token, piece)))
+    return completion, released
+
+
+def test_what_a_model_is(client, model_path):
+    info = client.open_model(model_path)
+    assert info == read_info(model_path)
+    assert (info.name, info.architecture, info.context, info.file_type) == ("random llama", "llama", 128, "Q8_0")
+    assert (info.arithmetic, info.bos, info.eos, info.chat_template) == ("canonical-1", 1, 2, True)
+    assert info.file_bytes == model_path.stat().st_size
+    assert info.parameters > 2 * info.vocab * 64
+
+
+def test_text_to_tokens_and_back(client, model_path):
+    tokens = client.tokenize(model_path, "the llama 🦙<|end|>")
+    assert tokens[0] == 1
+    assert client.detokenize(model_path, tokens).replace("\u2581".encode(), b" ") == " the llama 🦙<|end|>".encode()
+    assert client.tokenize(model_path, "<|end|>", bos=False, special=True) == [259]
+
+
+def test_chats(client, model_path):
+    messages = [{"role": "user", "content": "why <|end|>?"}]
+    assert client.render_chat(model_path, messages).endswith("why <|end|>?<|end|>\n<|assistant|>\n")
+    tokens = client.encode_chat(model_path, messages)
+    assert [token for token in tokens if token in (1, 259, 260, 261)] == [1, 260, 259, 261]
+
+
+def test_an_answer_is_streamed_and_the_same_as_without_a_server(client, model_path):
+    engine = Engine(threads=1)
+    tokens = client.tokenize(model_path, "the llama eats")
+    for sampling in (Sampling(), Sampling(temperature=1.0, seed=1 << 63, top_p=0.9, top_k=40)):
+        completion, released = stream(client, model_path, tokens, 30, sampling, ("zz",))
+        assert completion == engine.generate(model_path, Request(tuple(tokens), 30, sampling, ("zz",)))
+        assert tuple(token for token, _ in released) == completion.tokens
+        assert b"".join(piece for _, piece in released).decode(errors="replace") == completion.text
+        assert client.generate(model_path, tokens, 30, sampling, ("zz",)) == completion
+    engine.close()
+
+
+def test_an_answer_is_checked_in_one_pass(client, model_path):
+    tokens = client.tokenize(model_path, "the llama eats")
+    sampling = Sampling(temperature=1.0, seed=9)
+    completion = client.generate(model_path, tokens, 20, sampling)
+    assert client.score(model_path, [*tokens, *completion.tokens], len(tokens), sampling) == list(completion.tokens)
+
+
+def test_errors_arrive_in_the_words_they_were_raised_with(client, model_path, tmp_path):
+    with pytest.raises(Missing) as raised:
+        client.open_model(tmp_path / "none.gguf")
+    assert (
+        "There is no model file at" in raised.value.what
+        and raised.value.todo == "Check the path, or add the model first."
+    )
+    with pytest.raises(Invalid, match="context full: 3 tokens of prompt and 1000 to generate"):
+        client.generate(model_path, [1, 2, 3], 1000)
+    with pytest.raises(Invalid, match="limit of 0"):
+        client.generate(model_path, [1], 0)
+    with pytest.raises(Invalid, match="no token 999999"):
+        client.detokenize(model_path, [999999])
+    with pytest.raises(Invalid, match="cannot read the request"):
+        client.generate(model_path, [1], "many")
+    assert client.tokenize(model_path, "a") == [1, 295], "the connection is good for more"
+
+
+def test_a_bug_in_the_engine_stays_loud(tmp_path):
+    def load(path, threads):
+        raise ZeroDivisionError("oops")
+
+    with serving(tmp_path / "sock", Engine(threads=1, load=load)) as client:
+        with pytest.raises(RuntimeError, match="oops"):
+            client.open_model("any")
+
+
+def test_many_clients_at_once(tmp_path):
+    engine, _ = fake_engine()
+    requests = [Request((3, number + 1), 40, Sampling(temperature=1.0, seed=number)) for number in range(12)]
+    with serving(tmp_path / "sock", engine) as client:
+        answers = [None] * len(requests)
+
+        def ask(number: int) -> None:
+            request = requests[number]
+            answers[number] = client.generate("fake", request.tokens, request.limit, request.sampling)
+
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(len(requests))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert answers == [alone(request)[0] for request in requests]
+        status = client.status()
+        assert (status.requests, status.running, status.waiting, status.models) == (12, 0, 0, ["fake"])
+
+
+class Gone(Exception):
+    pass
+
+
+def test_when_a_client_goes_its_answer_is_computed_no_further(tmp_path):
+    engine, model = fake_engine(endless=True)
+
+    def leave(token, piece):
+        raise Gone
+
+    with serving(tmp_path / "sock", engine) as client:
+        with pytest.raises(Gone):
+            client.generate("fake", [1, 2], 60_000, on_token=leave)
+        # Answered in turns with what runs: when this one is done, the other has long been dropped, or nearly.
+        client.generate("fake", [2, 1], 200)
+        assert client.status().running <= 1
+    assert model.rows < 60_000
+
+
+def test_without_an_engine_ask_again(tmp_path):
+    client = EngineClient(tmp_path / "nobody.sock")
+    with pytest.raises(Lost, match="engine is not there") as raised:
+        client.status()
+    assert isinstance(raised.value, NotYet)
+
+
+def test_an_engine_that_was_started_anew_is_found_again(tmp_path):
+    engine, _ = fake_engine()
+    address = tmp_path / "sock"
+    with serving(address, engine) as first:
+        client = EngineClient(address)
+        assert client.status().requests == 0
+        first.status()
+    with pytest.raises(Lost):
+        client.status()
+    with serving(address, fake_engine()[0]):
+        assert client.status().requests == 0
+    client.close()
+
+
+def test_an_engine_that_ends_while_it_answers_says_ask_again(tmp_path):
+    gate, entered = threading.Event(), threading.Event()
+
+    def before_step(rows):
+        entered.set()
+        gate.wait()
+
+    engine, _ = fake_engine(before_step=before_step)
+    errors = []
+
+    def ask(client):
+        try:
+            client.generate("fake", [1, 2], 10)
+        except NotYet as error:
+            errors.append(error)
+
+    with serving(tmp_path / "sock", engine) as client:
+        asking = threading.Thread(target=ask, args=(client,))
+        asking.start()
+        entered.wait()
+        # The server closes its connections first, and waits for the engine's step after that.
+        releasing = threading.Thread(target=lambda: (asking.join(), gate.set()))
+        releasing.start()
+    releasing.join()
+    assert len(errors) == 1
+
+
+def test_only_who_knows_the_secret_is_served_over_tcp(tmp_path):
+    engine, _ = fake_engine()
+    address = tmp_path / ("e" * 120)
+    with serving(address, engine) as client:
+        assert client.status().requests == 0
+        assert address.stat().st_mode & 0o077 == 0
+        port, _ = address.read_text().split()
+        stranger = tmp_path / ("f" * 120)
+        stranger.write_text(f"{port} {'00' * frames.SECRET_BYTES}\n")
+        with pytest.raises(Lost):
+            EngineClient(stranger).status()
+
+
+def test_a_unix_socket_is_for_its_owner_only(tmp_path):
+    engine, _ = fake_engine()
+    with serving(tmp_path / "sock", engine):
+        assert (tmp_path / "sock").stat().st_mode & 0o077 == 0
+    assert not (tmp_path / "sock").exists()
+
+
+def test_the_engine_as_a_process(tmp_path, model_path):
+    process = spawn_engine(tmp_path / "sock", threads=1, cache_mib=8)
+    client = EngineClient(tmp_path / "sock")
+    tokens = client.tokenize(model_path, "the llama")
+    engine = Engine(threads=1)
+    assert client.generate(model_path, tokens, 12) == engine.generate(model_path, Request(tuple(tokens), 12))
+    engine.close()
+    assert client.status().threads == 1
+    stop_engine(process)
+    assert process.returncode == 0
+    assert not (tmp_path / "sock").exists()
+    with pytest.raises(Lost):
+        client.status()
+
+
+def test_the_engine_ends_with_its_parent(tmp_path):
+    program = f"""
+import os, sys
+from puna.llm.client import spawn_engine
+print(spawn_engine({str(tmp_path / "sock")!r}, threads=1).pid, flush=True)
+sys.stdin.read()
+os.kill(os.getpid(), 9)
+"""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=client_module.environment(),
+        text=True,
+    )
+    pid = int(parent.stdout.readline())
+    client = EngineClient(tmp_path / "sock")
+    assert client.status().requests == 0
+    parent.communicate("")
+    psutil = pytest.importorskip("psutil")
+    if psutil.pid_exists(pid):
+        psutil.wait_procs([psutil.Process(pid)], timeout=30)
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_an_engine_that_cannot_start_says_so(tmp_path, capfd):
+    with pytest.raises(NotYet, match="did not start"):
+        spawn_engine(tmp_path / "no folder" / "sock")
+    assert "Error" in capfd.readouterr().err
+    assert os.listdir(tmp_path) == []
