@@ -1,0 +1,36 @@
+"""What the node gives an extension. `process.py` makes one for each process; extensions keep nothing else."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from puna.errors import NotYet
+
+
+def _no_gas(gas: int) -> None:
+    raise RuntimeError("no evaluation is under way")
+
+
+def _no_engine() -> Any:
+    raise NotYet("This node has no inference engine.", "Start it with `puna up`.")
+
+
+@dataclass
+class Host:
+    """One process's way to its node.
+
+    `weave(id)` is the file with the data of an item, None when it is not on this node. `engine()` is the client of
+    the inference engine, connected at the first call; it raises NotYet when there is none. `charge(gas)` takes gas
+    from the message, and ends its evaluation when there is too little. `emit(event)` tells those who watch; nothing
+    of it enters the result.
+    """
+
+    process_id: str = ""
+    weave: Callable[[str], Path | None] = lambda item: None
+    engine: Callable[[], Any] = _no_engine
+    emit: Callable[[dict[str, Any]], None] = lambda event: None
+    options: Mapping[str, str] = field(default_factory=dict)
+    message_id: str = ""  # of the message under evaluation; "" during a preview
+    charge: Callable[[int], None] = _no_gas
+    gas_left: Callable[[], int] = lambda: 0

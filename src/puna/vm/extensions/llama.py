@@ -1,0 +1,136 @@
+"""`Llama`: language models for processes, computed by the node's engine in canonical arithmetic.
+
+The Lua side is `module/lua/llama.lua`. A model is named by the id of the data item that holds its GGUF file, so an
+answer is a function of ids, tokens and sampling parameters alone, and so is its price in gas.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from puna.errors import Invalid, Missing
+
+from .host import Host
+
+GAS_REQUEST = 100_000
+GAS_REQUEST_BYTE = 100
+GAS_PROMPT_TOKEN = 1_000_000
+GAS_TOKEN = 10_000_000
+
+LIMIT_MAX = 1 << 20  # tokens; the context of every model is smaller
+ITEM_ID_CHARACTERS = 43
+
+
+class Say(msgspec.Struct):
+    role: str
+    content: str
+
+
+class Ask(msgspec.Struct, tag_field="op", forbid_unknown_fields=True):
+    model: str
+
+
+class Info(Ask, tag="info"):
+    pass
+
+
+class Tokenize(Ask, tag="tokenize"):
+    text: str
+    bos: bool = True
+    special: bool = False
+
+
+class Chat(Ask, tag="chat"):
+    messages: list[Say]
+
+
+class Generate(Ask, tag="generate"):
+    tokens: list[int]
+    limit: int
+    temperature: float = 0.0
+    seed: int = 0
+    top_p: float = 1.0
+    top_k: int = 0
+    stop: list[str] = []
+
+
+_decoder = msgspec.json.Decoder(Info | Tokenize | Chat | Generate)
+
+
+def bind(host: Host) -> Callable[[bytes], bytes]:
+    """The function that answers this process's requests: JSON to JSON, shapes as the classes above."""
+
+    def answer(request: bytes) -> bytes:
+        host.charge(GAS_REQUEST + GAS_REQUEST_BYTE * len(request))
+        try:
+            ask = _decoder.decode(request)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Invalid(f"request not understood: {error}") from None
+        return msgspec.json.encode(_OPERATIONS[type(ask)](host, _model_path(host, ask.model), ask))
+
+    return answer
+
+
+def _model_path(host: Host, model: str) -> str:
+    path: Path | None = host.weave(model) if len(model) == ITEM_ID_CHARACTERS else None
+    if path is None:
+        raise Missing(f"model {model} is not on this node", "Fetch it with `puna model pull`.")
+    return str(path)
+
+
+def _info(host: Host, path: str, ask: Info) -> dict[str, Any]:
+    info = host.engine().open_model(path)
+    return {
+        "name": info.name,
+        "context": info.context,
+        "vocab": info.vocab,
+        "arithmetic": info.arithmetic,
+        "eos": info.eos,
+        "template": info.chat_template,
+    }
+
+
+def _tokenize(host: Host, path: str, ask: Tokenize) -> dict[str, Any]:
+    return {"tokens": list(host.engine().tokenize(path, ask.text, ask.bos, ask.special))}
+
+
+def _chat(host: Host, path: str, ask: Chat) -> dict[str, Any]:
+    messages = [{"role": say.role, "content": say.content} for say in ask.messages]
+    return {"tokens": list(host.engine().encode_chat(path, messages))}
+
+
+def _generate(host: Host, path: str, ask: Generate) -> dict[str, Any]:
+    from puna.llm.sampler import Sampling
+
+    if not 0 <= ask.limit <= LIMIT_MAX:
+        raise Invalid(f"limit {ask.limit} is not between 0 and {LIMIT_MAX}")
+    sampling = Sampling(temperature=ask.temperature, seed=ask.seed, top_p=ask.top_p, top_k=ask.top_k)
+    host.charge(GAS_PROMPT_TOKEN * len(ask.tokens))
+    # One token more than can be paid for: the answer then ends in `out of gas`, and not in a long wait for it.
+    limit = min(ask.limit, host.gas_left() // GAS_TOKEN + 1)
+    completion = host.engine().generate(path, ask.tokens, limit, sampling, ask.stop, _teller(host))
+    host.charge(GAS_TOKEN * len(completion.tokens))
+    return {"tokens": list(completion.tokens), "text": completion.text, "finish": completion.finish}
+
+
+def _teller(host: Host) -> Callable[[int, bytes], None]:
+    """Tells each token to those who watch, as text: a character cut in two waits for its other half."""
+    from codecs import getincrementaldecoder
+
+    decoder = getincrementaldecoder("utf-8")("replace")
+    index = 0
+
+    def on_token(token: int, piece: bytes) -> None:
+        nonlocal index
+        if not host.message_id:  # nobody watches a preview
+            return
+        event = {"extension": "Llama", "event": "token", "index": index, "token": token, "text": decoder.decode(piece)}
+        host.emit({"process": host.process_id, "message": host.message_id, **event})
+        index += 1
+
+    return on_token
+
+
+_OPERATIONS = {Info: _info, Tokenize: _tokenize, Chat: _chat, Generate: _generate}

@@ -1,0 +1,74 @@
+"""The memory a process had after its last accepted message, kept beside the living one.
+
+Called by `process.py`. Comparing the two gives the pages a message changed: those are hashed into the state root when
+the message is accepted, and copied back when it is not.
+"""
+
+import numpy as np
+
+PAGE_BYTES = 4096
+_WORDS = PAGE_BYTES // 8
+_STRIDE = 256  # pages compared at a time: 1 MiB, which stays in the processor's cache
+
+
+class Shadow:
+    """A copy of linear memory. Pages never written cost nothing."""
+
+    def __init__(self, size: int = 0):
+        self.size = size  # bytes
+        self._pages = np.zeros((_pages(size), _WORDS), np.uint64)  # (capacity, words)
+
+    def page(self, number: int) -> memoryview:
+        return self._pages[number].data.cast("B")
+
+    def changed(self, live: np.ndarray) -> list[int]:
+        """The numbers of the pages in which `live`, uint8 (size,), differs. What grew counts from zeros."""
+        pages = live.view(np.uint64).reshape(-1, _WORDS)
+        known = _pages(self.size)
+        found = []
+        for start in range(0, len(pages), _STRIDE):
+            stop = min(start + _STRIDE, len(pages))
+            block = pages[start:stop]
+            if start >= known:
+                differs = block.any(axis=1)
+            elif stop <= known:
+                differs = (block != self._pages[start:stop]).any(axis=1)
+            else:
+                old = np.zeros_like(block)
+                old[: known - start] = self._pages[start:known]
+                differs = (block != old).any(axis=1)
+            found += (np.flatnonzero(differs) + start).tolist()
+        return found
+
+    def accept(self, live: np.ndarray, changed: list[int]) -> None:
+        """Follow `live` in the pages `changed` and in size."""
+        self._make_room(live.size)
+        self.size = live.size
+        if changed:
+            pages = live.view(np.uint64).reshape(-1, _WORDS)
+            self._pages[changed] = pages[changed]
+
+    def restore(self, live: np.ndarray, changed: list[int]) -> None:
+        """Undo the changes of `live`, which must be of this size."""
+        if changed:
+            live.view(np.uint64).reshape(-1, _WORDS)[changed] = self._pages[changed]
+
+    def used_pages(self) -> np.ndarray:
+        """The numbers of the pages that are not all zero, int64 (used,)."""
+        return np.flatnonzero(self._pages[: _pages(self.size)].any(axis=1))
+
+    def read_pages(self, numbers: np.ndarray) -> bytes:
+        return self._pages[numbers].tobytes()
+
+    def write_pages(self, numbers: np.ndarray, content: bytes) -> None:
+        self._pages[numbers] = np.frombuffer(content, np.uint64).reshape(-1, _WORDS)
+
+    def _make_room(self, size: int) -> None:
+        if _pages(size) > len(self._pages):
+            wider = np.zeros((max(_pages(size), 2 * len(self._pages)), _WORDS), np.uint64)
+            wider[: len(self._pages)] = self._pages
+            self._pages = wider
+
+
+def _pages(size: int) -> int:
+    return size // PAGE_BYTES

@@ -1,0 +1,143 @@
+"""A process: a program, its living memory, and the memory to return to. One evaluation at a time.
+
+Called by `evaluator.py`, and by tests directly. A message either moves the memory on and changes the state root, or
+leaves both exactly as they were.
+"""
+
+from dataclasses import dataclass
+
+from . import snapshot as snapshots
+from .extensions import Host, bind_all
+from .instance import Instance, Outcome
+from .machine import LoadedModule, Machine
+from .memory import Shadow
+from .program import Evaluation, Program
+from .result import Reading, read_answer
+from .stateroot import StateTree
+
+
+@dataclass(frozen=True)
+class Step:
+    """One evaluation as it is told across operating system processes: the module's words, and the state after."""
+
+    outcome: Outcome
+    state_root: bytes
+    memory_bytes: int
+
+    def evaluation(self) -> Evaluation:
+        reading = read_answer(self.outcome.answer, self.outcome.stopped)
+        return Evaluation(
+            reading.output,
+            reading.messages,
+            reading.spawns,
+            reading.assignments,
+            reading.error,
+            self.outcome.gas_used,
+            self.state_root,
+            self.memory_bytes,
+        )
+
+
+class Process:
+    """The memory of one AO process with everything needed to move it on."""
+
+    def __init__(self, machine: Machine, program: Program, host: Host, snapshot: bytes | None = None):
+        """Start from nothing, or go on from a snapshot.
+
+        Raises Invalid or Missing when module, snapshot or limits do not go together.
+        """
+        self.program = program
+        self._machine = machine
+        self._host = host
+        self._module: LoadedModule = machine.load(program.module_path)
+        if snapshot is None:
+            self._shadow = Shadow()
+            self._instance = self._new_instance()
+            self._instance.start()
+        else:
+            self._shadow = snapshots.unpack(snapshot, self._module.digest, program.memory_limit)
+            self._instance = self._restored_instance()
+        self._tree = StateTree()
+        self._accept_all(snapshot is not None)
+
+    @property
+    def state_root(self) -> bytes:
+        return self._tree.root()
+
+    def apply(self, message: bytes, message_id: str = "") -> Step:
+        """Evaluate a message and keep its memory, unless it failed.
+
+        Raises NotYet when the node could not do its part; memory is then as before.
+        """
+        outcome = self._evaluate(message, message_id)
+        if self._reading(outcome).keeps:
+            self._accept()
+        else:
+            self._roll_back()
+        return self._step(outcome)
+
+    def preview(self, message: bytes) -> Step:
+        """Evaluate a message and take its memory back in any case. Raises as `apply`."""
+        outcome = self._evaluate(message, "")
+        self._roll_back()
+        return self._step(outcome)
+
+    def snapshot(self) -> bytes:
+        return snapshots.pack(self._shadow, self._module.digest)
+
+    def close(self) -> None:
+        self._instance.close()
+
+    # --- one evaluation -------------------------------------------------------------------------------------
+
+    def _evaluate(self, message: bytes, message_id: str) -> Outcome:
+        self._host.message_id = message_id
+        try:
+            return self._instance.handle(message, self.program.environment, self.program.gas_limit)
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _reading(self, outcome: Outcome) -> Reading:
+        return read_answer(outcome.answer, outcome.stopped)
+
+    def _step(self, outcome: Outcome) -> Step:
+        return Step(outcome, self._tree.root(), self._shadow.size)
+
+    # --- memory ---------------------------------------------------------------------------------------------
+
+    def _accept(self) -> None:
+        live = self._instance.view()
+        changed = self._shadow.changed(live)
+        self._shadow.accept(live, changed)
+        self._tree.update(live.size, changed, self._shadow.page)
+
+    def _accept_all(self, restored: bool) -> None:
+        """The first reading of a memory: every page that is not zero is news to the tree."""
+        if not restored:
+            live = self._instance.view()
+            self._shadow.accept(live, self._shadow.changed(live))
+        self._tree.update(self._shadow.size, self._shadow.used_pages().tolist(), self._shadow.page)
+
+    def _roll_back(self) -> None:
+        if self._instance.size != self._shadow.size:
+            # WebAssembly memory cannot shrink, so the process moves into a new one.
+            self._instance.close()
+            self._instance = self._restored_instance()
+        else:
+            live = self._instance.view()
+            self._shadow.restore(live, self._shadow.changed(live))
+
+    def _new_instance(self) -> Instance:
+        instance = Instance(self._machine, self._module, self.program.memory_limit)
+        self._host.charge = instance.charge
+        self._host.gas_left = instance.gas_left
+        instance.extensions = bind_all(self.program.extensions, self._host)
+        return instance
+
+    def _restored_instance(self) -> Instance:
+        instance = self._new_instance()
+        instance.grow_to(self._shadow.size)
+        live = instance.view()
+        self._shadow.restore(live, self._shadow.changed(live))
+        return instance

@@ -1,0 +1,46 @@
+"""What goes into an evaluation and what comes out of it. Called by every file of this floor and by the compute unit."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from puna.errors import NotYet
+
+
+class Lost(NotYet):
+    """The operating system's process that held the memory is gone, and the memory with it. Attach again and replay."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a process runs.
+
+    `memory_limit` is in bytes, `gas_limit` per message; `environment` is the environment JSON of the module ABI.
+    `options` are the options of its extensions.
+    """
+
+    module_path: Path | str
+    module_id: str
+    memory_limit: int
+    gas_limit: int
+    extensions: tuple[str, ...] = ()
+    environment: bytes = b"{}"
+    options: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of one message, and the state after it.
+
+    `output`, `messages`, `spawns` and `assignments` are what the module's JSON holds. With `error` set, memory is
+    as it was before the message. `state_root` is 32 bytes (`stateroot.py`).
+    """
+
+    output: Any
+    messages: list[Any]
+    spawns: list[Any]
+    assignments: list[Any]
+    error: str | None
+    gas_used: int
+    state_root: bytes
+    memory_bytes: int
