@@ -154,16 +154,20 @@ class Story:
 
     def spawn(self, name: str, source: bytes | str, owner: str = OPERATOR, **tags: str) -> str:
         """A process with the given program; tag names are written with _ for -."""
-        id = named_id(name)
         named = {"Name": name, "On-Boot": "Data", "Authority": AUTHORITY, "Type": "Process"}
         named |= {key.replace("_", "-"): value for key, value in tags.items()}
-        process = self.processes[id] = LuaProcess(id, owner, named, self.engine)
         text = source.decode() if isinstance(source, bytes) else source
-        booted = process.apply(self._message(id, owner, owner, named, text, id=id))
+        booted = self.bear(named_id(name), owner, named, text)
         assert booted.error is None, booted.error
+        return booted.process
+
+    def bear(self, id: str, owner: str, tags: Mapping[str, str], text: str) -> Evaluation:
+        """A process from its spawn item; returns the evaluation of that item."""
+        process = self.processes[id] = LuaProcess(id, owner, tags, self.engine)
+        booted = process.apply(self._message(id, owner, owner, tags, text, id=id))
         self._carry(booted)
         self.settle()
-        return id
+        return booted
 
     def send(self, sender: str, to: str, action: str, data: str = "", **tags: str) -> Evaluation:
         """A wallet's message, and everything that follows from it; returns its own evaluation."""

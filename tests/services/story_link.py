@@ -42,14 +42,22 @@ class StoryLink:
     listeners: list = field(default_factory=list)
     later: deque = field(default_factory=deque)
     results: dict = field(default_factory=dict)
+    known: set = field(default_factory=set)
     submitted: list = field(default_factory=list)
     root: str = ""
     seen: int = 0
 
     async def submit(self, item):
+        if item.id in self.known:
+            return
+        self.known.add(item.id)
         self.submitted.append(item)
-        sender = owner_address(item)
-        message = self.story._message(item.target, sender, sender, tag_list(item.tags), bytes(item.data).decode(), item.id)
+        sender, text = owner_address(item), bytes(item.data).decode()
+        if ("Type", "Process") in item.tags:
+            booted = self.story.bear(item.id, sender, dict(item.tags), text)
+            self.results[item.id, item.id] = Result(tuple(booted.entries), error=booted.error)
+            return
+        message = self.story._message(item.target, sender, sender, tag_list(item.tags), text, item.id)
         self.root = item.id
         self.publish({"kind": "accepted", "root": item.id, "process": item.target, "message": item.id})
         self.story._apply(item.target, message)
@@ -76,7 +84,8 @@ class StoryLink:
         """Turn what the story did since the last time into events."""
         for evaluation in self.story.log[self.seen :]:
             where = {"root": self.root, "process": evaluation.process, "message": evaluation.message}
-            self.results[evaluation.process, evaluation.message] = Result(tuple(evaluation.entries), error=evaluation.error)
+            result = Result(tuple(evaluation.entries), error=evaluation.error)
+            self.results[evaluation.process, evaluation.message] = result
             for entry in evaluation.sent:
                 if entry.action == "Inference-Response" and entry.target not in self.story.wallets:
                     for index, word in enumerate(entry.data.split(" ")):

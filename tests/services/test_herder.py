@@ -84,7 +84,9 @@ def test_61_fault_2_5_6_token_counts_out_of_bounds_are_refunded_with_a_reason(to
     it = HerdStory()
     it.pay(ALICE, 1000, tokens=tokens)
     error = only(it.errors())
-    assert error.tags["Code"] == "bad-request" and error.tags["Error"].startswith("X-Tokens must be a whole number from 1")
+    assert error.tags["Code"] == "bad-request" and error.tags["Error"].startswith(
+        "X-Tokens must be a whole number from 1"
+    )
     assert it.balance(ALICE) == MONEY and not it.jobs()
 
 
@@ -153,7 +155,8 @@ def test_63_fault_7_five_idle_workers_take_five_queued_jobs_in_one_message():
     lua = it.processes[HERDER].lua
     lua.execute(
         "for n = 0, 4 do local id = ('WORKER' .. n) .. string.rep('-', 35) .. 'A' "
-        f"Herd.workers[id] = {{id = id, state = 'idle', model = '{MODEL}', failures = 0}} table.insert(Herd.idle, id) end"
+        f"Herd.workers[id] = {{id = id, state = 'idle', model = '{MODEL}', failures = 0}} "
+        "table.insert(Herd.idle, id) end"
     )
     evaluation = it.send(BOB, HERDER, "Info")
     assert sum(entry.action == "Inference" for entry in evaluation.sent) == 5
@@ -355,7 +358,8 @@ def test_fault_17_a_full_queue_refunds_the_cheapest():
     lua.execute(  # 500 jobs of many payers, as they would have come
         "for n = 2, 501 do local id = 'job-' .. n "
         f"Herd.jobs[id] = {{id = id, number = n, payer = 'P' .. n, reference = 'r', prompt = 'p', tokens = 10, "
-        f"model = '{MODEL}', needed = '13', paid = '26', at = 0, deadline = math.maxinteger, tries = 0, state = 'queued'}} "
+        f"model = '{MODEL}', needed = '13', paid = '26', at = 0, deadline = math.maxinteger, tries = 0, "
+        "state = 'queued'} "
         "table.insert(Herd.queue, id) end "
         "Herd.jobs_ever = 501 Herd.ledger.credits = tostring(100 + 500 * 26) Herd.ledger.held = Herd.ledger.credits"
     )
@@ -535,7 +539,9 @@ def test_a_rule_that_fails_changes_nothing_and_says_nothing():
     before = it.ledger()
     it.processes[HERDER].lua.execute("Herd.ledger.earned = '1'")
     evaluation = it.send(BOB, HERDER, "Info")
-    assert not evaluation.sent and "changed nothing" in evaluation.printed and "credits must equal" in evaluation.printed
+    assert (
+        not evaluation.sent and "changed nothing" in evaluation.printed and "credits must equal" in evaluation.printed
+    )
     it.processes[HERDER].lua.execute("Herd.ledger.earned = '0'")
     assert it.ledger() == before
 

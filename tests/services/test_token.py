@@ -32,7 +32,12 @@ def test_43_answers_info_balance_balances_and_total_supply(it):
     info = it.ask(BOB, TOKEN, "Info").tags
     assert (info["Name"], info["Ticker"], info["Denomination"], info["Supply"]) == ("TOKEN", "wAR", "12", "1000")
     mine = it.ask(ALICE, TOKEN, "Balance")
-    assert (mine.data, mine.tags["Balance"], mine.tags["Ticker"], mine.tags["Account"]) == ("1000", "1000", "wAR", ALICE)
+    assert (mine.data, mine.tags["Balance"], mine.tags["Ticker"], mine.tags["Account"]) == (
+        "1000",
+        "1000",
+        "wAR",
+        ALICE,
+    )
     assert it.ask(BOB, TOKEN, "Balance", Recipient=ALICE).data == "1000"
     assert it.ask(ALICE, TOKEN, "Balance", Target=BOB).data == "0"
     assert balances(it) == {ALICE: 1000}
@@ -71,7 +76,9 @@ def test_45_spending_too_much_is_told_and_changes_nothing(it):
     assert balances(it) == {ALICE: 1000}
 
 
-@pytest.mark.parametrize("quantity", ["-5", "0", "00", "1.5", "0x10", "+5", "005", "1e3", " 5", "5 ", "", HUGE, "9" * 40])
+@pytest.mark.parametrize(
+    "quantity", ["-5", "0", "00", "1.5", "0x10", "+5", "005", "1e3", " 5", "5 ", "", HUGE, "9" * 40]
+)
 def test_46_refuses_quantities_that_are_no_plain_positive_number(it, quantity):
     it.send(ALICE, TOKEN, "Transfer", Recipient=BOB, Quantity=quantity)
     assert len(it.received(ALICE, "Transfer-Error")) == 1

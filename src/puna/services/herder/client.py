@@ -291,7 +291,7 @@ def refused(entry: Sent) -> NodeError:
     return NotYet(f"The request was refunded: {reason}.", f"Ask again in a while. {back}")
 
 
-# Asking ----------------------------------------------------------------------------------------------------------------
+# Asking ---------------------------------------------------------------------------------------------------------------
 
 
 async def ask(
@@ -383,8 +383,8 @@ class _Watch:
             self._trouble = str(event.get("error", ""))
         elif kind == "finished" and event.get("root") == self.journey.transfer and not self.journey.taken:
             why = f": {self._trouble}" if self._trouble else ""
-            failure = NotYet(f"The payment did not reach the herder{why}.", "Look at your balance before you ask again.")
-            self.journey = replace(self.journey, failure=self.journey.failure or failure)
+            lost = NotYet(f"The payment did not reach the herder{why}.", "Look at your balance before you ask again.")
+            self.journey = replace(self.journey, failure=self.journey.failure or lost)
 
     def _is_response(self, event: dict[str, Any]) -> bool:
         tags = event.get("item", {}).get("tags", ())

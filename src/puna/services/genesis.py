@@ -1,0 +1,287 @@
+"""Raises a network: publishes module and model, spawns token, herder and workers, and introduces them to each other.
+
+Called when a node starts, every time: what is there already is left as it is. Each step signs its item, writes the
+item down, and only then hands it over; handing over twice does nothing. So a genesis that was killed anywhere goes on
+where it was, with the same ids, whatever kind of key signs. (With Ed25519 the ids are the same even if the notes are
+lost, because every anchor is fixed.)
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+
+import puna.vm
+from puna.ao.compute.program import ENCODING, MODULE_FORMAT_OURS
+from puna.ao.link import Link
+from puna.ao.message import PROTOCOL, VARIANT
+from puna.arweave.dataitem import DataItem, decode_item, encode_item, sign_item
+from puna.arweave.store.port import Store
+from puna.arweave.tags import Tag
+from puna.arweave.wallet import Wallet
+from puna.errors import Missing, NodeError
+from puna.llm.gguf import open_gguf
+
+from . import letters, programs
+from .outbox import first
+
+MODULE_FILE = Path(puna.vm.__file__).parent / "module" / "_built" / "puna-lua.wasm"
+MODULE_MEMORY = "512-mb"
+MODULE_GAS = "100000000000"  # about a minute and a half of an endless loop
+
+WORKERS_DEFAULT = 2  # of a new network
+WORKERS_OF_ADDED_MODEL = 1
+BASE_FEE = 1  # winston, as the published herder asks
+TOKEN_FEE = 1
+START_WINSTON = 10 * 10**12  # 10 wAR to try things with
+MODEL_NAME_MAX = 64
+
+_NETWORK = "genesis/network"
+_PLAN = "genesis/plan"
+_STEP = "genesis/step/"
+_MODEL = "genesis/model/"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A published model: the id of the item with its weights, and the name the file gives itself."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A standing worker and the model it runs."""
+
+    id: str
+    model: str
+
+
+@dataclass(frozen=True)
+class Network:
+    """The ids of everything that stands. The first of `models` is the one that runs when none is named."""
+
+    scheduler: str
+    authority: str
+    module: str
+    token: str
+    herder: str
+    models: tuple[Model, ...] = ()
+    herd: tuple[Worker, ...] = ()
+
+    @property
+    def model(self) -> str:
+        return self.models[0].id
+
+    @property
+    def workers(self) -> tuple[str, ...]:
+        return tuple(worker.id for worker in self.herd)
+
+    def model_id(self, wanted: str) -> str:
+        """The id of a model given by id or by name. Raises Missing with what there is."""
+        for model in self.models:
+            if wanted in (model.id, model.name):
+                return model.id
+        names = ", ".join(f"{model.name} ({model.id})" for model in self.models)
+        raise Missing(f"This network has no model {wanted}.", f"It has {names}.")
+
+    def to_json(self) -> bytes:
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def from_json(cls, text: bytes) -> "Network":
+        return msgspec.json.decode(text, type=cls)
+
+
+async def genesis(
+    link: Link,
+    store: Store,
+    operator: Wallet,
+    *,
+    scheduler: str,
+    authority: str,
+    user: str,
+    model: Path,
+    workers: int | None = None,
+    module: Path = MODULE_FILE,
+    progress: Callable[[str], None] = lambda step: None,
+) -> Network:
+    """The network of this store, raised or completed as needed.
+
+    `scheduler` and `authority` are the addresses of scheduler and messenger; `user` gets the start balance, once.
+    `model` is served by `workers` workers at least; with None, by as many as serve it now, or a few for a new one.
+    Raises NodeError when a standing program does not come up.
+    """
+    raising = _Raising(link, store, operator, scheduler, authority, progress)
+    known = store.note(_NETWORK)
+    network = Network.from_json(known) if known else await raising.standing_programs(model, module, user)
+    return await raising.serve(network, model, workers)
+
+
+class _Raising:
+    """One run of genesis."""
+
+    def __init__(
+        self,
+        link: Link,
+        store: Store,
+        operator: Wallet,
+        scheduler: str,
+        authority: str,
+        progress: Callable[[str], None],
+    ):
+        self.link, self.store, self.operator = link, store, operator
+        self.scheduler, self.authority, self.progress = scheduler, authority, progress
+
+    async def standing_programs(self, path: Path, module: Path, user: str) -> Network:
+        """A network without workers; not yet written down as raised."""
+        model = await self._planned_model(path)
+        self.progress("publishing the module")
+        module_id = await self._publish_module(module)
+        self.progress("spawning the token")
+        token = await self._spawn(
+            "token", module_id, programs.TOKEN,
+            {"Name": "Wrapped AR", "Ticker": "wAR", "Denomination": "12", "Minter": self.operator.address},
+        )  # fmt: skip
+        self.progress("spawning the herder")
+        herder = await self._spawn(
+            "herder", module_id, programs.HERDER,
+            {"Name": "Llama Herder", "Token": token, "Model": model.id,
+             "Base-Fee": str(BASE_FEE), "Token-Fee": str(TOKEN_FEE)},
+        )  # fmt: skip
+        mint = {"Action": "Mint", "Recipient": user, "Quantity": str(START_WINSTON)}
+        await self._tell("mint", token, mint, "Mint-Notice")
+        return Network(self.scheduler, self.authority, module_id, token, herder, (model,))
+
+    async def serve(self, network: Network, path: Path, workers: int | None) -> Network:
+        """The network with `path` among its models and enough workers for each, written down."""
+        model = await self._publish_model(path)
+        models = network.models if model in network.models else (*network.models, model)
+        missing: list[Model] = []
+        for place, served in enumerate(models):
+            there = sum(worker.model == served.id for worker in network.herd)
+            wanted = there or (WORKERS_OF_ADDED_MODEL if place else WORKERS_DEFAULT)
+            if served == model and workers is not None:
+                wanted = workers
+            missing += [served] * (wanted - there)
+        if models == network.models and not missing:
+            return network
+        self.progress("spawning workers")
+        numbered = enumerate(missing, start=len(network.herd) + 1)
+        joined = await asyncio.gather(*(self._spawn_worker(network, served, number) for number, served in numbered))
+        network = replace(network, models=models, herd=(*network.herd, *joined))
+        await self._write_down(network)
+        return network
+
+    async def _spawn_worker(self, network: Network, model: Model, number: int) -> Worker:
+        worker = await self._spawn(
+            f"worker {number} {model.id}", network.module, programs.WORKER,
+            {"Name": f"Llama Worker {number}", "Extension": "Llama", "Herder": network.herder, "Model": model.id},
+        )  # fmt: skip
+        register = {"Action": "Register-Worker", "Worker": worker, "Model": model.id, "Model-Name": model.name}
+        await self._tell(f"register {worker}", network.herder, register, "Worker-Registered")
+        return Worker(worker, model.id)
+
+    async def _write_down(self, network: Network) -> None:
+        """From here on the network stands; the written steps have done their work."""
+        steps = {key: None for key, _ in self.store.notes(_STEP)}
+        await self.store.append([], {_NETWORK: network.to_json(), **steps})
+
+    # Publishing
+
+    async def _publish_module(self, path: Path) -> str:
+        if not path.is_file():
+            raise Missing(f"The Lua module {path} is not built.", "Install the package again; it is built then.")
+        tags = {
+            "Data-Protocol": "ao", "Variant": VARIANT.value, "Type": "Module", "Module-Format": MODULE_FORMAT_OURS,
+            "Input-Encoding": ENCODING, "Output-Encoding": ENCODING, "Memory-Limit": MODULE_MEMORY,
+            "Compute-Limit": MODULE_GAS, "Content-Type": "application/wasm",
+        }  # fmt: skip
+        return (await self.store.append_file(self.operator, path, _tags(tags))).id
+
+    async def _planned_model(self, path: Path) -> Model:
+        """The first model. A genesis that was killed keeps to the one it had begun with."""
+        if known := self.store.note(_PLAN):
+            return msgspec.json.decode(known, type=Model)
+        self.progress("publishing the model")
+        model = await self._publish_model(path)
+        await self.store.append([], {_PLAN: msgspec.json.encode(model)})
+        return model
+
+    async def _publish_model(self, path: Path) -> Model:
+        """The model's item; a file that was published is known by place, size and time, and not read again."""
+        key = _MODEL + _stamp(path)
+        if known := self.store.note(key):
+            model = msgspec.json.decode(known, type=Model)
+            if self.store.view(model.id) is not None:
+                return model
+        name = await asyncio.to_thread(_model_name, path)
+        tags = {"Type": "Model", "Format": "GGUF", "Name": name, "Content-Type": "application/octet-stream"}
+        item = await self.store.append_file(self.operator, path, _tags(tags))
+        model = Model(item.id, name)
+        await self.store.append([], {key: msgspec.json.encode(model)})
+        return model
+
+    # Steps
+
+    async def _spawn(self, step: str, module: str, program: Path, tags: Mapping[str, str]) -> str:
+        """Spawn a process and see that its program loaded; returns its id."""
+        named = {"Module": module, "Scheduler": self.scheduler, "Authority": self.authority, "On-Boot": "Data"}
+        item = await self._written(
+            step,
+            lambda: sign_item(
+                self.operator,
+                data=programs.source(program),
+                tags=(PROTOCOL, VARIANT, Tag("Type", "Process"), *_tags(named | tags)),
+                anchor=_anchor(step),
+            ),
+        )
+        await self.link.submit(item)
+        result = await self.link.result(item.id, item.id)
+        if result.error is not None:
+            raise NodeError(f"The program of the {step} did not load: {result.error}", "This is a fault of Puna's.")
+        return item.id
+
+    async def _tell(self, step: str, process: str, tags: Mapping[str, str], answer: str) -> None:
+        """Send a message as the operator and see that it was taken."""
+        item = await self._written(
+            step, lambda: letters.message(self.operator, process, tags, anchor=_anchor(f"{step} {process}"))
+        )
+        await self.link.submit(item)
+        result = await self.link.result(process, item.id)
+        if result.error is not None or first(result.messages, answer) is None:
+            raise NodeError(f"The step {step} failed: {result.error or result.output}", "This is a fault of Puna's.")
+
+    async def _written(self, step: str, make: Callable[[], DataItem]) -> DataItem:
+        """The item of a step: the one written down earlier, or a new one, written down."""
+        key = _STEP + step
+        if known := self.store.note(key):
+            return decode_item(known)
+        item = make()
+        await self.store.append([], {key: encode_item(item)})
+        return item
+
+
+def _tags(named: Mapping[str, str]) -> Sequence[Tag]:
+    return tuple(Tag(name, value) for name, value in named.items())
+
+
+def _anchor(step: str) -> bytes:
+    return sha256(f"puna genesis {step}".encode()).hexdigest()[:32].encode()
+
+
+def _stamp(path: Path) -> str:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise Missing(f"There is no model file {path}.", "Name a GGUF file that exists.") from error
+    return sha256(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}".encode()).hexdigest()
+
+
+def _model_name(path: Path) -> str:
+    """The name a GGUF gives itself, else its file's. Raises Invalid when the file is no model."""
+    return (open_gguf(path).text("general.name", "").strip() or path.stem)[:MODEL_NAME_MAX]

@@ -1,0 +1,203 @@
+"""The client package inside a process, against our token, herder and workers."""
+
+import pytest
+from services.herd_story import HERDER, TOKEN, HerdStory
+from services.story import OPERATOR, named_id
+
+from puna.services import programs
+
+APP = named_id("APP")
+MONEY = 10**9
+QUESTION = "What is the meaning of life?"
+
+
+def app_story(workers: int = 1, **herd) -> HerdStory:
+    """A process that has the package, knows the local ids, and owns money."""
+    it = HerdStory(workers=workers, **herd)
+    package = programs.source(programs.LLAMA_HERDER).decode()
+    setup = f'Llama.herder, Llama.token = "{HERDER}", "{TOKEN}" ANSWERS = {{}}'
+    it.spawn("APP", f"Llama = (function() {package}\nend)() {setup}")
+    it.send(OPERATOR, TOKEN, "Mint", Recipient=APP, Quantity=str(MONEY))
+    return it
+
+
+KEEP = "function(answer, msg, reason) table.insert(ANSWERS, tostring(answer) .. '|' .. tostring(reason)) end"
+
+
+def do(it: HerdStory, code: str):
+    return it.send(OPERATOR, APP, "Eval", code)
+
+
+def answers(it: HerdStory) -> list[str]:
+    return list(it.processes[APP].eval("ANSWERS").values())
+
+
+def transfers(it: HerdStory) -> list:
+    return [entry for e in it.log if e.process == APP for entry in e.sent if entry.action == "Transfer"]
+
+
+def client(it: HerdStory, name: str):
+    return it.processes[APP].eval(f"Llama.{name}")
+
+
+def test_run_asks_prices_pays_and_calls_back_with_the_answer():
+    it = app_story()
+    do(it, f'Llama.run("{QUESTION}", 20, {KEEP})')
+    (payment,) = transfers(it)
+    assert (payment.tags["Quantity"], payment.tags["Recipient"], payment.tags["X-Reference"]) == (
+        "27",
+        HERDER,
+        "herder-0",
+    )
+    it.answer(text="42")
+    assert answers(it) == ["42|nil"]
+    assert client(it, "lastFeePaid") == 27
+
+
+@pytest.mark.parametrize("multiplier, queue, quantity", [(1, 0, 27), (1, 3, 27), (2.4, 0, 64), (2.4, 1, 65)])
+def test_58_the_fee_follows_the_published_formula(multiplier, queue, quantity):
+    it = app_story()
+    do(it, "Llama.getPrices()")
+    do(it, f"Llama.lastMultiplier, Llama.queueLength = {multiplier}, {queue}")
+    do(it, f'Llama.run("{QUESTION}", 20)')
+    assert transfers(it)[0].tags["Quantity"] == str(quantity)
+
+
+def test_calculate_fee_without_prices_prints_and_returns_nothing():
+    it = app_story()
+    evaluation = do(it, 'Llama.calculateFee("a b", 5)')
+    assert "No base fee found. Get prices before calculating." in evaluation.printed
+    do(it, "Llama.getPrices()")
+    assert it.processes[APP].eval('Llama.calculateFee("a b", 5)') == 8
+
+
+def test_fees_may_be_given_or_multiplied():
+    it = app_story()
+    do(it, "Llama.getPrices()")
+    do(it, 'Llama.run("a b", 7, nil, {Fee = 100}) Llama.run("a b", 7, nil, {Multiplier = 2.5}) '
+           'Llama.run("a b", 7, nil, {Fee = 100, Multiplier = 3})')  # fmt: skip
+    assert [payment.tags["Quantity"] for payment in transfers(it)] == ["100", "25", "300"]
+
+
+def test_fault_13_a_given_fee_needs_no_prices():
+    it = app_story()
+    do(it, 'Llama.run("a b", 7, nil, {Fee = 100})')
+    assert client(it, "feeBase") == 0 and transfers(it)[0].tags["Quantity"] == "100"
+
+
+def test_calls_made_before_prices_are_known_run_in_order_after_one_question():
+    it = app_story()
+    do(it, f'Llama.run("a", 1, {KEEP}) Llama.run("b", 1, {KEEP}) Llama.run("c", 1, {KEEP})')
+    assert [payment.tags["X-Prompt"] for payment in transfers(it)] == ["a", "b", "c"]
+    assert sum(entry.action == "Info" for e in it.log if e.process == APP for entry in e.sent) == 1
+
+
+def test_fault_12_prices_are_asked_again_after_five_minutes_and_after_a_failure():
+    it = app_story()
+
+    def questions():
+        return sum(entry.action == "Info" for e in it.log if e.process == APP for entry in e.sent)
+
+    do(it, 'Llama.run("a", 1)')
+    do(it, 'Llama.run("a", 1)')
+    assert questions() == 1
+    it.clock.pass_ms(5 * 60_000 + 1)
+    do(it, 'Llama.run("a", 1)')
+    assert questions() == 2
+    do(it, f'Llama.run("a", 1, {KEEP}, {{Fee = 1}})')  # refunded
+    do(it, 'Llama.run("a", 1)')
+    assert questions() == 3
+
+
+def test_fault_14_the_client_can_set_stop_strings_and_the_rest():
+    it = app_story()
+    do(it, 'Llama.run("a", 1, nil, nil, nil, {Termination = "END", Temperature = "0.5", Seed = "3"})')
+    job = it.jobs()[-1]
+    assert (job.tags["Termination"], job.tags["Temperature"], job.tags["Seed"]) == ("END", "0.5", "3")
+
+
+def test_fault_21_an_error_in_a_callback_undoes_nothing_and_happens_once():
+    it = app_story()
+    do(it, 'Llama.run("a", 1, function(answer) error("mine") end)')
+    it.answer()
+    assert "error in a callback" in it.log[-1].printed and "mine" in it.log[-1].printed
+    assert it.processes[APP].eval("next(Llama.inferenceCallbacks)") is None
+
+
+def test_fault_22_a_refused_payment_calls_back_with_the_reason():
+    it = app_story()
+    do(it, f'Llama.run("a", 1, {KEEP}, {{Fee = {MONEY + 1}}})')
+    assert answers(it) == ["nil|Insufficient Balance!"]
+    assert it.processes[APP].eval("next(Llama.inferenceCallbacks)") is None
+
+
+def test_fault_22_a_refund_calls_back_once_with_the_reason():
+    it = app_story()
+    do(it, f'Llama.run("a b c", 5, {KEEP}, {{Fee = 3}})')
+    assert answers(it) == ["nil|Insufficient payment"] and it.balance(APP) == MONEY
+
+
+def test_a_refund_by_a_herder_that_says_nothing_else_is_understood():
+    it = app_story()
+    do(it, f'Llama.run("a", 1, {KEEP})')
+    it.speak(
+        TOKEN,
+        APP,
+        "Credit-Notice",
+        Sender=HERDER,
+        Quantity="3",
+        X_Reference="herder-0",
+        X_Reason="Insufficient payment",
+    )
+    assert answers(it) == ["nil|Insufficient payment"]
+
+
+def test_messages_of_strangers_are_no_answers():
+    it = app_story()
+    do(it, f'Llama.run("a", 1, {KEEP})')
+    for action in ("Inference-Response", "Inference-Error", "Transfer-Error"):
+        it.speak(named_id("STRANGER"), APP, action, "false", X_Reference="herder-0", Error="false")
+    it.speak(named_id("STRANGER"), APP, "Info-Response", Base_Fee="1000000")
+    assert answers(it) == [] and client(it, "feeBase") == 1
+    it.answer(text="true")
+    assert answers(it) == ["true|nil"]
+
+
+def test_labels_cannot_be_taken_for_the_numbers_that_match_replies():
+    it = app_story()
+    do(it, 'Llama.run("a", 1) Llama.run("b", 1, nil, nil, "my own")')
+    assert [payment.tags["X-Reference"] for payment in transfers(it)] == ["herder-0", "my own"]
+
+
+def test_loading_the_package_again_keeps_labels_and_callbacks():
+    it = app_story()
+    do(it, f'Llama.run("a", 1, {KEEP})')
+    package = programs.source(programs.LLAMA_HERDER).decode()
+    do(it, f"Llama = (function() {package}\nend)()")
+    do(it, 'Llama.run("b", 1)')
+    assert transfers(it)[-1].tags["X-Reference"] == "herder-1"
+    it.answer(text="still here")
+    assert answers(it) == ["still here|nil"]
+
+
+def test_what_cannot_be_sent_is_said_before_paying():
+    it = app_story()
+    for call, fault in [('"", 5', "empty"), ('"x", 0', "at least 1"), ('"x", 1.5', "at least 1"),
+                        ('string.rep("x", 3001), 5', "3001 bytes")]:  # fmt: skip
+        assert fault in do(it, f"local label = Llama.run({call}) assert(label == nil)").printed
+    assert not transfers(it)
+
+
+def test_an_answer_without_callback_is_printed():
+    it = app_story()
+    do(it, 'Llama.run("a", 1)')
+    it.answer(text="hello")
+    assert "LlamaHerder response: hello" in it.log[-1].printed
+
+
+def test_several_workers_answer_each_caller():
+    it = app_story(workers=2)
+    do(it, f'Llama.run("a", 1, {KEEP}) Llama.run("b", 1, {KEEP})')
+    it.answer(1, text="for b")
+    it.answer(0, text="for a")
+    assert answers(it) == ["for b|nil", "for a|nil"]
