@@ -30,8 +30,8 @@ class SmallModel:
 
     def __str__(self) -> str:
         shape = self.shape
-        tied = "-tied" if self.tied else ""
-        return f"{self.matrices}-{self.embedding or 'same'}{tied}-{shape.dim}x{shape.layers}h{shape.heads}k{shape.kv_heads}"
+        kind = f"{self.matrices}-{self.embedding or 'same'}{'-tied' if self.tied else ''}"
+        return f"{kind}-{shape.dim}x{shape.layers}h{shape.heads}k{shape.kv_heads}"
 
 
 SMALL_MODELS = (

@@ -6,10 +6,10 @@ import functools
 
 import numpy as np
 import pytest
+from llm.kernel_models import EQUAL, GROUPED, SMALL_MODELS, SmallModel, open_small
 
 from bench.make_random_gguf import SHAPES
 from puna.llm import kernel
-from llm.kernel_models import EQUAL, GROUPED, SMALL_MODELS, SmallModel, open_small
 
 FAST = [name for name in kernel.available() if name != "numpy"]
 NATIVE = [name for name in FAST if name != "wasm"]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-
 from llm.kernel_models import GROUPED, SmallModel, path_of
+
 from puna.errors import Invalid
 from puna.llm import kernel
 from puna.llm.families import llama_reference as reference

@@ -6,8 +6,8 @@ import threading
 
 import numpy as np
 import pytest
-
 from llm.kernel_models import SMALL_MODELS, open_small, path_of
+
 from puna.errors import Invalid, NotYet
 from puna.llm import kernel
 from puna.llm.families import read_config
