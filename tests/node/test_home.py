@@ -72,8 +72,3 @@ def test_a_file_in_place_of_the_home_is_told_apart(tmp_path):
 def test_a_home_without_a_wallet_says_how_to_make_one(tmp_path):
     with pytest.raises(Missing, match="puna wallet new"):
         Home(tmp_path).wallet()
-
-
-def test_a_socket_of_a_home_with_a_long_path_lies_where_the_kernel_takes_it(tmp_path):
-    deep = tmp_path / ("deep" * 30)
-    assert len(os.fsencode(Home(deep).socket_path("engine"))) <= 100

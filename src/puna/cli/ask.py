@@ -58,7 +58,8 @@ async def _ask(prompt, tokens, model, stream, wallet_path, home, quiet):
         raise Invalid(f"There is no model file {model_file}.", "Name a GGUF file that exists, or leave --model out.")
     with progress(quiet) as line:
         async with network_at(home, model=model_file, progress=line) as network:
-            wallet = chosen or await asyncio.to_thread(home.wallet)
+            wallet = chosen or home.wallet()
+            named = model_file and network.network.models[-1].id or model and network.network.model_id(model)
             line("asking the herd")
 
             def show(text: str) -> None:
@@ -66,11 +67,7 @@ async def _ask(prompt, tokens, model, stream, wallet_path, home, quiet):
                 if stream:
                     click.echo(text, nl=False)
 
-            return await ask(
-                network.link, wallet, network.ids, prompt, tokens,
-                model=await network.link.model_id(model) if model else None,
-                on_text=show,
-            )  # fmt: skip
+            return await ask(network.link, wallet, network.network, prompt, tokens, model=named, on_text=show)
 
 
 def answer_json(answer) -> dict:

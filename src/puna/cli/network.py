@@ -6,8 +6,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from puna.errors import NotYet
-from puna.node.home import Home
+import msgspec
+
+from puna.ao.link import Link
+from puna.errors import Invalid, NotYet
+from puna.node.home import Home, Running
+from puna.services.genesis import Network
 
 STARTING_PATIENCE_S = 30  # how long we wait for a node that holds the home but does not answer yet
 STARTING_LOOK_S = 0.1
@@ -15,46 +19,49 @@ STARTING_LOOK_S = 0.1
 
 @dataclass(frozen=True)
 class Reached:
-    """A network within reach: `link` to its units, `ids` of its standing programs."""
+    """A network within reach: the link to its units, and what stands in it."""
 
-    link: object
-    ids: object
-    embedded: bool
+    link: Link
+    network: Network
 
 
 @asynccontextmanager
 async def network_at(
-    home: Home,
-    *,
-    model: Path | None = None,
-    progress: Callable[[str], None] = lambda step: None,
+    home: Home, *, model: Path | None = None, progress: Callable[[str], None] = lambda step: None
 ) -> AsyncIterator[Reached]:
-    """The running node when there is one; otherwise start one, and stop it afterwards."""
-    if await asyncio.to_thread(home.lock):
-        # The lock is ours: nobody runs here. The embedded node keeps it until it has stopped.
+    """The running node when there is one; otherwise start one, and stop it afterwards.
+
+    `model` is a GGUF file that the network must serve; only an embedded node can take it up.
+    """
+    if home.lock():
         from puna.node.node import Node, Options
 
         node = await Node.start(home, Options(serve=False, model=model), progress)
         try:
-            yield Reached(node.link, node.network, embedded=True)
+            yield Reached(node.link, node.network)
         finally:
             progress("putting the network away")
             await node.stop()
         return
-    from puna.node.remote import RemoteLink
+    from puna.ao.remote import RemoteLink
 
     running = await _announced(home, progress)
+    if model is not None:
+        raise Invalid(
+            f"The node running at {running.gateway} chose its models when it started; {model} is not asked for there.",
+            f"Stop it and start it with: puna up --model {model}. Or leave --model out.",
+        )
     async with RemoteLink(gateway=running.gateway, mu=running.mu, su=running.su, cu=running.cu) as link:
-        yield Reached(link, await link.network(), embedded=False)
+        yield Reached(link, msgspec.convert(await link.network(), Network))
 
 
-async def _announced(home: Home, progress: Callable[[str], None]):
+async def _announced(home: Home, progress: Callable[[str], None]) -> Running:
     for _ in range(int(STARTING_PATIENCE_S / STARTING_LOOK_S)):
         if running := home.running():
             return running
         progress("waiting for the node that is starting on this home")
         await asyncio.sleep(STARTING_LOOK_S)
     raise NotYet(
-        f"Another puna command works on {home.folder} and does not answer from outside.",
+        f"Another puna command works on {home.folder} and cannot be asked from outside.",
         "Wait for it to finish, or name another folder with --home.",
     )

@@ -11,8 +11,6 @@ import click
 
 from puna.node.home import Home, default_home
 
-WINSTON_PER_WAR = 10**12
-
 
 def home_option(function):
     return click.option(
@@ -29,12 +27,6 @@ def json_option(function):
 
 def home_of(folder: Path | None) -> Home:
     return Home(folder if folder is not None else default_home())
-
-
-def format_war(winston: int) -> str:
-    """Winston as wAR, every digit that matters: 999999673 -> '0.000999999673'."""
-    whole, rest = divmod(winston, WINSTON_PER_WAR)
-    return f"{whole}.{rest:012d}".rstrip("0").rstrip(".") if rest else str(whole)
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -6,17 +6,13 @@ Called by the node when it starts and by every command that needs to find it.
 import json
 import os
 import sys
-import tempfile
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import platformdirs
 
 from puna.arweave.wallet import Wallet, load_wallet, new_ed25519_wallet, new_rsa_wallet, save_wallet
 from puna.errors import Invalid, Missing, NodeError
-
-UNIX_SOCKET_PATH_MAX = 100  # the kernel's limit is 108 bytes, less a suffix of ours
 
 
 def default_home() -> Path:
@@ -55,6 +51,7 @@ class Home:
         self.cache = self.folder / "cache"
         self.wallet_path = self.folder / "wallet.json"
         self.log_path = self.folder / "node.log"
+        self.engine_address = self.folder / "engine.sock"
         self._running_path = self.folder / "running.json"
         self._lock_path = self.folder / "lock"
         self._lock_file = None
@@ -127,17 +124,6 @@ class Home:
         if not self.wallet_path.exists():
             save_wallet(new_rsa_wallet(), self.wallet_path)
         return load_wallet(self.wallet_path)
-
-    def socket_path(self, name: str) -> Path:
-        """Where a unit of this node listens for the others: in the home, or beside other temporary files when
-        the home's path is too long for a Unix socket."""
-        path = self.folder / f"{name}.sock"
-        if len(os.fsencode(path)) <= UNIX_SOCKET_PATH_MAX:
-            return path
-        short = sha256(os.fsencode(self.folder)).hexdigest()[:16]
-        folder = Path(tempfile.gettempdir()) / f"puna-{short}"
-        folder.mkdir(exist_ok=True, mode=0o700)
-        return folder / f"{name}.sock"
 
 
 def _load_or_make(path: Path) -> Wallet:

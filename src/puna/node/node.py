@@ -11,27 +11,34 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from puna.ao.compute.unit import ComputeUnit
-from puna.ao.events import Hub
+import msgspec
+
+from puna.ao.compute.routes import compute_app
 from puna.ao.link import LocalLink
-from puna.ao.messenger.unit import MessengerUnit
-from puna.ao.scheduler.unit import SchedulerUnit
+from puna.ao.messenger.routes import messenger_app
+from puna.ao.scheduler.routes import scheduler_app
+from puna.ao.units import Units
+from puna.arweave.dataitem import sign_item
 from puna.arweave.store.port import Query, Store
 from puna.arweave.store.sqlite import open_store
 from puna.arweave.tags import Tag, first
-from puna.arweave.dataitem import sign_item
+from puna.arweave.wallet import Wallet
 from puna.clock import LocalClock, wall_ms
+from puna.llm.models import read_info
 from puna.models import DEMO_MODEL
+from puna.node.doors import Doors, Serving, open_doors
 from puna.node.engine import EngineProcess
+from puna.node.gateway import gateway_app
 from puna.node.home import Home, Keys, Running
 from puna.services.genesis import Network, genesis
 from puna.vm.evaluators import Evaluators
 
 log = logging.getLogger("puna")
 
-WORKERS_DEFAULT = 2
 PORT_DEFAULT = 4000
+EVALUATORS_MAX = 2  # processes of the operating system; each evaluates many AO processes at once, on threads
 
 
 @dataclass(frozen=True)
@@ -41,18 +48,17 @@ class Options:
     serve: bool = True
     host: str = "127.0.0.1"
     port: int = PORT_DEFAULT
-    workers: int | None = None  # None: as many as the network has, two for a new one
-    model: Path | None = None  # a GGUF to serve beside the network's models
+    workers: int | None = None  # None: as many as the network has, a few for a new one
+    model: Path | None = None  # a GGUF file to serve beside the network's models
     threads: int | None = None  # of the engine; None: one per core
-    evaluators: int | None = None  # processes of the operating system; None: one per core, two at most
 
 
 class Node:
-    """One node. Make it with `start`; `stop` it in the end."""
+    """One node. Make it with `start`, for a home whose lock is held; `stop` it in the end."""
 
     link: LocalLink
     network: Network
-    home: Home
+    user: Wallet
     keys: Keys
     store: Store
     running: Running | None = None
@@ -64,7 +70,7 @@ class Node:
 
     @classmethod
     async def start(cls, home: Home, options: Options, progress: Callable[[str], None] = lambda step: None) -> "Node":
-        """Start every part; the home's lock must be held. Raises NodeError and leaves nothing running."""
+        """Start every part. Raises NodeError when one does not start; then nothing is left running."""
         node = cls(home, options)
         try:
             await node._start(progress)
@@ -74,64 +80,75 @@ class Node:
         return node
 
     async def stop(self) -> None:
-        """Stop in the opposite order: no new work, checkpoints, engine, store, lock. Safe to call twice."""
+        """Stop in the opposite order: doors, units with their checkpoints, engine, store, lock. Safe to repeat."""
         await self._stack.aclose()
 
     async def _start(self, progress: Callable[[str], None]) -> None:
         home, options, stack = self.home, self.options, self._stack
         stack.callback(home.unlock)
+        if options.model is not None:
+            await asyncio.to_thread(read_info, options.model)  # a bad file is told before anything is made
+        doors = None
+        if options.serve:
+            doors = open_doors(options.host, options.port)
+            stack.callback(doors.close)
         _log_to(home.log_path, stack)
-        sockets = _listen(options) if options.serve else None
 
         progress("opening the weave")
-        home.create()
-        self.keys = keys = home.keys()
-        self.store = store = await asyncio.to_thread(open_store, home.weave)
-        stack.push_async_callback(store.close)
-        clock = LocalClock(await _genesis_ms(store, keys))
+        self.keys = home.keys()
+        making_wallet = asyncio.ensure_future(asyncio.to_thread(home.wallet_or_new))
+        self.store = await asyncio.to_thread(open_store, home.weave)
+        stack.push_async_callback(self.store.close)
+        clock = LocalClock(await _genesis_ms(self.store, self.keys))
 
-        progress("starting the engine")
-        engine = EngineProcess(home.socket_path("engine"), options.threads or os.cpu_count() or 1)
-        evaluators = Evaluators(
-            weave=home.weave, cache=home.cache, engine=engine.address,
-        )  # fmt: skip
-        count = options.evaluators or min(2, os.cpu_count() or 1)
-        wallet = asyncio.ensure_future(asyncio.to_thread(home.wallet_or_new))
+        progress("starting engine and evaluators")
+        engine = EngineProcess(home.engine_address, options.threads)
+        evaluators = Evaluators(weave=home.weave, cache=home.cache, engine=engine.address)
         stack.push_async_callback(engine.stop)
         stack.push_async_callback(evaluators.stop)
-        await asyncio.gather(engine.start(), evaluators.start(count))
+        await asyncio.gather(engine.start(), evaluators.start(min(EVALUATORS_MAX, os.cpu_count() or 1)))
 
-        hub = Hub()
-        scheduler = SchedulerUnit(store, keys.scheduler, clock)
-        compute = ComputeUnit(store, keys.compute, scheduler, evaluators)
-        stack.push_async_callback(compute.stop)
-        messenger = MessengerUnit(store, keys.messenger, scheduler, compute, hub)
-        stack.push_async_callback(messenger.stop)
-        self.link = LocalLink(messenger, scheduler, compute, hub)
-        await messenger.resume()
+        units = Units.wire(
+            self.store, evaluators, clock,
+            scheduler=self.keys.scheduler, compute=self.keys.compute, messenger=self.keys.messenger,
+        )  # fmt: skip
+        stack.push_async_callback(units.stop)
+        self.link = units.link
+        await units.resume()
 
         progress("making the wallet")
-        user = await wallet
+        self.user = await making_wallet
         progress("raising the herd")
         self.network = await genesis(
-            self.link, store, keys.operator,
-            scheduler=keys.scheduler.address,
-            authority=keys.messenger.address,
-            user=user.address,
-            model=options.model or DEMO_MODEL,
-            workers=options.workers or WORKERS_DEFAULT,
-            progress=progress,
+            self.link, self.store, self.keys.operator,
+            scheduler=self.keys.scheduler.address, authority=self.keys.messenger.address, user=self.user.address,
+            model=options.model or DEMO_MODEL, workers=options.workers, progress=progress,
         )  # fmt: skip
-        if sockets is not None:
+        if doors is not None:
             progress("opening the doors")
+            await self._serve(doors, units, clock)
 
+    async def _serve(self, doors: Doors, units: Units, clock: LocalClock) -> None:
+        serving = Serving(
+            doors,
+            {
+                "gateway": gateway_app(self.store, clock, units.hub, self._network_json),
+                "mu": messenger_app(units.messenger),
+                "su": scheduler_app(units.scheduler),
+                "cu": compute_app(units.compute),
+            },
+        )
+        self._stack.push_async_callback(serving.stop)
+        await serving.start()
+        self.running = Running(pid=os.getpid(), **doors.urls)
+        self.home.announce(self.running)
 
-def _listen(options: Options):
-    raise NotImplementedError
+    def _network_json(self) -> dict[str, Any]:
+        return msgspec.to_builtins(self.network)
 
 
 async def _genesis_ms(store: Store, keys: Keys) -> int:
-    """When this weave began: the time in its first item, written at the first start."""
+    """When this weave began: the time in its first item, which the first start writes."""
     found = store.find(Query(owners=(keys.operator.address,), tags=(("Type", ("Weave",)),), limit=1))
     if found:
         return int(first(found[0].item.tags, "Timestamp"))
