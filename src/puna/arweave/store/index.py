@@ -21,7 +21,7 @@ from puna.errors import Invalid
 
 SEGMENT_BITS = 12  # 4096 items: a search may visit every segment, and one commit in 4096 items waits for one's writing
 QUERY_KEYS_MAX = 10_000  # SQLite binds about three times as many
-RARE = 64  # so many postings of a segment are counted to see which key is rarest
+RARE = 64  # so many postings are counted to see which key is rarest; among more, walking any of them finds soon
 ROWS_PER_STATEMENT_MAX = 512
 
 SCHEMA = """
@@ -206,8 +206,10 @@ def _segments(written: range, query: Query) -> range:
 
 def _rarest_first(db: sqlite3.Connection, segment: int, groups: list[Group]) -> list[Group]:
     """The groups with the fewest postings of a segment in front; none at all when one of them has no posting."""
+    # Several keys must be merged and sorted before the first row comes, so there the exact number counts.
+    most = RARE if all(len(group) == 1 for group in groups) else -1
     counts = ", ".join(
-        f"(SELECT count(*) FROM (SELECT 1 FROM postings WHERE segment = ? AND {_any_of(group)} LIMIT {RARE}))"
+        f"(SELECT count(*) FROM (SELECT 1 FROM postings WHERE segment = ? AND {_any_of(group)} LIMIT {most}))"
         for group in groups
     )
     found = db.execute(f"SELECT {counts}", tuple(chain.from_iterable((segment, *group) for group in groups))).fetchone()
