@@ -176,6 +176,8 @@ class FakeEvaluators:
         self.parallel_most = max(self.parallel_most, len(self.busy))
         try:
             await (self.gate.wait() if self.gate else asyncio.sleep(0))
+            if process_id not in self.memories:
+                raise NotYet("lost while it was evaluated")
             program, before = self.memories[process_id]
             state = deepcopy(before)
             answer = handle(state, json.loads(message_json), json.loads(program.environment))

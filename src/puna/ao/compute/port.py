@@ -1,39 +1,24 @@
 """What the compute unit needs of the floor below: somebody who holds process memories and evaluates on them.
 
-`puna.vm` provides it; tests provide a module of plain Python.
+`puna.vm.evaluators` provides it; tests provide a module of plain Python.
 """
 
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, Protocol
 
+from puna.vm.program import Evaluation, Program
 
-@dataclass(frozen=True)
-class Program:
-    module_path: Path
-    module_id: str
-    memory_limit: int
-    gas_limit: int
-    extensions: tuple[str, ...]
-    environment: bytes
-    options: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    output: Any
-    messages: list
-    spawns: list
-    assignments: list
-    error: str | None
-    gas_used: int
-    state_root: bytes
-    memory_bytes: int
+__all__ = ["Evaluation", "Evaluators", "Program"]
 
 
 class Evaluators(Protocol):
-    """Memories of many processes. A method that raises NotYet has changed no memory; after a loss the process is
-    not attached any more."""
+    """The memories of many processes.
+
+    A method that raises NotYet has changed no memory; when the memory itself was lost, `attached` is false after it.
+    `on_event` is told what an evaluation says while it runs, on the thread of the event loop.
+    """
+
+    on_event: Callable[[dict[str, Any]], None]
 
     async def attach(self, process_id: str, program: Program, snapshot: bytes | None = None) -> None: ...
 

@@ -356,10 +356,10 @@ class ComputeUnit:
         root = b64url_encode(evaluation.state_root)
         if found == attested.encoded and root == attested.state_root:
             return
+        differs = "the result" if found != attested.encoded else "the state root"
         stream.broken = Diverged(
-            f"replaying process {stream.process}, nonce {assignment.nonce}, message {assignment.item_id}: "
-            f"result {found!r} with state root {root} differs from the attested {attested.encoded!r} "
-            f"with {attested.state_root}; `puna verify {stream.process}` tells more"
+            f"replaying process {stream.process}, nonce {assignment.nonce}, message {assignment.item_id}: {differs} "
+            f"differs from what was attested; `puna verify {stream.process}` says in what"
         )
         log.critical("%s", stream.broken)
         await self._abandon(stream)
