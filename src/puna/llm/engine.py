@@ -274,7 +274,7 @@ class Engine:
     @property
     def load(self) -> tuple[int, int]:
         """How many requests are computed now, and how many wait."""
-        return len(self._running), len(self._waiting)
+        return sum(job.result is None for job in list(self._running)), len(self._waiting)
 
     # -- requests -------------------------------------------------------------------------------------------------
 

@@ -70,7 +70,7 @@ def likeliest(logits: np.ndarray, sampling: Sampling) -> tuple[np.ndarray, np.nd
     with np.errstate(over="ignore"):
         exponents /= sampling.temperature
     candidates = np.flatnonzero(exponents >= EXPONENT_MIN)
-    order = candidates[np.argsort(-logits[candidates], kind="stable")]
+    order = best_first(logits, candidates)
     if sampling.top_k:
         order = order[: sampling.top_k]
     weights = exponential(exponents[order])
@@ -79,6 +79,19 @@ def likeliest(logits: np.ndarray, sampling: Sampling) -> tuple[np.ndarray, np.nd
         kept = int(np.searchsorted(cumulative, sampling.top_p * cumulative[-1], side="left")) + 1
         order, weights = order[:kept], weights[:kept]
     return order, weights
+
+
+def best_first(logits: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    """`candidates` ordered by their logits float32, highest first, equal ones by index.
+
+    A float's bits are made a whole number that orders the same way, with the index below it: such keys differ all,
+    and sorting them plainly is several times as fast as a stable sort of floats.
+    """
+    bits = (logits[candidates] + np.float32(0)).view(np.uint32)  # + 0 makes -0 and 0 equal
+    ascending = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
+    keys = (~ascending).astype(np.uint64) << np.uint64(32) | candidates.astype(np.uint64)
+    keys.sort()
+    return (keys & np.uint64(0xFFFF_FFFF)).astype(np.int64)
 
 
 # ln 2 in two parts: the high one has trailing zeros, so that a small whole number times it is exact.

@@ -38,7 +38,7 @@ class Server:
 
     def __init__(self, engine: Engine):
         self.engine = engine
-        self.connections: set[asyncio.Task] = set()
+        self.connections: dict[asyncio.Task, asyncio.StreamWriter] = {}
 
     async def listen(self, path: Path) -> asyncio.Server:
         """Accept clients at `path`: a Unix socket there, or a file that says which loopback port."""
@@ -51,7 +51,7 @@ class Server:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, secret: bytes | None) -> None:
         """One client: its requests, one after another, until it goes."""
         task = asyncio.current_task()
-        self.connections.add(task)
+        self.connections[task] = writer
         try:
             if secret is not None and not hmac.compare_digest(await reader.readexactly(frames.SECRET_BYTES), secret):
                 return
@@ -63,8 +63,15 @@ class Server:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the client has gone
         finally:
-            self.connections.discard(task)
+            del self.connections[task]
             writer.close()
+
+    async def hang_up(self) -> None:
+        """End all connections, and with them what is computed for them."""
+        for writer in self.connections.values():
+            writer.transport.abort()
+        while self.connections:
+            await asyncio.wait(list(self.connections))
 
     async def answer(self, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -211,9 +218,7 @@ async def run(path: Path, engine: Engine, ready: Callable[[], None], stop: async
         await stop.wait()
     finally:
         listening.close()
-        for task in list(server.connections):
-            task.cancel()
-        await asyncio.gather(*server.connections, return_exceptions=True)
+        await server.hang_up()
         await asyncio.to_thread(engine.close)
         with suppress(FileNotFoundError):
             path.unlink()
