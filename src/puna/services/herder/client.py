@@ -221,6 +221,11 @@ class Journey:
     inference: str | None = None
     answered: Sent | None = None
     failure: NodeError | None = None
+    refund_due: bool = False
+
+    @property
+    def ended(self) -> bool:
+        return self.answered is not None or self.failure is not None
 
     def watches(self, event: dict[str, Any]) -> bool:
         """Whether the evaluation of this event may concern us.
@@ -229,6 +234,8 @@ class Journey:
         moment the herder has it, everything that the herder does may be about it.
         """
         process = event.get("process")
+        if self.ended:
+            return self.refund_due and process == self.token
         if event.get("root") == self.transfer:
             return process in (self.token, self.herder, self.worker)
         return self.taken and process in (self.herder, self.worker)
@@ -252,7 +259,8 @@ def advance(journey: Journey, process: str, message: str, result: Result) -> Jou
 
 def _after_token(journey: Journey, message: str, result: Result) -> Journey:
     if message != journey.transfer:
-        return journey
+        returned = any(_is_our_refund(journey, entry) for entry in sent(result.messages))
+        return replace(journey, refund_due=False) if returned else journey
     if result.error is not None:
         failure = NotYet(f"The token failed on the payment: {result.error}", "Nothing was paid; try again.")
         return replace(journey, failure=failure)
@@ -260,6 +268,11 @@ def _after_token(journey: Journey, message: str, result: Result) -> Journey:
         failure = Invalid(f"The token refused the payment: {refusal.tags.get('Error', '')}", "Nothing was paid.")
         return replace(journey, failure=failure)
     return replace(journey, paid=True)
+
+
+def _is_our_refund(journey: Journey, entry: Sent) -> bool:
+    about_us = entry.target == journey.payer and entry.tags.get("X-Reference") == journey.reference
+    return about_us and entry.action == "Credit-Notice" and entry.tags.get("Sender") == journey.herder
 
 
 def _after_herder(journey: Journey, entry: Sent) -> Journey:
@@ -272,7 +285,7 @@ def _after_herder(journey: Journey, entry: Sent) -> Journey:
     if entry.action == "Inference-Response":
         return replace(journey, answered=entry)
     if entry.action == "Inference-Error":
-        return replace(journey, failure=refused(entry))
+        return replace(journey, failure=refused(entry), refund_due=entry.tags.get("Refund", "0") != "0")
     return journey
 
 
@@ -351,6 +364,7 @@ class _Watch:
         self._on_text = on_text
         self._now = monotonic
         self._trouble = ""
+        self._end_root: str | None = None
         self.began = monotonic()
         self.leased = self.first_text = self.worked = self.ended = None
 
@@ -367,13 +381,18 @@ class _Watch:
         self._say_rest()
 
     def _over(self, event: dict[str, Any]) -> bool:
-        if self.journey.failure is not None:
+        """Whether nothing more will come that belongs to the end: the answer's own item, or the money itself."""
+        if not self.journey.ended:
+            return False
+        if self._end_root is None:
+            self._end_root = event.get("root")
+        if event["kind"] == "finished" and event.get("root") == self._end_root:
             return True
-        return self.journey.answered is not None and (self.response != "" or event["kind"] == "finished")
+        return self.response != "" or (self.journey.failure is not None and not self.journey.refund_due)
 
     async def _see(self, event: dict[str, Any]) -> None:
         kind = event["kind"]
-        if kind == "evaluated" and self.journey.answered is None and self.journey.watches(event):
+        if kind == "evaluated" and self.journey.watches(event):
             await self._evaluated(event)
         elif kind == "token" and event.get("process") == self.journey.worker:
             self._say(event.get("text", ""))

@@ -1,0 +1,62 @@
+"""The programs as they run on a node: compiled module, scheduler, messenger, store. Few stories, all of them whole."""
+
+import asyncio
+
+import pytest
+from services.whole import USER, PlayedEngine, whole
+
+from puna.errors import Invalid, NotYet
+from puna.services.genesis import START_WINSTON
+from puna.services.herder.client import ask, prices
+from puna.services.token.client import balance
+
+
+async def test_ask_pays_streams_and_accounts_for_everything(tmp_path):
+    async with whole(tmp_path) as it:
+        heard = []
+        answer = await ask(it.link, USER, it.network, "What is the meaning of life?", 20, on_text=heard.append)
+        assert answer.text == "to eat grass" == "".join(heard) and len(heard) == 3
+        assert (answer.fee_winston, answer.tokens, answer.model) == (27, 3, "Played")
+        assert answer.canonical and answer.worker in it.network.workers
+        assert await balance(it.link, it.network.token, USER.address) == START_WINSTON - 27
+        assert await balance(it.link, it.network.token, it.network.herder) == 27
+        for process, message in ((answer.token, answer.transfer), (answer.worker, answer.inference)):
+            assert (await it.link.result(process, message)).error is None
+        assert ("X-Reference", answer.reference) in it.store.view(answer.response).tags
+
+
+async def test_many_payers_at_once_are_all_answered_by_two_workers(tmp_path):
+    async with whole(tmp_path) as it:
+        asked = [ask(it.link, USER, it.network, f"question {n}", 5, patience_s=60) for n in range(12)]
+        answers = await asyncio.gather(*asked)
+        assert {answer.text for answer in answers} == {"to eat grass"}
+        assert len({answer.inference for answer in answers}) == 12
+        paid = sum(answer.fee_winston for answer in answers)
+        assert await balance(it.link, it.network.token, USER.address) == START_WINSTON - paid
+        assert (await prices(it.link, it.network.herder)).workers_idle == 2
+
+
+async def test_a_failing_engine_costs_the_payer_nothing(tmp_path):
+    engine = PlayedEngine()
+    engine.trouble = Invalid("context full: 70 tokens, 64 fit")
+    async with whole(tmp_path, engine) as it:
+        with pytest.raises(Invalid, match="context full"):
+            await ask(it.link, USER, it.network, "hi", 5)
+        engine.trouble = Invalid("the weights are odd")
+        with pytest.raises(NotYet, match="the weights are odd"):
+            await ask(it.link, USER, it.network, "hi", 5)
+        assert await balance(it.link, it.network.token, USER.address) == START_WINSTON
+        engine.trouble = None
+        assert (await ask(it.link, USER, it.network, "hi", 5)).text == "to eat grass"
+
+
+async def test_a_restarted_network_is_the_same_one_and_knows_its_balances(tmp_path):
+    async with whole(tmp_path) as it:
+        first = it.network
+        await ask(it.link, USER, it.network, "hi", 5)
+        left = await balance(it.link, it.network.token, USER.address)
+    async with whole(tmp_path, workers=3) as it:
+        assert it.network.workers[:2] == first.workers and len(it.network.workers) == 3
+        assert (it.network.token, it.network.herder) == (first.token, first.herder)
+        assert await balance(it.link, it.network.token, USER.address) == left
+        assert (await ask(it.link, USER, it.network, "hi", 5)).text == "to eat grass"

@@ -1,0 +1,121 @@
+"""A whole network in one process: real store, units, WebAssembly module and programs; only the model is played."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+
+from llm.small_models import write_llama
+
+from puna.ao.units import Units
+from puna.arweave.store.sqlite import open_store
+from puna.arweave.wallet import new_ed25519_wallet
+from puna.clock import HandClock
+from puna.llm.generate import Completion
+from puna.services.genesis import Network, genesis
+from puna.vm.extensions import Host
+from puna.vm.machine import THREAD_STACK_BYTES, Machine
+from puna.vm.process import Process
+
+MACHINE = Machine()
+
+
+class PlayedEngine:
+    """What an EngineClient offers: says `text`, or raises `trouble`. Every word is a token."""
+
+    def __init__(self, text: str = "to eat grass"):
+        self.text, self.trouble, self.asked = text, None, []
+
+    def open_model(self, path):
+        return SimpleNamespace(
+            name="Played", context=64, vocab=100, arithmetic="canonical-1", eos=2, chat_template=True
+        )  # fmt: skip
+
+    def encode_chat(self, path, messages):
+        return [1, *range(3, 3 + sum(len(message["content"].split()) for message in messages))]
+
+    def tokenize(self, path, text, bos, special):
+        return [1, *range(3, 3 + len(text.split()))]
+
+    def generate(self, path, tokens, limit, sampling, stop, on_token):
+        self.asked.append((path, tuple(tokens), limit, sampling, tuple(stop)))
+        if self.trouble:
+            raise self.trouble
+        words = self.text.split(" ")[:limit]
+        for index, word in enumerate(words):
+            on_token(index, ((" " if index else "") + word).encode())
+        finish = "length" if len(words) == limit else "stop"
+        return Completion(tuple(range(len(words))), " ".join(words), finish)
+
+
+class NearEvaluators:
+    """The Evaluators port on threads of this process."""
+
+    def __init__(self, store, engine: PlayedEngine):
+        self.store, self.engine = store, engine
+        self.processes: dict[str, Process] = {}
+        self.on_event = lambda event: None
+        before = threading.stack_size(THREAD_STACK_BYTES)
+        self.threads = ThreadPoolExecutor(4)
+        self.threads.submit(lambda: None).result()
+        threading.stack_size(before)
+
+    async def _run(self, function, *args):
+        return await asyncio.get_running_loop().run_in_executor(self.threads, function, *args)
+
+    async def attach(self, process_id, program, snapshot=None):
+        loop = asyncio.get_running_loop()
+        host = Host(
+            process_id=process_id,
+            weave=self.store.payload_path,
+            engine=lambda: self.engine,
+            emit=lambda event: loop.call_soon_threadsafe(self.on_event, event),
+        )
+        self.processes[process_id] = await self._run(Process, MACHINE, program, host, snapshot)
+
+    def attached(self, process_id):
+        return process_id in self.processes
+
+    async def apply(self, process_id, message_json, *, message_id):
+        return (await self._run(self.processes[process_id].apply, message_json, message_id)).evaluation()
+
+    async def preview(self, process_id, message_json):
+        return (await self._run(self.processes[process_id].preview, message_json)).evaluation()
+
+    async def snapshot(self, process_id):
+        return await self._run(self.processes[process_id].snapshot)
+
+    async def detach(self, process_id):
+        del self.processes[process_id]
+
+
+KEYS = [new_ed25519_wallet() for _ in range(5)]
+OPERATOR, USER = KEYS[3:]
+
+
+class Whole(SimpleNamespace):
+    """link, store, units, clock, engine, network."""
+
+    network: Network
+
+
+@asynccontextmanager
+async def whole(folder, engine: PlayedEngine | None = None, clock: HandClock | None = None, **options):
+    """A network on `folder`, raised or resumed; stopped in good order at the end."""
+    engine, clock = engine or PlayedEngine(), clock or HandClock()
+    if not (folder / "model.gguf").exists():
+        write_llama(folder / "model.gguf", seed=1)
+    store = open_store(folder / "weave")
+    evaluators = NearEvaluators(store, engine)
+    units = Units.wire(store, evaluators, clock, scheduler=KEYS[0], compute=KEYS[1], messenger=KEYS[2])
+    await units.resume()
+    try:
+        network = await genesis(
+            units.link, store, OPERATOR, scheduler=KEYS[0].address, authority=KEYS[2].address,
+            user=USER.address, model=folder / "model.gguf", **options,
+        )  # fmt: skip
+        yield Whole(link=units.link, store=store, units=units, clock=clock, engine=engine, network=network)
+    finally:
+        await units.stop()
+        await store.close()
