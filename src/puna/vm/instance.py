@@ -66,9 +66,7 @@ class Instance:
         self._instantiate(loaded, memory_limit)
         self._memory = self._export("memory").memory
         self._stack_pointer = self._export("__stack_pointer").global_
-        self._handle, self._alloc, self._free = (
-            self._export(name).func for name in ("handle", "ao_alloc", "ao_free")
-        )
+        self._handle, self._alloc, self._free = (self._export(name).func for name in ("handle", "ao_alloc", "ao_free"))
         self._stack_at_rest = self._get_stack_pointer()
 
     def _instantiate(self, loaded: LoadedModule, memory_limit: int) -> None:

@@ -4,38 +4,14 @@ Called by `evaluator.py`, and by tests directly. A message either moves the memo
 leaves both exactly as they were.
 """
 
-from dataclasses import dataclass
-
 from . import snapshot as snapshots
 from .extensions import Host, bind_all
 from .instance import Instance, Outcome
 from .machine import LoadedModule, Machine
 from .memory import Shadow
-from .program import Evaluation, Program
-from .result import Reading, read_answer
+from .program import Program
+from .result import Step, read_answer
 from .stateroot import StateTree
-
-
-@dataclass(frozen=True)
-class Step:
-    """One evaluation as it is told across operating system processes: the module's words, and the state after."""
-
-    outcome: Outcome
-    state_root: bytes
-    memory_bytes: int
-
-    def evaluation(self) -> Evaluation:
-        reading = read_answer(self.outcome.answer, self.outcome.stopped)
-        return Evaluation(
-            reading.output,
-            reading.messages,
-            reading.spawns,
-            reading.assignments,
-            reading.error,
-            self.outcome.gas_used,
-            self.state_root,
-            self.memory_bytes,
-        )
 
 
 class Process:
@@ -70,7 +46,7 @@ class Process:
         Raises NotYet when the node could not do its part; memory is then as before.
         """
         outcome = self._evaluate(message, message_id)
-        if self._reading(outcome).keeps:
+        if read_answer(outcome.answer, outcome.stopped).keeps:
             self._accept()
         else:
             self._roll_back()
@@ -98,11 +74,8 @@ class Process:
             self._roll_back()
             raise
 
-    def _reading(self, outcome: Outcome) -> Reading:
-        return read_answer(outcome.answer, outcome.stopped)
-
     def _step(self, outcome: Outcome) -> Step:
-        return Step(outcome, self._tree.root(), self._shadow.size)
+        return Step(outcome.answer, outcome.stopped, outcome.gas_used, self._tree.root(), self._shadow.size)
 
     # --- memory ---------------------------------------------------------------------------------------------
 

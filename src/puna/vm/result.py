@@ -10,8 +10,36 @@ from typing import Any
 
 import msgspec
 
+from .program import Evaluation
+
 # A process may set `Output` to this to have its memory taken back without an error.
 NO_BUFFER = "not enough memory for buffer allocation"
+
+
+class Step(msgspec.Struct, frozen=True, array_like=True):
+    """One evaluation as evaluators tell it: the module's own words, and the state after them.
+
+    `answer` is the module's JSON; None when `stopped` says why there is none.
+    """
+
+    answer: bytes | None
+    stopped: str | None
+    gas_used: int
+    state_root: bytes
+    memory_bytes: int
+
+    def evaluation(self) -> Evaluation:
+        reading = read_answer(self.answer, self.stopped)
+        return Evaluation(
+            reading.output,
+            reading.messages,
+            reading.spawns,
+            reading.assignments,
+            reading.error,
+            self.gas_used,
+            self.state_root,
+            self.memory_bytes,
+        )
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,12 @@ def bind(host: Host) -> Callable[[bytes], bytes]:
             ask = _decoder.decode(request)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Invalid(f"request not understood: {error}") from None
-        return msgspec.json.encode(_OPERATIONS[type(ask)](host, _model_path(host, ask.model), ask))
+        path = _model_path(host, ask.model)
+        try:
+            return msgspec.json.encode(_OPERATIONS[type(ask)](host, path, ask))
+        except (Invalid, Missing) as refusal:
+            # The process sees this text, and it must not depend on where this node keeps its files.
+            raise type(refusal)(str(refusal).replace(path, f"model {ask.model}")) from None
 
     return answer
 

@@ -1,0 +1,185 @@
+"""An evaluator: one of the operating system's processes that hold AO processes and move them on.
+
+Started by `evaluators.py` as `python -m puna.vm.evaluator`; it reads frames from standard input and writes frames to
+standard output. Each AO process has a lane, a thread that does what is asked of it in order, so a long evaluation
+keeps nobody else waiting. When standard input ends, so does the evaluator, whatever it is doing: the node is gone.
+"""
+
+import os
+import queue
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from puna.errors import NodeError, NotYet
+
+from . import frames
+from .extensions import Host
+from .machine import THREAD_STACK_BYTES, Machine
+from .process import Process
+from .program import Program
+from .result import Step
+
+
+class Node:
+    """What all lanes share: the machine, the weave and the engine, each opened when first needed."""
+
+    def __init__(self, setup: frames.Setup, send: Callable[[frames.Reply], None]):
+        self.machine = Machine(Path(setup.cache) if setup.cache else None)
+        self.send = send
+        self._setup = setup
+        self._lock = threading.Lock()
+        self._store: Any = None
+        self._client: Any = None
+
+    def weave(self, item_id: str) -> Path | None:
+        if self._setup.weave is None:
+            return None
+        with self._lock:
+            if self._store is None:
+                from puna.arweave.store.sqlite import open_store
+
+                try:
+                    self._store = open_store(Path(self._setup.weave), read_only=True)
+                except NodeError as error:  # what cannot be read now is no fact about the process
+                    raise NotYet(error.what, error.todo) from None
+        return self._store.payload_path(item_id)
+
+    def engine(self) -> Any:
+        if self._setup.engine is None:
+            raise NotYet("This node has no inference engine.", "Start it with `puna up`.")
+        with self._lock:
+            if self._client is None:
+                from puna.llm.client import EngineClient
+
+                self._client = EngineClient(self._setup.engine)
+        return self._client
+
+    def tell(self, event: dict[str, Any]) -> None:
+        self.send(frames.Reply(0, event))
+
+
+class Lane:
+    """One AO process and the thread that evaluates it."""
+
+    def __init__(self, node: Node, process_id: str):
+        self._node = node
+        self._process_id = process_id
+        self._process: Process | None = None
+        self._calls: queue.SimpleQueue[frames.Call] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=f"lane {process_id}", daemon=True)
+        self._thread.start()
+
+    def put(self, call: frames.Call) -> None:
+        self._calls.put(call)
+
+    def _run(self) -> None:
+        while True:
+            call = self._calls.get()
+            self._node.send(self._answer(call))
+            if call.operation == "detach":
+                return
+
+    def _answer(self, call: frames.Call) -> frames.Reply:
+        try:
+            return frames.Reply(call.number, getattr(self, call.operation)(call.argument))
+        except Exception as error:
+            if not isinstance(error, NodeError):
+                traceback.print_exc()
+            return frames.Reply(call.number, error=frames.error_of(error))
+
+    # --- what may be called: one method per operation -------------------------------------------------------
+
+    def attach(self, argument: Any) -> None:
+        asked = msgspec.convert(argument, frames.Attach)
+        program = Program(
+            asked.module_path,
+            asked.module_id,
+            asked.memory_limit,
+            asked.gas_limit,
+            asked.extensions,
+            asked.environment,
+            asked.options,
+        )
+        host = Host(self._process_id, self._node.weave, self._node.engine, self._node.tell, asked.options)
+        self._close()
+        self._process = Process(self._node.machine, program, host, asked.snapshot)
+
+    def apply(self, argument: Any) -> Step:
+        message = msgspec.convert(argument, frames.Message)
+        return self._attached().apply(message.json, message.id)
+
+    def preview(self, argument: Any) -> Step:
+        message = msgspec.convert(argument, frames.Message)
+        return self._attached().preview(message.json)
+
+    def snapshot(self, argument: Any) -> bytes:
+        return self._attached().snapshot()
+
+    def detach(self, argument: Any) -> None:
+        self._close()
+
+    def _attached(self) -> Process:
+        if self._process is None:
+            raise NotYet(f"process {self._process_id} is not attached")
+        return self._process
+
+    def _close(self) -> None:
+        if self._process is not None:
+            self._process.close()
+            self._process = None
+
+
+def serve(read_from: BinaryIO, send: Callable[[frames.Reply], None]) -> None:
+    """Hand each call to its process's lane, until the stream ends."""
+    setup = frames.read(read_from)
+    if setup is None:
+        return
+    node = Node(msgspec.msgpack.decode(setup, type=frames.Setup), send)
+    decode = msgspec.msgpack.Decoder(frames.Call).decode
+    lanes: dict[str, Lane] = {}
+    while (body := frames.read(read_from)) is not None:
+        call = decode(body)
+        if call.process not in lanes:
+            lanes[call.process] = Lane(node, call.process)
+        lanes[call.process].put(call)
+        if call.operation == "detach":
+            del lanes[call.process]
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the node, which ends us in its own time
+    with suppress(ValueError, RuntimeError):
+        threading.stack_size(THREAD_STACK_BYTES)
+    # Frames get a descriptor of their own, so that a stray print lands among the errors and not inside a frame.
+    out = os.dup(1)
+    os.dup2(2, 1)
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.setmode(out, os.O_BINARY)
+        msvcrt.setmode(0, os.O_BINARY)
+    serve(sys.stdin.buffer, partial(_send, out, threading.Lock()))
+    os._exit(0)  # lanes may be in the middle of an endless loop
+
+
+def _send(out: int, lock: threading.Lock, reply: frames.Reply) -> None:
+    rest = memoryview(frames.encode(reply))
+    with lock:
+        try:
+            while rest:
+                rest = rest[os.write(out, rest) :]
+        except OSError:
+            os._exit(0)  # nobody is there to read
+
+
+if __name__ == "__main__":
+    main()

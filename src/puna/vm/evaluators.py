@@ -1,0 +1,293 @@
+"""The evaluators as a node sees them: an asyncio front for memories held by other processes of the operating system.
+
+Called by the compute unit. A message is evaluated where its process is attached; evaluators share the processes among
+them. When one dies its processes are no longer attached and calls under way raise Lost: the caller attaches again,
+from its newest checkpoint, and replays. Nothing is lost that way, for an evaluator has nothing of its own.
+"""
+
+import asyncio
+import itertools
+import logging
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import puna
+from puna.errors import NotYet
+
+from . import frames
+from .program import Evaluation, Lost, Program
+from .result import Step
+
+log = logging.getLogger("puna.vm")
+
+CALLS_MAX = 256  # under way on one evaluator; further callers wait
+READ_BUFFER_BYTES = 1 << 20
+SOON_S = 1.0  # an evaluator that lived less than this is started again only after a pause
+PAUSE_S = 0.5
+END_S = 10.0  # an evaluator that does not end by itself within this time is killed
+
+AGAIN = "Attach it again; nothing is lost."
+
+
+class Evaluators:
+    """Memories of many processes, evaluated in parallel.
+
+    `weave` is the folder of the node's store, `cache` one for compiled modules, `engine` the address of the inference
+    engine. `on_event` is called with every event of an evaluation under way, in order.
+    """
+
+    def __init__(
+        self,
+        *,
+        weave: Path | str | None = None,
+        cache: Path | str | None = None,
+        engine: Path | str | None = None,
+        on_event: Callable[[dict[str, Any]], None] = lambda event: None,
+    ):
+        self.on_event = on_event
+        self._setup = frames.Setup(*(None if each is None else str(each) for each in (weave, cache, engine)))
+        self._workers: list[_Worker] = []
+        self._homes: dict[str, _Worker] = {}
+
+    async def start(self, count: int) -> None:
+        """Start `count` evaluators. They are ready a moment later; calls wait for them until then."""
+        self._workers = [_Worker(self, self._setup) for _ in range(count)]
+        await asyncio.gather(*(worker.start() for worker in self._workers))
+
+    async def stop(self) -> None:
+        """End all evaluators, in the middle of what they are doing. Calls under way raise Lost."""
+        workers, self._workers = self._workers, []
+        await asyncio.gather(*(worker.stop() for worker in workers))
+        self._homes.clear()
+
+    def attached(self, process_id: str) -> bool:
+        return process_id in self._homes
+
+    async def attach(self, process_id: str, program: Program, snapshot: bytes | None = None) -> None:
+        """Give a process a memory: of a snapshot, or a new one. Replaces the one it has.
+
+        Raises Invalid or Missing when module, snapshot and limits do not go together; Lost.
+        """
+        if process_id in self._homes:
+            await self.detach(process_id)
+        worker = self._least_loaded()
+        argument = frames.Attach(
+            str(program.module_path),
+            program.module_id,
+            program.memory_limit,
+            program.gas_limit,
+            tuple(program.extensions),
+            program.environment,
+            dict(program.options),
+            snapshot,
+        )
+        try:
+            await worker.call("attach", process_id, argument)
+        except BaseException:
+            worker.send_and_forget("detach", process_id)
+            raise
+        self._homes[process_id] = worker
+
+    async def apply(self, process_id: str, message_json: bytes, *, message_id: str) -> Evaluation:
+        """Evaluate a message; the memory moves on unless the evaluation has an error.
+
+        Raises NotYet when the node could not do its part (memory is as before), and Lost, a NotYet too, after which
+        the process is not attached. A caller who stops waiting leaves the process detached: nobody then knows
+        whether its memory moved on.
+        """
+        worker = self._home(process_id)
+        try:
+            step = await worker.call("apply", process_id, frames.Message(message_json, message_id))
+        except asyncio.CancelledError:
+            self._forget(process_id, worker)
+            raise
+        return msgspec.convert(step, Step).evaluation()
+
+    async def preview(self, process_id: str, message_json: bytes) -> Evaluation:
+        """Evaluate a message and take its memory back. Raises as `apply`."""
+        worker = self._home(process_id)
+        step = await worker.call("preview", process_id, frames.Message(message_json, ""))
+        return msgspec.convert(step, Step).evaluation()
+
+    async def snapshot(self, process_id: str) -> bytes:
+        """The memory of a process, compressed, as `attach` takes it. Raises Lost."""
+        return await self._home(process_id).call("snapshot", process_id)
+
+    async def detach(self, process_id: str) -> None:
+        """Let go of a process's memory. Raises Lost, when it is gone anyway."""
+        worker = self._home(process_id)
+        del self._homes[process_id]
+        await worker.call("detach", process_id)
+
+    def _home(self, process_id: str) -> "_Worker":
+        worker = self._homes.get(process_id)
+        if worker is None:
+            raise Lost(f"Process {process_id} is not attached.", AGAIN)
+        return worker
+
+    def _least_loaded(self) -> "_Worker":
+        if not self._workers:
+            raise NotYet("The evaluators are not running.")
+        held = [sum(home is worker for home in self._homes.values()) for worker in self._workers]
+        order = range(len(self._workers))
+        return self._workers[min(order, key=lambda number: (self._workers[number].under_way, held[number]))]
+
+    def _forget(self, process_id: str, worker: "_Worker") -> None:
+        if self._homes.get(process_id) is worker:
+            del self._homes[process_id]
+            worker.send_and_forget("detach", process_id)
+
+    def _died(self, worker: "_Worker") -> None:
+        for process_id in [each for each, home in self._homes.items() if home is worker]:
+            del self._homes[process_id]
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        try:
+            self.on_event(event)
+        except Exception:
+            log.exception("telling an event failed")
+
+
+class _Worker:
+    """One evaluator, kept alive: its process, the calls under way, and the task that reads its replies."""
+
+    def __init__(self, owner: Evaluators, setup: frames.Setup):
+        self._owner = owner
+        self._setup = setup
+        self._process: asyncio.subprocess.Process | None = None
+        self._calls: dict[int, asyncio.Future[Any]] = {}
+        self._numbers = itertools.count(1)
+        self._room = asyncio.Semaphore(CALLS_MAX)
+        self._running = asyncio.Event()
+        self._sending = asyncio.Lock()
+        self._stopped = False
+        self.under_way = 0
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        await self._spawn()
+        self._keeper = asyncio.create_task(self._keep(), name="evaluator")
+
+    async def stop(self) -> None:
+        self._stopped = True
+        if self._keeper is not None:
+            self._keeper.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._keeper
+        await self._end()
+        self._running.set()  # whoever waits for another evaluator learns that there will be none
+
+    async def call(self, operation: str, process_id: str, argument: Any = None) -> Any:
+        """Ask and wait for the answer. Raises what the evaluator raised, and Lost."""
+        self.under_way += 1
+        try:
+            async with self._room:
+                await self._running.wait()
+                return await self._exchange(operation, process_id, argument)
+        finally:
+            self.under_way -= 1
+
+    async def _exchange(self, operation: str, process_id: str, argument: Any) -> Any:
+        if self._stopped:
+            raise Lost("The evaluators are stopping.", AGAIN)
+        number = next(self._numbers)
+        frame = frames.encode(frames.Call(number, operation, process_id, argument))
+        reply = self._calls[number] = asyncio.get_running_loop().create_future()
+        try:
+            await self._send(frame)
+            return await reply
+        finally:
+            del self._calls[number]
+            if reply.done() and not reply.cancelled():
+                reply.exception()  # seen, though it may have come while the call was still being sent
+
+    def send_and_forget(self, operation: str, process_id: str) -> None:
+        if self._running.is_set() and not self._stopped:
+            with suppress(ConnectionError, RuntimeError):
+                self._process.stdin.write(frames.encode(frames.Call(next(self._numbers), operation, process_id)))
+
+    async def _send(self, frame: bytes) -> None:
+        pipe = self._process.stdin
+        async with self._sending:
+            # A pipe that has broken is no concern of ours: who reads the replies sees the end and tells.
+            with suppress(ConnectionError, RuntimeError):
+                pipe.write(frame)
+                await pipe.drain()
+
+    async def _spawn(self) -> None:
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "puna.vm.evaluator"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=READ_BUFFER_BYTES,
+            env=_environment(),
+        )
+        self._process.stdin.write(frames.encode(self._setup))
+        self._running.set()
+
+    async def _keep(self) -> None:
+        """Read replies; when the evaluator dies, start another."""
+        loop = asyncio.get_running_loop()
+        while True:
+            born = loop.time()
+            await self._read_replies()
+            await self._end()
+            log.warning("an evaluator ended with status %s; starting another", self._process.returncode)
+            if loop.time() - born < SOON_S:
+                await asyncio.sleep(PAUSE_S)
+            while not self._running.is_set():
+                try:
+                    await self._spawn()
+                except OSError as error:  # too many processes, too little memory
+                    log.error("an evaluator cannot be started: %s", error)
+                    await asyncio.sleep(PAUSE_S)
+
+    async def _read_replies(self) -> None:
+        stream = self._process.stdout
+        decode = msgspec.msgpack.Decoder(frames.Reply).decode
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                size = frames.LENGTH.unpack(await stream.readexactly(frames.LENGTH.size))[0]
+                reply = decode(await stream.readexactly(size))
+                if reply.number == 0:
+                    self._owner._tell(reply.value)
+                else:
+                    self._settle(reply)
+
+    def _settle(self, reply: frames.Reply) -> None:
+        waiting = self._calls.get(reply.number)
+        if waiting is None or waiting.done():
+            return
+        if reply.error is None:
+            waiting.set_result(reply.value)
+        else:
+            waiting.set_exception(frames.exception_of(reply.error))
+
+    async def _end(self) -> None:
+        """Make sure that the evaluator is dead, and tell everybody who waits for it."""
+        self._running.clear()
+        self._process.stdin.close()  # it ends by itself at that, in the middle of whatever it does
+        try:
+            await asyncio.wait_for(self._process.wait(), END_S)
+        except TimeoutError:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+        self._owner._died(self)
+        for waiting in self._calls.values():
+            if not waiting.done():
+                waiting.set_exception(Lost("The evaluator that held this process is gone.", AGAIN))
+
+
+def _environment() -> dict[str, str]:
+    """Ours, and a path on which the evaluator finds the same Puna."""
+    here = str(Path(puna.__file__).resolve().parents[1])
+    path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+    # One thread for NumPy's linear algebra, of which evaluators use none.
+    return {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}

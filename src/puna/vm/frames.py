@@ -1,0 +1,93 @@
+"""What a node and its evaluators say to each other: msgpack messages, each after its length in 4 bytes.
+
+Called by `evaluators.py` on the node's side and by `evaluator.py` on the other. The first frame to an evaluator is a
+Setup; then every call is answered by exactly one Reply with its number, and events come in between.
+"""
+
+import struct
+from typing import Any, BinaryIO
+
+import msgspec
+
+from puna.errors import Invalid, Missing, NodeError, NotYet
+
+LENGTH = struct.Struct(">I")
+FRAME_BYTES_MAX = 1 << 31
+
+
+class Setup(msgspec.Struct):
+    """What an evaluator works with: folders as paths, the engine's address; each may be None."""
+
+    weave: str | None
+    cache: str | None
+    engine: str | None
+
+
+class Call(msgspec.Struct, array_like=True):
+    """`operation` is attach (Attach), apply or preview (Message), snapshot or detach (nothing)."""
+
+    number: int
+    operation: str
+    process: str
+    argument: Any = None
+
+
+class Attach(msgspec.Struct):
+    module_path: str
+    module_id: str
+    memory_limit: int
+    gas_limit: int
+    extensions: tuple[str, ...]
+    environment: bytes
+    options: dict[str, str]
+    snapshot: bytes | None
+
+
+class Message(msgspec.Struct, array_like=True):
+    json: bytes
+    id: str
+
+
+class Reply(msgspec.Struct, array_like=True):
+    """The answer to call `number`, or an event when that is 0. `error` is (kind, what, todo).
+
+    The value is a Step for apply and preview, bytes for snapshot, None otherwise.
+    """
+
+    number: int
+    value: Any = None
+    error: tuple[str, str, str] | None = None
+
+
+ERRORS: dict[str, type[NodeError]] = {kind.__name__: kind for kind in (Invalid, Missing, NotYet, NodeError)}
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    """A frame. Raises Invalid when it is longer than a frame may be."""
+    body = msgspec.msgpack.encode(message)
+    if len(body) > FRAME_BYTES_MAX:
+        raise Invalid(f"A message to an evaluator has {len(body)} bytes, at most {FRAME_BYTES_MAX}.")
+    return LENGTH.pack(len(body)) + body
+
+
+def read(stream: BinaryIO) -> bytes | None:
+    """The next frame's body; None at the end of the stream, also when it ends within a frame."""
+    head = stream.read(LENGTH.size)
+    if len(head) < LENGTH.size:
+        return None
+    size = LENGTH.unpack(head)[0]
+    body = stream.read(size)
+    return body if len(body) == size else None
+
+
+def error_of(error: Exception) -> tuple[str, str, str]:
+    """An error as a reply carries it. What is no NodeError is our bug, and named as such."""
+    for kind in ERRORS.values():
+        if isinstance(error, kind):
+            return kind.__name__, error.what, error.todo
+    return "Bug", f"{type(error).__name__}: {error}", ""
+
+
+def exception_of(error: tuple[str, str, str]) -> Exception:
+    kind, what, todo = error
+    return ERRORS[kind](what, todo) if kind in ERRORS else RuntimeError(f"an evaluator failed: {what}")
