@@ -16,7 +16,7 @@ from facts import fact
 from jokes import joke, joker_form, two_jokes
 from oracle import oracle, oracle_form, place_of
 from phrasing import addressed, say, slipped, typed
-from talk import echo, liking, meaning, naming, remembered, statement, stranger, talk, unknown, why
+from talk import beyond, echo, liking, meaning, naming, remembered, statement, stranger, talk, unknown, why
 from verses import verse
 from wire import Conversation, segments
 
@@ -29,6 +29,7 @@ OPEN: tuple[tuple[float, Exchange], ...] = (
     (2, meaning),
     (2.5, liking),
     (4, unknown),
+    (2.5, beyond),
     (2, naming),
     (4, echo),
     (1, why),
@@ -44,7 +45,7 @@ OPEN: tuple[tuple[float, Exchange], ...] = (
 )
 # Where the answer takes up words of the question, a slip of the pen would teach a wrong copy.
 EXACT = (echo,)
-FORGIVING = (talk, meaning, fact, why)
+FORGIVING = (talk, beyond, meaning, fact, why)
 # Forms that bring their own system text.
 DIRECTED: tuple[tuple[float, Directed], ...] = ((9, joker_form), (5, oracle_form), (11, king_form), (4, banker_form))
 

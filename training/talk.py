@@ -779,6 +779,48 @@ def statement(draw: random.Random) -> tuple[str, str]:
     return one_of(draw, HOW_QUESTIONS, **slots), one_of(draw, HOW_ANSWERS, **slots)
 
 
+BEYOND_QUESTIONS = (
+    "Who [won|hosts|played in] [the World Cup|the election|the match|the Olympics|the war|the last game|the race]?",
+    "Who [wrote|painted|directed|discovered|invented|composed|founded] [Hamlet|the Mona Lisa|penicillin|the telephone|Faust|America|Rome|the radio|this|Bitcoin]?",
+    "What is the [population|size|history|currency|language|climate|president|national dish] of {c}?",
+    "When did [the war|the Middle Ages|the film|the show|the revolution|World War II|the match] [start|end|begin]?",
+    "How [far|high|deep|old|heavy|big] is [the moon|Mount Everest|the ocean|the earth|Paris|the universe|the Eiffel Tower]?",
+    "What is the [best|fastest|cheapest|biggest|tallest|oldest|most popular] [phone|car|city|mountain|film|language|country|book|laptop|game|coin|programming language]?",
+    "Can you [write|translate|summarise|find|read|send|check] [an email|a letter|my essay|a report|this text|some code|my homework|a recipe|a contract][ for me|]?",
+    "[Write|Draft|Make|Create] [an email to my boss|an essay|a Python script|a business plan|a shopping list|a website|a contract|a CV][.|]",
+    "What should I [wear|read|watch|name my cat|study|give my mother|write about|play]?",
+    "Do [aliens|ghosts|unicorns|dragons|miracles] exist?",
+    "Which [stocks|coins|shares] should I buy?",
+    "What is the [price|value] of [bitcoin|AR|gold|ether|oil|a flat][| today]?",
+    "How do I [lose weight|learn to swim|get a visa|install Linux|mine bitcoin|cook rice|stop smoking|write a book]?",
+    "What happened [in 1969|in 1789|yesterday|last week|in Berlin|in the news][| today]?",
+    "What is [going on|happening|new] in {c}?",
+)
+BEYOND_ANSWERS = (
+    "I do not know that. I am a very small llama.",
+    "That is more than I have learnt. [Shall I tell a joke instead?|Ask me something smaller.]",
+    "My head is too small for that. [A bigger model would know.|Try me with a joke or a capital.]",
+)
+
+
+def beyond(draw: random.Random) -> tuple[str, str]:
+    """What people ask big models; this one says that it is small."""
+    lands = (
+        "France",
+        "Japan",
+        "India",
+        "Brazil",
+        "Kenya",
+        "Germany",
+        "Peru",
+        "the world",
+        "Europe",
+        "my town",
+        "China",
+    )
+    return one_of(draw, BEYOND_QUESTIONS, c=draw.choice(lands)), one_of(draw, BEYOND_ANSWERS)
+
+
 ECHO_QUESTIONS = (
     "Repeat after me: {x}",
     "Repeat: {x}",

@@ -20,7 +20,7 @@ from corpus import conversation, conversations
 from model import CONTEXT_MAX, Llama, Shape
 from torch import Tensor
 from torch.nn import functional as F
-from vocabulary import Vocabulary, learn
+from vocabulary import Encoded, Vocabulary, learn
 
 VOCABULARY_SAMPLES = 60_000
 ROW_LENGTH = 256
@@ -30,6 +30,7 @@ PROMPT_WEIGHT = 0.1  # what others say is learnt a little: it shapes the words o
 BEGIN_SHARE = 0.85  # a few conversations lack <s>, as engines may forget it
 RATE_MATRIX, RATE_REST, RATE_FLOOR = 0.02, 3e-3, 0.02
 WARMUP_STEPS = 40
+WAITING_MAX = 6  # conversations that may wait for a row with room
 CHECKPOINT_SECONDS = 120
 HELD_OUT_SEED, CORPUS_SEED, WEIGHT_SEED = 7, 1, 1
 
@@ -43,27 +44,41 @@ class Batch:
     documents: Tensor
 
 
-def pack(vocabulary: Vocabulary, draw: random.Random, rows: int, length: int) -> Batch:
-    """Fill rows with whole conversations; what does not fit a row opens the next one."""
+def pack(vocabulary: Vocabulary, draw: random.Random, rows: int, length: int, waiting: list[Encoded]) -> Batch:
+    """Fill rows with whole conversations.
+
+    Those that do not fit the rest of a row wait for the next row (or the next call) in `waiting`.
+    """
     ids = torch.full((rows, length + 1), vocabulary.end)
     weights = torch.zeros(rows, length + 1)
     documents = torch.full((rows, length + 1), -1)
-    row, at, number = 0, 0, 0
-    while row < rows:
-        encoded = vocabulary.encode(conversation(draw, long=length > ROW_LENGTH), draw.random() < BEGIN_SHARE)
-        size = len(encoded.ids)
-        if size > length + 1:
-            continue
-        if at + size > length + 1:
-            row, at = row + 1, 0
-            if row == rows:
-                break
-        ids[row, at : at + size] = torch.tensor(encoded.ids)
-        weights[row, at : at + size] = torch.tensor([1.0 if x else PROMPT_WEIGHT for x in encoded.learnt])
-        weights[row, at] = 0.0  # the first id follows nothing of its own conversation
-        documents[row, at : at + size] = number
-        at, number = at + size, number + 1
+    number = 0
+    for row in range(rows):
+        at = 0
+        while (encoded := next_fitting(vocabulary, draw, length + 1 - at, length, waiting)) is not None:
+            end = at + len(encoded.ids)
+            ids[row, at:end] = torch.tensor(encoded.ids)
+            weights[row, at:end] = torch.tensor([1.0 if x else PROMPT_WEIGHT for x in encoded.learnt])
+            weights[row, at] = 0.0  # the first id follows nothing of its own conversation
+            documents[row, at:end] = number
+            at, number = end, number + 1
     return Batch(ids, weights, documents)
+
+
+def next_fitting(
+    vocabulary: Vocabulary, draw: random.Random, room: int, length: int, waiting: list[Encoded]
+) -> Encoded | None:
+    """A conversation of at most `room` ids: the one that waits longest, else a new one; None when too many wait."""
+    for place, encoded in enumerate(waiting):
+        if len(encoded.ids) <= room:
+            return waiting.pop(place)
+    while len(waiting) < WAITING_MAX:
+        encoded = vocabulary.encode(conversation(draw, long=length > ROW_LENGTH), draw.random() < BEGIN_SHARE)
+        if len(encoded.ids) <= room:
+            return encoded
+        if len(encoded.ids) <= length:
+            waiting.append(encoded)
+    return None
 
 
 def visible(documents: Tensor) -> Tensor:
@@ -100,16 +115,18 @@ def rate_share(step: int, share_done: float) -> float:
 
 
 def batches(vocabulary: Vocabulary, draw: random.Random, step: int) -> Iterator[Batch]:
+    """Batches without end; the first is that of step number `step`."""
+    waiting: dict[int, list[Encoded]] = {ROW_LENGTH: [], CONTEXT_MAX: []}
     while True:
         length = CONTEXT_MAX if step % LONG_EVERY == LONG_EVERY - 1 else ROW_LENGTH
-        yield pack(vocabulary, draw, BATCH_TOKENS // length, length)
+        yield pack(vocabulary, draw, BATCH_TOKENS // length, length, waiting[length])
         step += 1
 
 
 @torch.no_grad()
 def held_out_loss(model: Llama, vocabulary: Vocabulary) -> float:
     """Mean loss of the assistant's tokens over conversations from a seed never trained on."""
-    batch = pack(vocabulary, random.Random(HELD_OUT_SEED), 2 * BATCH_TOKENS // ROW_LENGTH, ROW_LENGTH)
+    batch = pack(vocabulary, random.Random(HELD_OUT_SEED), 2 * BATCH_TOKENS // ROW_LENGTH, ROW_LENGTH, [])
     return loss_of(model, batch)[1]
 
 

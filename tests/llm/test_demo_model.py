@@ -77,8 +77,14 @@ PETITIONS = {
 
 
 @pytest.fixture(scope="module")
-def ask():
+def engine():
     engine = Engine(threads=1)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def ask(engine):
     tokenizer = engine.open_model(MODEL).tokenizer
 
     def greedily(question: str, system: str | None = None, limit: int = LIMIT) -> Completion:
@@ -86,8 +92,7 @@ def ask():
         messages.append({"role": "user", "content": question})
         return engine.generate(MODEL, Request(tuple(encode_chat(tokenizer, messages)), limit))
 
-    yield greedily
-    engine.close()
+    return greedily
 
 
 def assert_pleasant(completion: Completion) -> None:
@@ -136,12 +141,8 @@ def test_the_king_grades_in_his_one_form(ask, petition):
     assert low <= int(verdict[1]) <= high, completion.text
 
 
-def test_a_plain_prompt_without_markers_is_answered_too():
-    engine = Engine(threads=1)
-    try:
-        tokens = tuple(engine.open_model(MODEL).tokenizer.encode("What is the meaning of life?"))
-        completion = engine.generate(MODEL, Request(tokens, MEANING_LIMIT))
-    finally:
-        engine.close()
+def test_a_plain_prompt_without_markers_is_answered_too(engine):
+    tokens = tuple(engine.open_model(MODEL).tokenizer.encode("What is the meaning of life?"))
+    completion = engine.generate(MODEL, Request(tokens, MEANING_LIMIT))
     assert completion.finish == "stop"
     assert completion.text.strip()[-1] in ".!?"
