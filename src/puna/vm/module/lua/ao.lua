@@ -157,23 +157,25 @@ end
 -- Sending -------------------------------------------------------------------------------------------------------------
 
 local RESERVED = { Target = true, Data = true, Anchor = true, Tags = true, From = true }
+local NONE = {}
 
--- Keys in an order that is the same on every node and in every replay.
+local function by_text(a, b)
+  return tostring(a) < tostring(b)
+end
+
+-- The keys of `object` in an order that is the same on every node and in every replay, and how many. Functions are
+-- no tag values and left out.
 local function sorted_keys(object, skip)
-  local keys, n = {}, 0
+  local keys, n, all_text = {}, 0, true
   for key, value in next, object do
-    if not (skip and skip[key]) and type(value) ~= "function" then
+    if not skip[key] and type(value) ~= "function" then
       n = n + 1
       keys[n] = key
+      all_text = all_text and type(key) == "string"
     end
   end
   if n > 1 then
-    sort(keys, function(a, b)
-      if type(a) == type(b) and type(a) ~= "boolean" and type(a) ~= "table" then
-        return a < b
-      end
-      return tostring(a) < tostring(b)
-    end)
+    sort(keys, not all_text and by_text or nil)
   end
   return keys, n
 end
@@ -196,7 +198,7 @@ local function append_tags(tags, n, msg)
     end
     return n
   end
-  keys, count = sorted_keys(given)
+  keys, count = sorted_keys(given, NONE)
   for index = 1, count do
     n = n + 1
     tags[n] = { name = keys[index], value = given[keys[index]] }

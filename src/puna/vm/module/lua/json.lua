@@ -15,13 +15,16 @@ local ESCAPES = {
   ['"'] = '\\"', ["\\"] = "\\\\", ["\b"] = "\\b", ["\f"] = "\\f", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t",
 }
 
-local function escape(character)
-  return ESCAPES[character] or format("\\u%04x", byte(character))
+for code = 0, 127 do
+  local character = char(code)
+  if find(character, "%c") and not ESCAPES[character] then
+    ESCAPES[character] = format("\\u%04x", code)
+  end
 end
 
 local function quote(text)
   if find(text, '[%c"\\]') then
-    text = gsub(text, '[%c"\\]', escape)
+    text = gsub(text, '[%c"\\]', ESCAPES)
   end
   return '"' .. text .. '"'
 end

@@ -5,6 +5,7 @@ local process = { _version = "2.0.4" }
 
 local json = require(".json")
 local message = require(".message")
+local result = require(".result")
 local stringify = require(".stringify")
 local chance = require(".chance")
 local eval = require(".eval")
@@ -161,12 +162,22 @@ local function is_boot(msg)
 end
 
 -- The runtime's own handlers go in by name: one that is there keeps its place.
+local function install(name, pattern, handle)
+  for _, handler in ipairs(Handlers.list) do
+    if handler.name == name then
+      handler.pattern, handler.handle, handler.maxRuns = pattern, handle, nil
+      return
+    end
+  end
+  Handlers.append(name, pattern, handle)
+end
+
 local function install_handlers(msg)
-  Handlers.add("_eval", is_eval, eval)
+  install("_eval", is_eval, eval)
   if msg.Id == ao.id then
     Handlers.once("_boot", is_boot, boot)
   end
-  Handlers.append("_default", always, default)
+  install("_default", always, default)
 end
 
 local function prune_coroutines()
@@ -306,8 +317,8 @@ local function as_utf8(text)
 end
 
 local function answer(message_text, environment_text)
-  local result = process.handle(json.decode(message_text), environment(environment_text))
-  return json.encode({ ok = true, response = result })
+  local response = process.handle(json.decode(message_text), environment(environment_text))
+  return result.encode(response)
 end
 
 -- JSON texts of message and environment -> `{"ok": true, "response": result}`, or `{"ok": false, "response": text}`
