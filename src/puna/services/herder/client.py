@@ -58,7 +58,8 @@ class Prices:
 @dataclass(frozen=True)
 class Quote:
     """What one prompt would cost now. `needed` is the least that is taken, `price` what is asked at the present
-    multiplier, both in winston; times in milliseconds, estimated by the herder from past jobs."""
+    multiplier, both in winston; times in milliseconds, estimated by the herder from past jobs. A prompt of more than
+    `prompt_bytes_max` bytes does not fit into a payment."""
 
     needed: int
     price: int
@@ -69,6 +70,7 @@ class Quote:
     ahead: int
     wait_ms: int
     duration_ms: int
+    prompt_bytes_max: int
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,10 @@ async def quote(link: Link, herder: str, prompt: str, tokens: int, *, model: str
     asked = {"Action": "Quote", "Tokens": str(tokens)} | ({"X-Model": model} if model else {})
     tags = (await _consult(link, herder, herder, asked, "Quote-Response", prompt)).tags
     if "Error" in tags:
+        if tokens > (most := _number(tags, "Max-Tokens")):
+            raise Invalid(
+                f"{tokens} tokens are too many: the herder takes 1 to {most}.", f"Ask for {most} tokens or fewer."
+            )
         raise Invalid(f"The herder cannot run this: {tags['Error']}.", "Change the request; nothing was paid.")
     return Quote(
         needed=_number(tags, "Needed"),
@@ -141,6 +147,7 @@ async def quote(link: Link, herder: str, prompt: str, tokens: int, *, model: str
         ahead=_number(tags, "Ahead"),
         wait_ms=_number(tags, "Expected-Wait"),
         duration_ms=_number(tags, "Expected-Duration"),
+        prompt_bytes_max=_number(tags, "Max-Prompt"),
     )
 
 
@@ -171,29 +178,28 @@ class Request:
         return tags
 
 
-def check_request(request: Request, limits: Prices) -> None:
-    """Raises Invalid for what the herder would refund, in words for the one who typed it."""
+def check_request(request: Request) -> None:
+    """Raises Invalid for what anybody can see is wrong, in words for the one who typed it."""
     if not request.prompt.strip():
         raise Invalid("The prompt is empty.", "Say what you want to know.")
     if request.tokens < 1:
         raise Invalid(f"{request.tokens} tokens are no answer.", "Ask for at least 1 token.")
-    if request.tokens > limits.tokens_max:
-        raise Invalid(
-            f"{request.tokens} tokens are too many: the herder takes 1 to {limits.tokens_max}.",
-            f"Ask for {limits.tokens_max} tokens or fewer.",
-        )
-    size = len(request.prompt.encode())
-    if size > limits.prompt_bytes_max:
-        raise Invalid(
-            f"The prompt has {size} bytes; it travels in a tag, where {limits.prompt_bytes_max} fit.",
-            "Shorten the prompt.",
-        )
     if len(request.stop) > STOPS_MAX or any(not 0 < len(text.encode()) <= STOP_BYTES_MAX for text in request.stop):
         raise Invalid(f"At most {STOPS_MAX} stop texts of 1 to {STOP_BYTES_MAX} bytes are taken.", "Shorten them.")
     if request.temperature is not None and not 0 <= request.temperature <= 2:
         raise Invalid(f"The temperature {request.temperature} is not between 0 and 2.", "Use 0 for the likeliest text.")
     if request.seed is not None and not 0 <= request.seed < 2**32:
         raise Invalid(f"The seed {request.seed} is not between 0 and {2**32 - 1}.", "Choose another seed.")
+
+
+def check_prompt_fits(request: Request, prompt_bytes_max: int) -> None:
+    """Raises Invalid when the prompt is more than a tag holds, or prompt and options more than the notices carry."""
+    size = len(request.prompt.encode())
+    if size > prompt_bytes_max:
+        raise Invalid(
+            f"The prompt has {size} bytes; it travels in a tag, where {prompt_bytes_max} fit.",
+            "Shorten the prompt.",
+        )
     bytes_in_all = sum(len(name) + len(value.encode()) + 4 for name, value in request.tags("x" * 20).items())
     if bytes_in_all > X_TAG_BYTES_MAX:
         raise Invalid(
@@ -331,15 +337,19 @@ async def ask(
     `fee_winston` replaces the quoted price. Raises Invalid for what the asker must change, NotYet for what may work
     later; whenever money had moved, the error says what came back.
     """
-    request = Request(prompt, tokens, model or None, tuple(stop), temperature, seed, deadline_ms)
-    check_request(request, await prices(link, network.herder))
-    fee = fee_winston or (await quote(link, network.herder, prompt, tokens, model=model)).price
     label = _label(reference)
+    request = Request(prompt, tokens, model or None, tuple(stop), temperature, seed, deadline_ms)
+    check_request(request)
+    payer = owner_address(wallet)
+    offer, owned = await asyncio.gather(
+        quote(link, network.herder, prompt, tokens, model=model), balance(link, network.token, payer)
+    )
+    check_prompt_fits(request, offer.prompt_bytes_max)
+    fee = fee_winston or offer.price
+    _check_balance(payer, owned, fee)
+
     paid = {"Action": "Transfer", "Recipient": network.herder, "Quantity": str(fee)}
     item = letters.message(wallet, network.token, paid | request.tags(label))
-    payer = owner_address(item)
-    await _check_balance(link, network.token, payer, fee)
-
     journey = Journey(payer, label, item.id, network.token, network.herder)
     watch = _Watch(link, journey, on_text, monotonic)
     try:
@@ -474,12 +484,11 @@ def _label(reference: str | None) -> str:
     return reference
 
 
-async def _check_balance(link: Link, token: str, address: str, fee: int) -> None:
-    owned = await balance(link, token, address)
+def _check_balance(payer: str, owned: int, fee: int) -> None:
     if owned < fee:
         raise Invalid(
             f"Not enough wAR: this costs {format_war(fee)} wAR ({fee} winston) "
-            f"and the wallet {address} has {format_war(owned)} wAR ({owned} winston).",
+            f"and the wallet {payer} has {format_war(owned)} wAR ({owned} winston).",
             "Send wAR to the wallet, ask for fewer tokens, or pay with another wallet.",
         )
 

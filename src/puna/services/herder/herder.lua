@@ -617,7 +617,12 @@ rules["Quote"] = function(herd, msg, sends)
   local model = model_offered(herd, msg["X-Model"] or msg.Model)
   local fault = prompt_fault(msg.Data, STORED_PROMPT_BYTES_MAX) or tokens_fault(msg.Tokens)
     or (not model and "No worker offers this model")
-  if fault then return table.insert(sends, answer(msg, { Action = "Quote-Response", Error = fault, Data = fault })) end
+  if fault then
+    return table.insert(sends, answer(msg, {
+      Action = "Quote-Response", ["Max-Prompt"] = tostring(PROMPT_BYTES_MAX), ["Max-Tokens"] = tostring(TOKENS_MAX),
+      Error = fault, Data = fault,
+    }))
+  end
   local tokens = whole(msg.Tokens, 1, TOKENS_MAX)
   local needed = needed_for(herd, msg.Data, tokens)
   local price = price_now(herd, needed)
@@ -625,7 +630,8 @@ rules["Quote"] = function(herd, msg, sends)
   if #herd.idle > 0 then work = 0 end
   local wait_us = work * herd.us_per_token // math.max(1, in_service(herd))
   table.insert(sends, answer(msg, {
-    Action = "Quote-Response", Needed = needed, Price = price, Words = tostring(count_words(msg.Data)),
+    Action = "Quote-Response", ["Max-Prompt"] = tostring(PROMPT_BYTES_MAX), ["Max-Tokens"] = tostring(TOKENS_MAX),
+    Needed = needed, Price = price, Words = tostring(count_words(msg.Data)),
     Tokens = tostring(tokens), Model = model, ["Last-Multiplier"] = multiplier_text(herd.quote.multiplier),
     ["Queue-Length"] = tostring(#herd.queue), Ahead = tostring(ahead),
     ["Expected-Wait"] = tostring(wait_us // 1000),
