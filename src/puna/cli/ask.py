@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from puna.cli.show import format_war, home_of, home_option, json_option, print_json, progress
+from puna.cli.show import home_of, home_option, json_option, print_json, progress
 from puna.errors import Invalid
 
 TOKENS_DEFAULT = 40
@@ -90,6 +90,8 @@ def answer_json(answer) -> dict:
 
 
 def _print_receipt(answer, streamed: bool) -> None:
+    from puna.services.token.client import format_war
+
     click.echo("" if streamed else answer.text)
     dim, plain = ("\x1b[90m", "\x1b[0m") if sys.stdout.isatty() else ("", "")
     click.echo(

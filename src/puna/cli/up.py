@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from puna.cli.show import format_war, home_of, home_option, json_option, print_json, progress
+from puna.cli.show import home_of, home_option, json_option, print_json, progress
 from puna.errors import Invalid
 
 
@@ -55,6 +55,8 @@ async def _up(home, options, as_json: bool) -> None:
 
 def _places(node, winston: int) -> dict:
     """The one line that `--json` prints; field names are part of the interface."""
+    from puna.services.token.client import format_war
+
     running, network = node.running, node.network
     return {
         "gateway": running.gateway,

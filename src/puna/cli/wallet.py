@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from puna.arweave.wallet import load_wallet, new_rsa_wallet, save_wallet
-from puna.cli.show import format_war, home_of, home_option, json_option, print_json
+from puna.cli.show import home_of, home_option, json_option, print_json
 from puna.errors import Invalid
 
 
@@ -59,6 +59,8 @@ def balance(owner: str | None, path: Path | None, home: Path | None, as_json: bo
     if owner is None:
         owner = (load_wallet(path) if path else place.wallet()).address
     winston = asyncio.run(_balance(place, owner))
+    from puna.services.token.client import format_war
+
     if as_json:
         print_json({"address": owner, "winston": str(winston), "war": format_war(winston)})
     else:
