@@ -12,6 +12,7 @@ attested one. Notes beside the items:
 
 import asyncio
 import logging
+import tempfile
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -87,7 +88,8 @@ class _Stream:
 class ComputeUnit:
     """Evaluates on demand and in the background; different processes in parallel, each one in order.
 
-    `view` finds items that the store does not have, such as modules of an upstream gateway.
+    `view` finds items that the store does not have, such as modules of an upstream gateway; `modules` is a folder
+    for module files, a temporary one if not given.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class ComputeUnit:
         self._view = view or store.view
         self._limits = limits
         self._modules = modules
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._attached_max = attached_max
         self._checkpoint_evaluations = checkpoint_evaluations
         self._checkpoint_gas = checkpoint_gas
@@ -183,6 +186,8 @@ class ComputeUnit:
         for stream in list(self._attached.values()):
             async with stream.lock:
                 await self._let_go(stream)
+        if self._scratch is not None:
+            self._scratch.cleanup()
 
     # Reaching a place in the schedule
 
@@ -324,7 +329,7 @@ class ComputeUnit:
         process = self._view(stream.process)
         if process is None:
             raise NotYet(f"process item {stream.process} is not on this node", "Upload it.")
-        program = program_of(self._store, self._view, process, self._limits, self._modules)
+        program = program_of(self._store, self._view, process, self._limits, self._modules_folder())
         self._attached[stream.process] = stream
         try:
             nonce = await self._attach_newest(stream.process, program)
@@ -335,6 +340,13 @@ class ComputeUnit:
         stream.memory_nonce, stream.module_id = nonce, program.module_id
         stream.last, stream.root = None, b""
         stream.unsaved_evaluations = stream.unsaved_gas = 0
+
+    def _modules_folder(self) -> Path:
+        """Where modules lie that the store keeps in a row and not as a file."""
+        if self._modules is None:
+            self._scratch = tempfile.TemporaryDirectory(prefix="puna-modules-")
+            self._modules = Path(self._scratch.name)
+        return self._modules
 
     async def _attach_newest(self, process: ProcessId, program: Program) -> int:
         """Attach from the newest checkpoint, or from nothing; answers the nonce that memory stands at."""
