@@ -97,6 +97,12 @@ class Network:
         return msgspec.json.decode(text, type=cls)
 
 
+def standing(store: Store) -> Network | None:
+    """The network that was raised in this store; None before its first genesis is through."""
+    known = store.note(_NETWORK)
+    return Network.from_json(known) if known else None
+
+
 async def genesis(
     link: Link,
     store: Store,
