@@ -1,6 +1,8 @@
 """Data items and keys: the network's witnesses, what each key kind signs, and hostile bytes."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from arweave.strategies import ED25519, ETHEREUM, data_items
@@ -11,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa as crypto_rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from puna.arweave.bundle import decode_bundle
 from puna.arweave.dataitem import DataItem, decode_item, encode_header, encode_item, sign_item, verify_item
 from puna.arweave.deephash import deep_hash
 from puna.arweave.ids import b64url_decode
@@ -19,6 +22,9 @@ from puna.arweave.keys.ethereum import keccak256, native_address
 from puna.arweave.keys.typed_ethereum import typed_digest
 from puna.arweave.tags import Tag
 from puna.errors import Invalid
+
+# Items of each kind, and a bundle, made by arbundles 1.0.3 with the keys that these tests publish.
+WITNESSES = json.loads(Path(__file__).with_name("arbundles-items.json").read_text())
 
 
 @pytest.mark.parametrize(
@@ -59,6 +65,27 @@ def test_items_of_every_wallet_travel_and_verify(each_wallet):
     assert again.tags == (Tag("B", "2"), Tag("A", "1"), Tag("B", "2"))
     assert (again.id, again.address) == (item.id, each_wallet.address)
     verify_item(again)
+
+
+@pytest.mark.parametrize("name", [name for name in WITNESSES if name != "bundle"])
+def test_what_arbundles_signed_verifies_and_is_encoded_alike(name):
+    wire = bytes.fromhex(WITNESSES[name]["hex"])
+    item = decode_item(wire)
+    verify_item(item)
+    assert item.id == WITNESSES[name]["id"]
+    assert SIGNATURE_KINDS[item.signature_type].name == name.split()[0]
+    assert encode_item(replace(item)) == wire  # a copy encodes its tags anew
+    if name.endswith("full"):
+        assert (item.target, item.anchor) == ("A" * 42 + "E", b"anchor-of-exactly-32-characters!")
+        assert item.tags[1:3] == (Tag("Type", "Message"), Tag("Type", "Llama \N{LLAMA}"))
+
+
+def test_what_arbundles_bundled_is_unpacked():
+    items = decode_bundle(bytes.fromhex(WITNESSES["bundle"]["hex"]))
+    assert [item.id for item in items] == WITNESSES["bundle"]["ids"]
+    assert [item.data for item in items] == [b"one", b"two"]
+    for item in items:
+        verify_item(item)
 
 
 @pytest.mark.parametrize("salt", [0, 32, padding.PSS.MAX_LENGTH], ids=["none", "32", "longest"])

@@ -66,18 +66,20 @@ class Index:
             if sequence == self._begin + len(self._keys):
                 self._put(keys)
 
+    def follow(self, db: sqlite3.Connection) -> None:
+        """Reads what is not known yet of the newest segment."""
+        with self._lock:
+            self._follow(db)
+
     def write_full_segments(self, db: sqlite3.Connection) -> None:
         """Writes the part in memory as far as it fills whole segments. Called by the writer, between transactions."""
-        with self._lock:
-            if len(self._keys) <= 1 << SEGMENT_BITS:
-                return
-            self._follow(db)
-            segment, keys = self._begin >> SEGMENT_BITS, self._keys[: 1 << SEGMENT_BITS]
-        db.execute("BEGIN IMMEDIATE")
-        _write_segment(db, segment, keys)
-        db.execute("COMMIT")
-        with self._lock:
-            self._follow(db)
+        while len(self._keys) >= 1 << SEGMENT_BITS:
+            with self._lock:
+                segment, keys = self._begin >> SEGMENT_BITS, self._keys[: 1 << SEGMENT_BITS]
+            db.execute("BEGIN IMMEDIATE")
+            _write_segment(db, segment, keys)
+            db.execute("COMMIT")
+            self.follow(db)
 
     def _by_keys(self, db: sqlite3.Connection, query: Query, groups: list[Group]) -> Generator[int]:
         with self._lock:

@@ -88,6 +88,7 @@ class Writer:
 
     def _run(self) -> None:
         db, running = self._db, True
+        self._try(lambda: self._index.follow(db), db)
         while running:
             tasks = self._take_waiting()
             running = tasks[-1] is not None
@@ -133,13 +134,14 @@ class Writer:
                         self._index.add(row.sequence, row.keys)
                 drop_drafts(job)  # those of items that were here already
                 job.done.set_result(None)
-            self._write_index(db)
+            self._try(lambda: self._index.write_full_segments(db), db)
 
-    def _write_index(self, db: sqlite3.Connection) -> None:
+    def _try(self, index_work: Callable[[], None], db: sqlite3.Connection) -> None:
+        """Keeps the index up with the items. What fails here costs later searches time, and nobody an answer."""
         try:
-            self._index.write_full_segments(db)
+            index_work()
         except sqlite3.Error:
-            # A full disk, say. The segment stays in memory and is tried again after the next commit.
+            # A full disk, say. The segment stays in memory, and the next commit tries again.
             if db.in_transaction:
                 db.execute("ROLLBACK")
 
