@@ -13,6 +13,7 @@ from llm.small_models import write_llama
 from puna.errors import Invalid, Missing
 from puna.llm.families import llama, read_config
 from puna.llm.gguf import open_gguf
+from puna.llm.models import read_info
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +184,6 @@ def test_any_damage_is_invalid_or_harmless(model_path, tmp_path, data):
     path.unlink(missing_ok=True)
     path.write_bytes(content[:length])
     try:
-        read_config(open_gguf(path))
+        read_info(path)
     except Invalid as error:
         assert error.what and error.todo
