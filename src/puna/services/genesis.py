@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -22,7 +23,7 @@ from puna.arweave.dataitem import DataItem, decode_item, encode_item, sign_item
 from puna.arweave.store.port import Store
 from puna.arweave.tags import Tag
 from puna.arweave.wallet import Wallet
-from puna.errors import Missing, NodeError
+from puna.errors import Invalid, Missing, NodeError
 from puna.llm.gguf import open_gguf
 
 from . import letters, programs
@@ -89,18 +90,17 @@ class Network:
         names = ", ".join(f"{model.name} ({model.id})" for model in self.models)
         raise Missing(f"This network has no model {wanted}.", f"It has {names}.")
 
-    def to_json(self) -> bytes:
-        return msgspec.json.encode(self)
+    def to_json(self) -> dict[str, Any]:
+        """As JSON-ready values, for notes and for those who ask a gateway."""
+        return msgspec.to_builtins(self)
 
     @classmethod
-    def from_json(cls, text: bytes) -> "Network":
-        return msgspec.json.decode(text, type=cls)
-
-
-def standing(store: Store) -> Network | None:
-    """The network that was raised in this store; None before its first genesis is through."""
-    known = store.note(_NETWORK)
-    return Network.from_json(known) if known else None
+    def from_json(cls, value: Mapping[str, Any]) -> "Network":
+        """Undo `to_json`. Raises Invalid when it is no network."""
+        try:
+            return msgspec.convert(value, cls)
+        except msgspec.ValidationError as error:
+            raise Invalid(f"This does not describe a network: {error}.", "Ask a node of Puna.") from error
 
 
 async def genesis(
@@ -124,7 +124,9 @@ async def genesis(
     """
     raising = _Raising(link, store, operator, scheduler, authority, progress)
     known = store.note(_NETWORK)
-    network = Network.from_json(known) if known else await raising.standing_programs(model, module, user)
+    network = (
+        Network.from_json(msgspec.json.decode(known)) if known else await raising.standing_programs(model, module, user)
+    )
     return await raising.serve(network, model, workers)
 
 
@@ -195,7 +197,7 @@ class _Raising:
     async def _write_down(self, network: Network) -> None:
         """From here on the network stands; the written steps have done their work."""
         steps = {key: None for key, _ in self.store.notes(_STEP)}
-        await self.store.append([], {_NETWORK: network.to_json(), **steps})
+        await self.store.append([], {_NETWORK: msgspec.json.encode(network), **steps})
 
     # Publishing
 

@@ -152,14 +152,19 @@ local function runs_before(a, b)
   return right < left
 end
 
-local function enqueue(herd, job)
+--- The place in the queue that a job has, or would have.
+local function place_for(herd, job)
   local low, high = 1, #herd.queue + 1
   while low < high do
     local middle = (low + high) // 2
     if runs_before(job, herd.jobs[herd.queue[middle]]) then high = middle else low = middle + 1 end
   end
+  return low
+end
+
+local function enqueue(herd, job)
   job.state = "queued"
-  table.insert(herd.queue, low, job.id)
+  table.insert(herd.queue, place_for(herd, job), job.id)
 end
 
 local function place_of(list, id)
@@ -594,13 +599,13 @@ local function price_now(herd, needed)
   return price ~= "0" and price or "1" -- the token moves no zero
 end
 
-local function tokens_ahead(herd, paid, needed)
-  local newcomer, ahead, tokens = { paid = paid, needed = needed, number = math.maxinteger }, 0, 0
+--- How many queued jobs a newcomer would wait for, and the tokens still to be made before its turn.
+local function work_ahead(herd, paid, needed)
+  local ahead = place_for(herd, { paid = paid, needed = needed, number = math.maxinteger }) - 1
+  local tokens = 0
+  for place = 1, ahead do tokens = tokens + herd.jobs[herd.queue[place]].tokens end
   for _, job in pairs(herd.jobs) do
-    if job.state == "running" or runs_before(job, newcomer) then
-      if job.state == "queued" then ahead = ahead + 1 end
-      tokens = tokens + job.tokens
-    end
+    if job.state == "running" then tokens = tokens + job.tokens end
   end
   return ahead, tokens
 end
@@ -626,7 +631,7 @@ rules["Quote"] = function(herd, msg, sends)
   local tokens = whole(msg.Tokens, 1, TOKENS_MAX)
   local needed = needed_for(herd, msg.Data, tokens)
   local price = price_now(herd, needed)
-  local ahead, work = tokens_ahead(herd, price, needed)
+  local ahead, work = work_ahead(herd, price, needed)
   if #herd.idle > 0 then work = 0 end
   local wait_us = work * herd.us_per_token // math.max(1, in_service(herd))
   table.insert(sends, answer(msg, {

@@ -7,7 +7,7 @@ from puna.arweave.wallet import Wallet
 from puna.errors import Invalid, NotYet
 
 from ..letters import message
-from ..outbox import first, question
+from ..outbox import first, question, sent
 
 WINSTON_PER_WAR = 10**12
 
@@ -31,20 +31,19 @@ def format_war(winston: int) -> str:
 
 async def info(link: Link, token: str) -> TokenInfo:
     """Ask a token what it is. Raises NotYet when it does not answer."""
-    tags = (await _ask(link, token, token, {"Action": "Info"}, "Info-Response")).tags
+    told = await _ask(link, token, token, {"Action": "Info"}, "ticker")
     return TokenInfo(
-        name=tags.get("Name", ""),
-        ticker=tags.get("Ticker", ""),
-        denomination=int(tags.get("Denomination", "0")),
-        supply=int(tags.get("Supply", "0")),
-        minter=tags.get("Minter", ""),
+        name=told.get("name", ""),
+        ticker=told["ticker"],
+        denomination=int(told.get("denomination", "0")),
+        supply=int(told.get("supply", "0")),
+        minter=told.get("minter", ""),
     )
 
 
 async def balance(link: Link, token: str, address: str) -> int:
     """Units that `address` owns. Raises NotYet when the token does not answer."""
-    asked = {"Action": "Balance", "Recipient": address}
-    return int((await _ask(link, token, address, asked, "Balance-Response")).tags["Balance"])
+    return int((await _ask(link, token, address, {"Action": "Balance", "Recipient": address}, "balance"))["balance"])
 
 
 async def transfer(link: Link, wallet: Wallet, token: str, recipient: str, units: int) -> str:
@@ -62,9 +61,11 @@ async def transfer(link: Link, wallet: Wallet, token: str, recipient: str, units
     return item.id
 
 
-async def _ask(link: Link, token: str, asker: str, tags: dict[str, str], action: str):
+async def _ask(link: Link, token: str, asker: str, tags: dict[str, str], wanted: str) -> dict[str, str]:
+    """The tags of the answer that has the tag `wanted`, names in lower case: published tokens differ in spelling."""
     result = await link.preview(token, question(token, asker, tags))
-    answer = first(result.messages, action)
-    if answer is None:
-        raise NotYet(f"The token {token} does not answer: {result.error or 'no reply'}", "Check the token's id.")
-    return answer
+    for entry in sent(result.messages):
+        told = {name.lower(): value for name, value in entry.tags.items()}
+        if wanted in told:
+            return told
+    raise NotYet(f"The token {token} does not answer: {result.error or 'no reply'}", "Check the token's id.")
