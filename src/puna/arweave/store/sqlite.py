@@ -31,7 +31,8 @@ FORMAT = 1  # raised when an older Puna could not read the folder
 HOT_ITEMS_MAX = 4096
 HOT_BYTES_MAX = 4096  # of data; larger items are decoded again, which costs little beside their size
 BUSY_MS = 30_000  # longer than any checkpoint of the log file takes
-CACHE_KIB = 32 * 1024
+WRITER_CACHE_KIB = 32 * 1024
+READER_CACHE_KIB = 8 * 1024  # of each connection, and every thread that reads may get one
 DRAFT_THREADS = 2
 
 SCHEMA = (
@@ -346,7 +347,7 @@ def _connect_to_write(database: Path) -> sqlite3.Connection:
     db.execute("PRAGMA fullfsync = ON")
     db.execute("PRAGMA checkpoint_fullfsync = ON")
     db.execute("PRAGMA wal_autocheckpoint = 4000")
-    db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    db.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
     return db
 
 
@@ -362,8 +363,8 @@ def _connect_to_read(database: Path) -> sqlite3.Connection:
             db = sqlite3.connect(f"{database.as_uri()}?{mode}", uri=True, isolation_level=None, check_same_thread=False)
             db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
             db.execute("PRAGMA query_only = ON")
-            db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-            db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
+            db.execute(f"PRAGMA cache_size = -{READER_CACHE_KIB}")
+            db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
             return db
         except sqlite3.OperationalError as error:
             fault = error

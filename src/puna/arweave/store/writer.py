@@ -6,12 +6,14 @@ written takes no other with it.
 """
 
 import json
+import logging
 import os
 import queue
 import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -140,10 +142,13 @@ class Writer:
         """Keeps the index up with the items. What fails here costs later searches time, and nobody an answer."""
         try:
             index_work()
-        except sqlite3.Error:
-            # A full disk, say. The segment stays in memory, and the next commit tries again.
+        except Exception as error:
             if db.in_transaction:
                 db.execute("ROLLBACK")
+            # On a full disk the segment stays in memory, and the next commit tries again. A bug of ours must not end
+            # the thread that everybody waits for.
+            if not isinstance(error, sqlite3.Error):
+                logging.getLogger(__name__).exception("The index could not be written.")
 
     def _commit(self, jobs: list[Job], db: sqlite3.Connection) -> None:
         placed: list[tuple[Path, Path]] = []
@@ -193,10 +198,11 @@ class Writer:
 
 
 def drop_drafts(job: Job) -> None:
-    """Removes the drafts of `job` that found no place."""
+    """Removes the drafts of `job` that found no place. One that stays is swept at the next start."""
     for row in job.rows:
         if row.draft is not None:
-            row.draft.unlink(missing_ok=True)
+            with suppress(OSError):
+                row.draft.unlink(missing_ok=True)
 
 
 _INSERT_ITEM = "INSERT INTO items (sequence, id, header, data)"
