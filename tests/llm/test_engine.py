@@ -236,6 +236,14 @@ def test_past_a_bounded_queue_requests_are_refused(running, monkeypatch):
     gate.set()
 
 
+def test_sequences_that_could_fill_the_memory_run_one_after_another(running):
+    model = FakeModel()
+    engine = running(model, running_bytes_max=64 * 30)  # 64 bytes a position
+    requests = [Request((3, number + 1), 20) for number in range(4)]
+    assert together(engine, requests) == [alone(request) for request in requests]
+    assert max(model.batches) == 1
+
+
 def test_models_are_loaded_once_and_the_unused_are_closed(tmp_path, monkeypatch):
     monkeypatch.setattr(engine_module, "MODELS_MAX", 2)
     models = {}

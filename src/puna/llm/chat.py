@@ -45,7 +45,7 @@ def encode_chat(tokenizer: Tokenizer, messages: Sequence[Message], add_generatio
 
     Raises Invalid as render_chat does.
     """
-    openers = {text[0] for text, _ in tokenizer.all_markers}
+    openers = {text[0] for text in tokenizer.control_texts}
     shielded = [
         {"role": message["role"], "content": shield(message["content"], openers)}
         for message in check_messages(messages)
@@ -54,6 +54,10 @@ def encode_chat(tokenizer: Tokenizer, messages: Sequence[Message], add_generatio
 
 
 def shield(content: str, openers: set[str]) -> str:
+    """What a user wrote, unable to become a control token whatever a template cuts or puts around it.
+
+    Its price: a template that looks for "</think>" in a message does not find it if "<" begins a control token.
+    """
     content = content.replace(SHIELD, "")
     return "".join(letter + SHIELD if letter in openers else letter for letter in content)
 

@@ -37,6 +37,7 @@ CACHE_POSITIONS_MIN = 256
 REUSE_TOKENS_MIN = 8
 MODELS_MAX = 4  # open at a time; beyond it the one unused for longest is closed
 SHELF_BYTES_MAX = 1 << 30
+RUNNING_BYTES_MIN = 1 << 30  # caches of running sequences may take a quarter of memory, and at least this
 
 Deliver = Callable[["Event"], None]
 
@@ -82,6 +83,10 @@ class Job:
         self.touched = 0
         self.result: Completion | list[int] | None = None
         self.cancelled = False
+
+    @property
+    def cache_bytes_max(self) -> int:
+        return self.length_max * self.loaded.info.kv_bytes
 
     @property
     def waiting_rows(self) -> int:
@@ -220,6 +225,7 @@ class Engine:
         load: Callable[[Path, int], LoadedModel] = load_model,
         sequences_max: int = SEQUENCES_MAX,
         shelf_bytes_max: int = SHELF_BYTES_MAX,
+        running_bytes_max: int | None = None,
         rows_alone: int = ROWS_ALONE,
         rows_shared: int = ROWS_SHARED,
     ):
@@ -227,6 +233,7 @@ class Engine:
         self.counts = Counts()
         self._load = load
         self._sequences_max = sequences_max
+        self._running_bytes_max = running_bytes_max or max(memory_bytes() // 4, RUNNING_BYTES_MIN)
         self._rows_alone = rows_alone
         self._rows_shared = rows_shared
         self._shelf = Shelf(shelf_bytes_max)
@@ -364,7 +371,7 @@ class Engine:
         with self._changed:
             while not (self._closed or self._waiting or self._running or self._forgotten):
                 self._changed.wait()
-            while self._waiting and len(self._running) < self._sequences_max:
+            while self._waiting and self._has_room(self._waiting[0]):
                 self._running.append(self._waiting.popleft())
             if self._forgotten:
                 self._shelf.keep_only(self.models)
@@ -373,6 +380,13 @@ class Engine:
             if job.cache is None:
                 self._give_cache(job)
         return not self._closed
+
+    def _has_room(self, job: Job) -> bool:
+        """Whether the next request can begin; one always can, however large."""
+        taken = sum(each.cache_bytes_max for each in self._running)
+        return not self._running or (
+            len(self._running) < self._sequences_max and taken + job.cache_bytes_max <= self._running_bytes_max
+        )
 
     def _give_cache(self, job: Job) -> None:
         found = self._shelf.take(job.loaded, job.tokens, job.length_max) if job.reuses else None
@@ -484,6 +498,14 @@ def wait(events: "queue.SimpleQueue[Event]", on_token: Callable[[int, bytes], No
                 raise (
                     error if isinstance(error, NodeError) else RuntimeError(f"the engine failed: {error!r}")
                 ) from error
+
+
+def memory_bytes() -> int:
+    """This machine's memory; 0 where the system does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 0
 
 
 def file_key(path: Path) -> tuple:

@@ -93,6 +93,7 @@ class Tokenizer:
         self.chat_template = gguf.text("tokenizer.chat_template", "")
         control = {token: text for token, text in self.vocabulary.of_kind(CONTROL, UNKNOWN) if text}
         plain = {token: text for token, text in self.vocabulary.of_kind(USER_DEFINED) if text}
+        self.control_texts = frozenset(control.values())
         self.plain_markers = longest_first(plain)
         self.all_markers = longest_first(control | plain)
         self.pieces = [self._piece(token) for token in range(len(self.vocabulary.texts))]
