@@ -5,13 +5,20 @@ A host answers `handle(message, environment)` with the decoded `{"ok", "response
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import lupa.lua53
-import wasmtime
+
+from puna.errors import Invalid
+from puna.vm.extensions import EXTENSIONS
+from puna.vm.extensions import Host as Node
+from puna.vm.machine import Machine
+from puna.vm.process import Process
+from puna.vm.program import Program
+from puna.vm.result import decode
 
 SOURCES = Path(__file__).parents[3] / "src" / "puna" / "vm" / "module" / "lua"
 MODULE_FILE = SOURCES.parent / "_built" / "puna-lua.wasm"
@@ -70,19 +77,12 @@ class LupaHost:
 
 
 @functools.cache
-def _engine() -> wasmtime.Engine:
-    config = wasmtime.Config()
-    config.wasm_exceptions = True
-    return wasmtime.Engine(config)
-
-
-@functools.cache
-def _module() -> wasmtime.Module:
-    return wasmtime.Module.from_file(_engine(), str(MODULE_FILE))
+def _machine() -> Machine:
+    return Machine()
 
 
 class ModuleHost:
-    """The built module in a plain instance; after an error its whole memory is put back."""
+    """The built module as the node runs it: what a failed message did is taken back."""
 
     name = "module"
     takes_back = True
@@ -91,67 +91,33 @@ class ModuleHost:
         self.extension = extension
 
     def __enter__(self):
-        self.store = wasmtime.Store(_engine())
-        linker = wasmtime.Linker(_engine())
-        i32 = wasmtime.ValType.i32()
-        linker.define_func("host", "call", wasmtime.FuncType([i32] * 4, [i32]), self._call)
-        linker.define_func("host", "take", wasmtime.FuncType([i32], []), self._take)
-        self.exports = linker.instantiate(self.store, _module()).exports(self.store)
-        self.memory = self.exports["memory"]
-        if "_initialize" in self.exports:
-            self._run("_initialize")
-        assert self._run("ao_init") == 0
+        program = Program(MODULE_FILE, "module", 64 << 20, 10**12, ("Llama",) if self.extension else ())
+        self.kept = EXTENSIONS["Llama"]
+        if self.extension:
+            EXTENSIONS["Llama"] = lambda node: self._answer
+        self.process = Process(_machine(), program, Node())
         return self
 
     def __exit__(self, *_):
-        self.store.close()
+        EXTENSIONS["Llama"] = self.kept
+        self.process.close()
 
-    def _run(self, export: str, *arguments):
-        return self.exports[export](self.store, *arguments)
-
-    def _view(self):
-        size = self.memory.data_len(self.store)
-        return (ctypes.c_ubyte * size).from_address(ctypes.addressof(self.memory.data_ptr(self.store).contents))
-
-    def _read(self, start: int, length: int) -> bytes:
-        return bytes(self._view()[start : start + length])
-
-    def _call(self, name: int, name_length: int, request: int, request_length: int) -> int:
+    def _answer(self, request: bytes) -> bytes:
         try:
-            text = self.extension(
-                self._read(name, name_length).decode(), self._read(request, request_length).decode()
-            )
-            self.response = text.encode()
-            return len(self.response)
+            return self.extension("Llama", request.decode()).encode()
         except ValueError as failure:
-            self.response = str(failure).encode()
-            return -len(self.response)
-
-    def _take(self, target: int) -> None:
-        ctypes.memmove(ctypes.addressof(self._view()) + target, self.response, len(self.response))
-
-    def _place(self, text: str) -> int:
-        data = text.encode() + b"\0"
-        address = self._run("ao_alloc", len(data))
-        ctypes.memmove(ctypes.addressof(self._view()) + address, data, len(data))
-        return address
-
-    def handle_text(self, message: str, environment: str) -> str:
-        """One evaluation as the node does it, the memory kept whatever happens."""
-        arguments = [self._place(message), self._place(environment)]
-        answer = ctypes.string_at(ctypes.addressof(self._view()) + self._run("handle", *arguments))
-        for address in arguments:
-            self._run("ao_free", address)
-        return answer.decode()
+            raise Invalid(str(failure)) from None
 
     def handle(self, message: dict, environment: dict) -> dict:
-        before = bytes(self._view())
-        answer = json.loads(self.handle_text(json.dumps(message), json.dumps(environment)))
-        if not answer["ok"] or "Error" in answer["response"]:
-            view = self._view()
-            ctypes.memset(view, 0, len(view))
-            ctypes.memmove(view, before, len(before))
-        return answer
+        self.process.program = replace(self.process.program, environment=json.dumps(environment).encode())
+        step = self.process.apply(json.dumps(message).encode())
+        return {"ok": False, "response": step.stopped} if step.answer is None else decode(step.answer)
+
+    def restart(self) -> None:
+        """Stop the process and go on from its snapshot, as after a restart of the node."""
+        snapshot = self.process.snapshot()
+        self.process.close()
+        self.process = Process(_machine(), self.process.program, Node(), snapshot)
 
 
 HOSTS = [LupaHost, *([ModuleHost] if MODULE_FILE.exists() else [])]

@@ -47,8 +47,9 @@ end""")
 TEXTS = LUA.eval("""function(a)
     local bint = require(".bint")(256)
     local x = bint(a)
-    return bint.tobase(x, 16), bint.tobase(x, 16, false), bint.tobase(x, 7, false), bint.frombase(bint.tobase(x, 36), 36) == x,
-        bint.fromle(bint.tole(x)) == x, bint.frombe(bint.tobe(x)) == x, bint.tonumber(x), tostring(bint.abs(x))
+    return bint.tobase(x, 16), bint.tobase(x, 16, false), bint.tobase(x, 7, false),
+        bint.frombase(bint.tobase(x, 36), 36) == x, bint.fromle(bint.tole(x)) == x,
+        bint.frombe(bint.tobe(x)) == x, bint.tonumber(x), tostring(bint.abs(x))
 end""")
 
 
@@ -144,7 +145,9 @@ ROUND = LUA.eval('function(text) local json = require("json") return json.encode
 DECODE_ERROR = LUA.eval('function(text) local ok, e = pcall(require("json").decode, text) return not ok and e end')
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-scalars = st.one_of(st.booleans(), st.integers(-(10**14) + 1, 10**14 - 1), texts, st.integers(-(10**6), 10**6).map(lambda n: n / 8))
+scalars = st.one_of(
+    st.booleans(), st.integers(-(10**14) + 1, 10**14 - 1), texts, st.integers(-(10**6), 10**6).map(lambda n: n / 8)
+)
 # Empty objects and nulls are left out: Lua has one empty table, and nil is nothing.
 values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(texts, inner, min_size=1, max_size=5)
@@ -165,7 +168,7 @@ def test_json_has_the_words_programs_rely_on():  # [36]
     assert ROUND('{"q":"123456789012345678901234567890"}') == '{"q":"123456789012345678901234567890"}'
     assert ENCODE(LUA.eval("{f = print, a = 1}")) == '{"a":1}' and ENCODE(LUA.eval("{1, print, 2}")) == "[1,2]"
     assert LUA.eval('require("json").decode("null")') is None
-    assert ENCODE("\x00\x7f\n\"\\/é") == '"\\u0000\\u007f\\n\\"\\\\/é"'
+    assert ENCODE('\x00\x7f\n"\\/é') == '"\\u0000\\u007f\\n\\"\\\\/é"'
     assert LUA.eval('require("json").decode([["\\ud83e\\udd99\\ud800x"]])') == "🦙�x"
 
 

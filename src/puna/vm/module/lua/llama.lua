@@ -129,7 +129,7 @@ end
 function Llama.add(text)
   local more = tokenize(text, #context.tokens == 0)
   table.move(more, 1, #more, #context.tokens + 1, context.tokens)
-  context.finished = false
+  context.finished, context.held = false, nil
 end
 
 -- Forgets the context.
@@ -152,6 +152,7 @@ local function copy(state)
     tokens = table.move(state.tokens, 1, #state.tokens, 1, {}),
     generated = state.generated,
     finished = state.finished,
+    held = state.held,
   }
 end
 
@@ -186,7 +187,7 @@ function Llama.setTopP(share)
   Llama.topP = assert(tonumber(share), "top_p should be a number")
 end
 
--- One text or a list of texts at which an answer ends; nothing removes them.
+-- One text or a list of texts at which an answer ends, when it appears within one `run`; nil for none.
 function Llama.setStop(texts)
   if texts == nil or texts == "" then
     texts = {}
@@ -205,37 +206,68 @@ end
 
 -- Generating ------------------------------------------------------------------------------------------------------------------
 
+-- A character may take several tokens. Its first ones have no text of their own: what was generated since `from` is
+-- then held back, and the next call asks for it again together with what follows.
+local HELD_CALLS_MAX = 4 -- no character is longer; past it the model really means the replacement character
+local REPLACEMENT = "\u{FFFD}"
+
+local function ends_open(text)
+  return string.sub(text, -#REPLACEMENT) == REPLACEMENT
+end
+
+-- Asks for `count` tokens after the first `from` tokens of the context, of which the last are there already.
+local function generate(from, count)
+  local known = #context.tokens - from
+  return ask({
+    op = "generate",
+    model = model.id,
+    tokens = table.move(context.tokens, 1, from, 1, {}),
+    limit = known + count,
+    temperature = Llama.temperature,
+    seed = seed_of(context.generated - known),
+    top_p = Llama.topP,
+    stop = Llama.stopTexts,
+  })
+end
+
+-- What of `text`, generated since `from`, may be told now; the rest stays held.
+local function release(text, from)
+  local held = context.held or { told = 0, calls = 0 }
+  local sure = #text
+  context.held = nil
+  if not context.finished and ends_open(text) and held.calls < HELD_CALLS_MAX then
+    sure = sure - #REPLACEMENT
+    context.held = { from = from, told = sure, calls = sure > held.told and 1 or held.calls + 1 }
+  end
+  return string.sub(text, held.told + 1, sure)
+end
+
 -- Up to `count` more tokens, as text. Ends early with the answer; "" after that.
 function Llama.run(count)
   count = assert(math.tointeger(tonumber(count)), "count should be an integer")
-  local id = loaded()
+  loaded()
   if context.finished or count < 1 then
     return ""
   end
   if #context.tokens == 0 then
     error("Llama: the context is empty; call Llama.setPrompt(text) first", 2)
   end
-  local before = #context.tokens
-  local answer = ask({
-    op = "generate",
-    model = id,
-    tokens = context.tokens,
-    limit = count,
-    temperature = Llama.temperature,
-    seed = seed_of(context.generated),
-    top_p = Llama.topP,
-    stop = Llama.stopTexts,
-  })
-  local text, generated = answer.text or "", answer.tokens or {}
-  table.move(generated, 1, #generated, before + 1, context.tokens)
-  context.generated = context.generated + #generated
+  local before, from = #context.tokens, context.held and context.held.from or #context.tokens
+  local answer = generate(from, count)
+  for index = #context.tokens, from + 1, -1 do
+    context.tokens[index] = nil
+  end
+  table.move(answer.tokens, 1, #answer.tokens, from + 1, context.tokens)
+  local generated = #context.tokens - before
+  context.generated = context.generated + generated
   context.finished = answer.finish == "stop"
+  local text = release(answer.text, from)
   if context.finished and Llama.special and #Llama.stopTexts == 0 then
     text = text .. END
   end
   Llama.last = {
     prompt = before,
-    generated = #generated,
+    generated = generated,
     total = context.generated,
     finish = answer.finish,
     text = text,
