@@ -206,6 +206,37 @@ async def test_the_result_of_an_unknown_message_is_missing():
         await town.link.result(process, BOB.address)
 
 
+async def with_seven_results() -> tuple[Town, str]:
+    town = await Town.founded()
+    process = await town.spawn()
+    for n in range(7):
+        await town.do(process, ["set", "n", n], *([["fail", "odd"]] if n % 2 else []))
+    await town.quiet()
+    return town, process
+
+
+async def test_54_pages_of_results_leave_out_failures_and_reach_every_other_once():
+    town, process = await with_seven_results()
+    compute = town.units.compute
+    first, more = await compute.results(process, limit=2)
+    assert [a.nonce for a, _ in first] == [0, 1] and more
+    rest, more = await compute.results(process, after=1)
+    assert [a.nonce for a, _ in rest] == [3, 5, 7] and not more
+    assert [a.nonce for a, _ in (await compute.results(process, after=0, until=5))[0]] == [1, 3, 5]
+
+
+async def test_55_what_came_after_the_newest_page_follows_its_cursor():
+    town, process = await with_seven_results()
+    compute = town.units.compute
+    ((newest, _),), more = await compute.results(process, limit=1, newest_first=True)
+    assert newest.nonce == 7 and more
+    assert await compute.results(process, after=newest.nonce) == ([], False)
+    await town.link.result(process, await town.do(process, ["set", "n", 8]))
+    assert [a.nonce for a, _ in (await compute.results(process, after=newest.nonce))[0]] == [8]
+    older, _ = await compute.results(process, after=5, newest_first=True)
+    assert [a.nonce for a, _ in older] == [3, 1, 0]
+
+
 # Attestations and checkpoints
 
 
@@ -337,6 +368,27 @@ async def test_a_part_that_is_away_delays_an_evaluation_and_is_never_a_process_e
     message = await town.do(process, ["set", "x", 1])
     assert (await town.link.result(process, message)).error is None
     assert evaluators.applied == [(process, process), (process, message)]
+
+
+async def test_a_place_that_nobody_waits_for_is_evaluated_when_what_it_needs_is_back():
+    evaluators = FakeEvaluators()
+    town = await Town.founded(evaluators=evaluators)
+    process = await town.spawn()
+    await town.quiet()
+    evaluators.refuse = [NotYet("down") for _ in range(30)]
+    await town.units.scheduler.submit(message_item(process))
+    await town.quiet()
+    assert town.units.compute.evaluated(process).nonce == 1
+
+
+async def test_a_stop_does_not_wait_for_what_cannot_go_on():
+    town = await Town.founded(sleep=lambda seconds: asyncio.Event().wait())
+    process = process_item(("Module-Missing", "1"))
+    tags = [(name, BOB.address if name == "Module" else value) for name, value in process.tags]
+    await town.link.submit(sign_item(ALICE, data=b" ", tags=tags))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    await town.units.stop()
 
 
 async def test_34_with_the_compute_unit_down_for_long_messages_are_delivered_when_it_is_back():

@@ -82,6 +82,7 @@ class _Stream:
     goal: int = -1
     waiters: list[tuple[int, "asyncio.Future[None]"]] = field(default_factory=list)
     task: "asyncio.Task[None] | None" = None
+    rest: "asyncio.Task[None] | None" = None  # the pause between two attempts
     broken: Diverged | None = None
 
 
@@ -159,6 +160,38 @@ class ComputeUnit:
         finally:
             self._room.set()
 
+    async def results(
+        self,
+        process: ProcessId,
+        *,
+        after: int | None = None,
+        until: int | None = None,
+        limit: int = 25,
+        newest_first: bool = False,
+    ) -> tuple[list[tuple[Assignment, Result]], bool]:
+        """A page of the results there are, and whether more follow it. Evaluates nothing.
+
+        In the order asked for: from the nonce next to `after` (not itself) up to `until` (itself too). Failed
+        evaluations are left out, as clients expect of a page. Source: 4.3.
+        """
+        newest = self.evaluated(process).nonce
+        if newest_first:
+            first = newest if after is None else min(after - 1, newest)
+            nonces = range(first, max(0, until or 0) - 1, -1)
+        else:
+            first = 0 if after is None else max(after + 1, 0)
+            nonces = range(first, (newest if until is None else min(until, newest)) + 1)
+        page: list[tuple[Assignment, Result]] = []
+        for nonce in nonces:
+            result = self._attested(process, nonce)
+            if result.error is not None:
+                continue
+            if len(page) == limit:
+                return page, True
+            ((_, assignment),) = await self._schedules.assignments(process, nonce - 1, 1)
+            page.append((assignment, result))
+        return page, False
+
     def evaluated(self, process: ProcessId) -> Evaluated:
         """The last attested evaluation of a process, nonce -1 before the first."""
         return self._stream(process).done
@@ -177,12 +210,14 @@ class ComputeUnit:
     async def stop(self) -> None:
         """End evaluations, checkpoint the memories whose replay would cost something, let go of all."""
         self._stopping = True
-        tasks = [stream.task for stream in self._streams.values() if stream.task is not None]
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=STOP_GRACE_S)
-            for task in late:
+        running = {stream.task: stream for stream in self._streams.values() if stream.task is not None}
+        if running:
+            evaluating = [task for task, stream in running.items() if stream.lock.locked()]
+            if evaluating:
+                await asyncio.wait(evaluating, timeout=STOP_GRACE_S)
+            for task in running:
                 task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            await asyncio.gather(*running, return_exceptions=True)
         for stream in list(self._attached.values()):
             async with stream.lock:
                 await self._let_go(stream)
@@ -204,28 +239,50 @@ class ComputeUnit:
 
     def _aim(self, stream: _Stream, nonce: int) -> None:
         stream.goal = max(stream.goal, nonce)
+        if stream.rest is not None:
+            stream.rest.cancel()
         if stream.task is None and stream.done.nonce < stream.goal:
             # A task of its own: whoever asked may go away in the middle of an evaluation.
             stream.task = asyncio.create_task(self._run(stream), name=f"compute {stream.process}")
 
     async def _run(self, stream: _Stream) -> None:
-        error: Exception | None = None
         try:
-            await self._advance(stream)
-        except NodeError as expected:
-            error = expected
-            log.warning("process %s stays at nonce %d: %s", stream.process, stream.done.nonce, expected)
-        except Exception as bug:
-            error = bug
-            log.exception("process %s stays at nonce %d", stream.process, stream.done.nonce)
+            # A place that was posted straight to the scheduler has nobody who would ask for it again, so this does.
+            while not await self._try_to_advance(stream):
+                await self._rest(stream)
         finally:
             stream.task = None
             stream.goal = stream.done.nonce
-            left = error or NotYet("the compute unit is stopping", "Ask again after the restart.")
-            for _, waiter in stream.waiters:
-                if not waiter.done():
-                    waiter.set_exception(left)
-            stream.waiters.clear()
+            self._disappoint(stream, NotYet("the compute unit is stopping", "Ask again after the restart."))
+
+    async def _try_to_advance(self, stream: _Stream) -> bool:
+        """Advance to the goal; whoever waits is told what prevents it. False when trying again may help."""
+        try:
+            await self._advance(stream)
+            return True
+        except NodeError as error:
+            log.warning("process %s stays at nonce %d: %s", stream.process, stream.done.nonce, error)
+            self._disappoint(stream, error)
+            return isinstance(error, Invalid)
+        except Exception as bug:
+            log.exception("process %s stays at nonce %d", stream.process, stream.done.nonce)
+            self._disappoint(stream, bug)
+            return True
+
+    def _disappoint(self, stream: _Stream, error: Exception) -> None:
+        for _, waiter in stream.waiters:
+            if not waiter.done():
+                waiter.set_exception(error)
+        stream.waiters.clear()
+
+    async def _rest(self, stream: _Stream) -> None:
+        """Wait before trying again, or until somebody asks."""
+        stream.rest = asyncio.create_task(self._sleep(RETRY_LONGEST_S))
+        try:
+            await asyncio.wait([stream.rest])
+        finally:
+            stream.rest.cancel()
+            stream.rest = None
 
     async def _advance(self, stream: _Stream) -> None:
         while stream.done.nonce < stream.goal and not self._stopping:
