@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import threading
+from dataclasses import replace
 
 import pytest
 from arweave.strategies import ED25519, ETHEREUM
@@ -13,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from puna.arweave.dataitem import encode_item, sign_item, verify_item
-from puna.arweave.store import index, payloads
+from puna.arweave.store import index, payloads, writer
 from puna.arweave.store.port import Entry, Query
 from puna.arweave.store.sqlite import DATABASE, INLINE_BYTES_MAX, open_store
-from puna.errors import Invalid, Missing, NodeError
+from puna.errors import Invalid, Missing, NodeError, NotYet
 
 LARGE = bytes(range(256)) * 300  # over INLINE_BYTES_MAX
 A, B = "A" * 43, "B" * 42 + "A"
@@ -446,14 +447,27 @@ async def test_room_is_checked_before_gigabytes_are_copied(store, tmp_path, monk
 
 async def test_an_item_that_is_sound_nowhere_is_refused_before_it_is_queued(store):
     with pytest.raises(Invalid):
-        await store.append([item(1), broken()])
+        await store.append([item(1), replace(item(2), anchor=b"short")])
     assert store.last_sequence() == 0
 
 
-def broken():
-    from dataclasses import replace
-
-    return replace(item(2), anchor=b"short")
+async def test_a_queue_that_is_full_refuses_and_asks_to_come_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(writer, "QUEUE_JOBS_MAX", 1)
+    store = open_store(tmp_path)
+    begun, go_on = threading.Event(), threading.Event()
+    slow = threading.Thread(target=store._writer.call, args=(lambda db: (begun.set(), go_on.wait()),))
+    slow.start()
+    begun.wait()
+    waiting = asyncio.ensure_future(store.append([item(1)]))
+    await asyncio.sleep(0)  # lets it join the queue
+    for late in (item(2), item(3, data=LARGE)):
+        with pytest.raises(NotYet, match="appends waiting"):
+            await store.append([late])
+    go_on.set()
+    slow.join()
+    await waiting
+    assert (store.last_sequence(), files(store)) == (1, [])
+    await store.close()
 
 
 async def test_a_cancelled_append_happens_whole_or_not_at_all(store):

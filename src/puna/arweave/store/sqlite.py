@@ -33,7 +33,7 @@ HOT_BYTES_MAX = 4096  # of data; larger items are decoded again, which costs lit
 BUSY_MS = 30_000  # longer than any checkpoint of the log file takes
 WRITER_CACHE_KIB = 32 * 1024
 READER_CACHE_KIB = 8 * 1024  # of each connection, and every thread that reads may get one
-DRAFT_THREADS = 2
+DRAFT_THREADS = 4
 
 SCHEMA = (
     # An item's data is NULL when it lies in a payload file.
