@@ -127,7 +127,7 @@ class FakeEngine:
 
     def generate(self, asked):
         if len(asked["tokens"]) + asked["limit"] > self.context:
-            raise OverflowError(f"context full: {len(asked['tokens'])} + {asked['limit']} tokens")
+            raise OverflowError(f"context full: {len(asked['tokens'])} + {asked['limit']} tokens. Shorten the prompt.")
         words = self.text.split(" ")
         text = " ".join(words[: asked["limit"]])
         cuts = [text.index(stop) for stop in asked.get("stop") or [] if stop in text]

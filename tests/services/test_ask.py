@@ -1,6 +1,8 @@
 """The Python client against the real programs: what it returns, what it refuses before paying, what it raises after."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from services.herd_story import HERDER, TOKEN, HerdStory, worker_id
 from services.story import ALICE, BOB, MODEL, OPERATOR, FakeEngine
 from services.story_link import StoryLink
@@ -8,7 +10,7 @@ from services.story_link import StoryLink
 from puna.arweave.wallet import new_ed25519_wallet
 from puna.errors import Invalid, NotYet
 from puna.services import programs
-from puna.services.herder.client import ask, count_words, prices, quote
+from puna.services.herder.client import Ticker, ask, count_words, prices, quote
 from puna.services.token.client import balance, format_war, info, transfer
 
 WALLET = new_ed25519_wallet()
@@ -131,7 +133,7 @@ async def test_a_full_context_is_refunded_with_the_reason_and_advice():
     _, link = network(context=20)
     with pytest.raises(Invalid) as caught:
         await ask(link, WALLET, Ids, "hi", 30)
-    assert "context full: 6 + 30 tokens" in caught.value.what and "Shorten the prompt" in caught.value.todo
+    assert caught.value.what == "The request was refunded: context full: 6 + 30 tokens. Shorten the prompt."
     assert await balance(link, TOKEN, WALLET.address) == RICH
 
 
@@ -232,3 +234,14 @@ def test_war_is_written_with_every_digit_that_matters():
     assert [format_war(n) for n in (0, 27, 10**12, 999999673, 10**13 + 5 * 10**11)] == [
         "0", "0.000000000027", "1", "0.000999999673", "10.5",
     ]  # fmt: skip
+
+
+@given(st.lists(st.text("ab", max_size=4), max_size=9), st.integers(0, 9))
+def test_a_ticker_says_each_piece_once_even_when_the_job_runs_twice(pieces, crash):
+    said = []
+    ticker = Ticker(said.append)
+    for index, piece in [*enumerate(pieces[:crash]), *enumerate(pieces)]:
+        ticker.hear(index, piece)
+        assert "".join(pieces).startswith("".join(said))
+    ticker.settle("".join(pieces) + " end")
+    assert "".join(said) == "".join(pieces) + " end"

@@ -1,7 +1,7 @@
-"""Client of the herder: prices, quotes, and `ask`, which pays, watches the journey, and returns the answer.
+"""Client of the herder: prices, quotes, and `ask`, which pays, watches the inquiry, and returns the answer.
 
 Called by the command line and by servers. Before anything is paid, everything that can be known to fail is checked.
-What is known about a request under way is one record, `Journey`, advanced by what the processes sent.
+What is known about a request under way is one record, `Inquiry`, advanced by what the processes sent.
 """
 
 import asyncio
@@ -208,11 +208,11 @@ def check_prompt_fits(request: Request, prompt_bytes_max: int) -> None:
         )
 
 
-# The journey ---------------------------------------------------------------------------------------------------------
+# A request under way ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Journey:
+class Inquiry:
     """What is known about a request under way: whom it is with, and how it ended once it has."""
 
     payer: str
@@ -220,7 +220,6 @@ class Journey:
     transfer: str
     token: str
     herder: str
-    paid: bool = False
     taken: bool = False
     job: str | None = None
     worker: str | None = None
@@ -247,61 +246,59 @@ class Journey:
         return self.taken and process in (self.herder, self.worker)
 
 
-def advance(journey: Journey, process: str, message: str, result: Result) -> Journey:
+def advance(inquiry: Inquiry, process: str, message: str, result: Result) -> Inquiry:
     """One evaluation seen. Only outboxes count: what a process did is what it sent."""
-    if process == journey.token:
-        return _after_token(journey, message, result)
-    if process == journey.herder:
+    if process == inquiry.token:
+        return _after_token(inquiry, message, result)
+    if process == inquiry.herder:
         if result.error is None:
-            journey = replace(journey, taken=True)
+            inquiry = replace(inquiry, taken=True)
         for entry in sent(result.messages):
-            journey = _after_herder(journey, entry)
-        return journey
+            inquiry = _after_herder(inquiry, entry)
+        return inquiry
     for entry in sent(result.messages):
-        if process == journey.worker and entry.tags.get("Job") == journey.job:
-            journey = replace(journey, inference=message)
-    return journey
+        if process == inquiry.worker and entry.tags.get("Job") == inquiry.job:
+            inquiry = replace(inquiry, inference=message)
+    return inquiry
 
 
-def _after_token(journey: Journey, message: str, result: Result) -> Journey:
-    if message != journey.transfer:
-        returned = any(_is_our_refund(journey, entry) for entry in sent(result.messages))
-        return replace(journey, refund_due=False) if returned else journey
+def _after_token(inquiry: Inquiry, message: str, result: Result) -> Inquiry:
+    if message != inquiry.transfer:
+        returned = any(_is_our_refund(inquiry, entry) for entry in sent(result.messages))
+        return replace(inquiry, refund_due=False) if returned else inquiry
     if result.error is not None:
         failure = NotYet(f"The token failed on the payment: {result.error}", "Nothing was paid; try again.")
-        return replace(journey, failure=failure)
+        return replace(inquiry, failure=failure)
     if refusal := first(result.messages, "Transfer-Error"):
         failure = Invalid(f"The token refused the payment: {refusal.tags.get('Error', '')}", "Nothing was paid.")
-        return replace(journey, failure=failure)
-    return replace(journey, paid=True)
+        return replace(inquiry, failure=failure)
+    return inquiry
 
 
-def _is_our_refund(journey: Journey, entry: Sent) -> bool:
-    about_us = entry.target == journey.payer and entry.tags.get("X-Reference") == journey.reference
-    return about_us and entry.action == "Credit-Notice" and entry.tags.get("Sender") == journey.herder
+def _is_our_refund(inquiry: Inquiry, entry: Sent) -> bool:
+    about_us = entry.target == inquiry.payer and entry.tags.get("X-Reference") == inquiry.reference
+    return about_us and entry.action == "Credit-Notice" and entry.tags.get("Sender") == inquiry.herder
 
 
-def _after_herder(journey: Journey, entry: Sent) -> Journey:
-    if entry.tags.get("X-Reference") != journey.reference:
-        return journey
-    if entry.action == "Inference" and entry.tags.get("Client") == journey.payer:
-        return replace(journey, job=entry.tags.get("Job"), worker=entry.target, inference=None)
-    if entry.target != journey.payer:
-        return journey
+def _after_herder(inquiry: Inquiry, entry: Sent) -> Inquiry:
+    if entry.tags.get("X-Reference") != inquiry.reference:
+        return inquiry
+    if entry.action == "Inference" and entry.tags.get("Client") == inquiry.payer:
+        return replace(inquiry, job=entry.tags.get("Job"), worker=entry.target, inference=None)
+    if entry.target != inquiry.payer:
+        return inquiry
     if entry.action == "Inference-Response":
-        return replace(journey, answered=entry)
+        return replace(inquiry, answered=entry)
     if entry.action == "Inference-Error":
-        return replace(journey, failure=refused(entry), refund_due=entry.tags.get("Refund", "0") != "0")
-    return journey
+        return replace(inquiry, failure=refused(entry), refund_due=entry.tags.get("Refund", "0") != "0")
+    return inquiry
 
 
 def refused(entry: Sent) -> NodeError:
     """The herder's Inference-Error as an error for whoever paid; it always says what came back."""
-    code, reason = entry.tags.get("Code", ""), entry.tags.get("Error", "no reason was given")
+    code, reason = entry.tags.get("Code", ""), entry.tags.get("Error", "no reason was given").rstrip(".")
     refund = int(entry.tags.get("Refund", "0"))
     back = f"{format_war(refund)} wAR ({refund} winston) came back to you."
-    if reason.startswith("context full"):
-        return Invalid(f"The request was refunded: {reason}.", f"Shorten the prompt or ask for fewer tokens. {back}")
     if code == "insufficient":
         needed = entry.tags.get("Needed", "?")
         return Invalid(f"The payment was too small: {needed} winston are needed.", f"Ask for a new quote. {back}")
@@ -337,7 +334,7 @@ async def ask(
     `fee_winston` replaces the quoted price. Raises Invalid for what the asker must change, NotYet for what may work
     later; whenever money had moved, the error says what came back.
     """
-    label = _label(reference)
+    began, label = monotonic(), _label(reference)
     request = Request(prompt, tokens, model or None, tuple(stop), temperature, seed, deadline_ms)
     check_request(request)
     payer = owner_address(wallet)
@@ -350,8 +347,8 @@ async def ask(
 
     paid = {"Action": "Transfer", "Recipient": network.herder, "Quantity": str(fee)}
     item = letters.message(wallet, network.token, paid | request.tags(label))
-    journey = Journey(payer, label, item.id, network.token, network.herder)
-    watch = _Watch(link, journey, on_text, monotonic)
+    inquiry = Inquiry(payer, label, item.id, network.token, network.herder)
+    watch = _Watch(link, inquiry, Ticker(on_text), monotonic, began)
     try:
         await asyncio.wait_for(watch.follow(item), patience_s)
     except TimeoutError:
@@ -363,96 +360,106 @@ async def ask(
     return watch.receipt(fee)
 
 
+class Ticker:
+    """Says a growing text piece by piece, each piece once.
+
+    Tokens numbered from 0 again come from a second run of the same job: an evaluation repeated after a crash, or
+    another worker. What was said already is not said again.
+    """
+
+    def __init__(self, say: Callable[[str], None]):
+        self._say = say
+        self._heard = self._said = ""
+
+    def hear(self, index: int, text: str) -> None:
+        """The text of one more token."""
+        self._heard = text if index == 0 else self._heard + text
+        self.settle(self._heard)
+
+    def settle(self, text: str) -> None:
+        """Say of `text` what was not said yet."""
+        if text.startswith(self._said) and len(text) > len(self._said):
+            self._say(text[len(self._said) :])
+            self._said = text
+
+
 class _Watch:
     """Follows one journey through the events of the node, and keeps the time."""
 
-    def __init__(self, link: Link, journey: Journey, on_text: Callable[[str], None], monotonic: Callable[[], float]):
+    def __init__(self, link: Link, inquiry: Inquiry, ticker: Ticker, monotonic: Callable[[], float], began: float):
         self.link = link
-        self.journey = journey
+        self.inquiry = inquiry
         self.response = ""
-        self.streamed = ""
-        self._on_text = on_text
+        self._ticker = ticker
         self._now = monotonic
         self._trouble = ""
         self._end_root: str | None = None
-        self.began = monotonic()
+        self.began = began
         self.leased = self.first_text = self.worked = self.ended = None
 
     async def follow(self, item) -> None:
-        # Listening to everything, and before anything is sent: see Journey.watches.
+        # Listening to everything, and before anything is sent: see Inquiry.watches.
         async with self.link.events() as events:
             await self.link.submit(item)
             async for event in events:
                 await self._see(event)
                 if self._over(event):
                     break
-        if self.journey.failure is not None:
-            raise self.journey.failure
-        self._say_rest()
+        if self.inquiry.failure is not None:
+            raise self.inquiry.failure
+        # Events are news, not truth: whatever of the answer no event brought is said now.
+        self._ticker.settle(self._text())
 
     def _over(self, event: dict[str, Any]) -> bool:
         """Whether nothing more will come that belongs to the end: the answer's own item, or the money itself."""
-        if not self.journey.ended:
+        if not self.inquiry.ended:
             return False
         if self._end_root is None:
             self._end_root = event.get("root")
         if event["kind"] == "finished" and event.get("root") == self._end_root:
             return True
-        return self.response != "" or (self.journey.failure is not None and not self.journey.refund_due)
+        return self.response != "" or (self.inquiry.failure is not None and not self.inquiry.refund_due)
 
     async def _see(self, event: dict[str, Any]) -> None:
         kind = event["kind"]
-        if kind == "evaluated" and self.journey.watches(event):
+        if kind == "evaluated" and self.inquiry.watches(event):
             await self._evaluated(event)
-        elif kind == "token" and event.get("process") == self.journey.worker:
-            self._say(event.get("text", ""))
-        elif kind == "stored" and self.journey.answered is not None and self._is_response(event):
+        elif kind == "token" and not self.inquiry.ended and event.get("process") == self.inquiry.worker:
+            self.first_text = self.first_text or self._now()
+            self._ticker.hear(event.get("index", 0), event.get("text", ""))
+        elif kind == "stored" and self.inquiry.answered is not None and self._is_response(event):
             self.response = event["message"]
-        elif kind == "failed" and event.get("root") == self.journey.transfer:
+        elif kind == "failed" and event.get("root") == self.inquiry.transfer:
             self._trouble = str(event.get("error", ""))
-        elif kind == "finished" and event.get("root") == self.journey.transfer and not self.journey.taken:
+        elif kind == "finished" and event.get("root") == self.inquiry.transfer and not self.inquiry.taken:
             why = f": {self._trouble}" if self._trouble else ""
             lost = NotYet(f"The payment did not reach the herder{why}.", "Look at your balance before you ask again.")
-            self.journey = replace(self.journey, failure=self.journey.failure or lost)
+            self.inquiry = replace(self.inquiry, failure=self.inquiry.failure or lost)
 
     def _is_response(self, event: dict[str, Any]) -> bool:
         tags = event.get("item", {}).get("tags", ())
-        return event.get("target") == self.journey.payer and {
-            "name": "X-Reference", "value": self.journey.reference,
+        return event.get("target") == self.inquiry.payer and {
+            "name": "X-Reference", "value": self.inquiry.reference,
         } in tags  # fmt: skip
 
     async def _evaluated(self, event: dict[str, Any]) -> None:
         process, message = event["process"], event["message"]
-        before = self.journey
-        self.journey = advance(before, process, message, await self.link.result(process, message))
-        if self.journey.worker != before.worker:
+        before = self.inquiry
+        self.inquiry = advance(before, process, message, await self.link.result(process, message))
+        if self.inquiry.worker != before.worker:
             self.leased, self.first_text = self._now(), None
-        if self.journey.inference and not before.inference:
+        if self.inquiry.inference and not before.inference:
             self.worked = self._now()
-        if self.journey.answered is not None:
+        if self.inquiry.answered is not None:
             self.ended = self._now()
-
-    def _say(self, text: str) -> None:
-        if not text or self.journey.answered is not None:
-            return
-        if self.first_text is None:
-            self.first_text = self._now()
-        self.streamed += text
-        self._on_text(text)
-
-    def _say_rest(self) -> None:
-        """Events are news, not truth: say what of the answer no event brought."""
-        text = self._text()
-        if text.startswith(self.streamed) and len(text) > len(self.streamed):
-            self._on_text(text[len(self.streamed) :])
 
     def _text(self) -> str:
         # The messenger writes one blank where there is no data.
-        answered = self.journey.answered
+        answered = self.inquiry.answered
         return "" if answered.tags.get("Tokens-Used") == "0" and answered.data == " " else answered.data
 
     def receipt(self, fee: int) -> Answer:
-        journey, tags = self.journey, self.journey.answered.tags
+        inquiry, tags = self.inquiry, self.inquiry.answered.tags
         ended = self.ended or self.began
         return Answer(
             text=self._text(),
@@ -463,13 +470,13 @@ class _Watch:
             model_id=tags.get("Model", ""),
             canonical=tags.get("Arithmetic", "").startswith("canonical"),
             fee_winston=int(tags.get("Fee", fee)),
-            reference=journey.reference,
-            transfer=journey.transfer,
-            inference=journey.inference or "",
+            reference=inquiry.reference,
+            transfer=inquiry.transfer,
+            inference=inquiry.inference or "",
             response=self.response,
-            token=journey.token,
-            herder=journey.herder,
-            worker=journey.worker or tags.get("Worker", ""),
+            token=inquiry.token,
+            herder=inquiry.herder,
+            worker=inquiry.worker or tags.get("Worker", ""),
             seconds_total=ended - self.began,
             seconds_first_token=(self.first_text or ended) - self.began,
             seconds_generate=(self.worked or ended) - (self.leased or self.began),

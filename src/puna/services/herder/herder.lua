@@ -5,8 +5,8 @@ Queue), workers (Inference-Response, Inference-Error, Worker-Heartbeat), the own
 Withdraw). Spawn tags: Token, Base-Fee, Token-Fee, Model (the default model's id).
 
 How it is built: everything known is one table, `Herd`. A *rule* is a function over a herd that changes only that
-table and appends to `sends`; it never speaks. `turn` runs the rule of a message on a copy of the herd, asserts the
-ledger, installs the copy and then speaks. A rule that fails therefore changes nothing, and when it was about money
+table and appends to `sends`; it sends nothing itself. `turn` runs the rule of a message on a copy of the herd, asserts the
+ledger, installs the copy and then sends. A rule that fails therefore changes nothing, and when it was about money
 the payer is refunded.
 
 The ledger, in winston: credits = earned + refunded + held. Every credited unit ends as earned or refunded, once.
@@ -15,7 +15,7 @@ The ledger, in winston: credits = earned + refunded + held. Every credited unit 
 local bint = require(".bint")(256)
 local json = require("json")
 
--- Every queue has an end. All of these but the first are published in Info-Response.
+-- Every queue has an end; Info-Response publishes the limits that a payer can meet.
 local QUANTITY_DIGITS_MAX = 39 -- what our token keeps to; longer ones could wrap around 2^256
 local QUEUE_MAX = 500 -- past it the cheapest job is refunded
 local QUEUED_PER_PAYER_MAX = 20
@@ -217,7 +217,8 @@ end
 -- Workers --------------------------------------------------------------------
 
 local function serves(worker, model)
-  return worker.state ~= "retired" and not worker.leaving and (model == "" or worker.model == "" or worker.model == model)
+  local fits = model == "" or worker.model == "" or worker.model == model -- upstream workers name no model
+  return fits and worker.state ~= "retired" and not worker.leaving
 end
 
 --- Some worker in service for a model, other than `except`; nil when there is none.
@@ -554,7 +555,9 @@ rules["Prompt"] = function(herd, msg, sends)
   if not fault and (mine >= QUEUED_PER_PAYER_MAX or count >= STORED_PROMPTS_MAX) then
     fault = "Too many prompts wait for their payment"
   end
-  if fault then return table.insert(sends, answer(msg, { Action = "Prompt-Error", Label = msg.Label, Error = fault })) end
+  if fault then
+    return table.insert(sends, answer(msg, { Action = "Prompt-Error", Label = msg.Label, Error = fault }))
+  end
   herd.prompts[msg.From .. " " .. msg.Label] = { from = msg.From, text = msg.Data, at = herd.now }
   table.insert(sends, answer(msg, { Action = "Prompt-Stored", Label = msg.Label, Bytes = tostring(#msg.Data) }))
 end
@@ -579,7 +582,8 @@ end
 --- Before it runs, a payer may take a job back; the base fee stays for the trouble.
 rules["Cancel"] = function(herd, msg, sends)
   local job = job_named(herd, msg)
-  local fault = (not job or job.payer ~= msg.From) and "You have no such job" or job.state ~= "queued" and "The job runs already"
+  local fault = (not job or job.payer ~= msg.From) and "You have no such job"
+    or job.state ~= "queued" and "The job runs already"
   if fault then return table.insert(sends, answer(msg, { Action = "Cancel-Error", Error = fault })) end
   local kept = tostring(herd.base_fee)
   drop_job(herd, job)
@@ -684,7 +688,7 @@ end
 
 local function owner_only(rule)
   return function(herd, msg, sends)
-    if msg.From ~= Owner then return print(tostring(msg.Action) .. " ignored: not from the owner. From: " .. msg.From) end
+    if msg.From ~= Owner then return print(msg.Action .. " ignored: not from the owner. From: " .. msg.From) end
     rule(herd, msg, sends)
   end
 end
@@ -703,7 +707,9 @@ rules["Register-Worker"] = owner_only(function(herd, msg, sends)
   worker.model, worker.model_name = msg.Model or worker.model or "", msg["Model-Name"] or worker.model_name
   worker.leaving, worker.failures = nil, 0
   if worker.state ~= "idle" and worker.state ~= "busy" then make_idle(herd, worker) end
-  table.insert(sends, answer(msg, { Action = "Worker-Registered", Worker = id, Model = worker.model, State = worker.state }))
+  table.insert(sends, answer(msg, {
+    Action = "Worker-Registered", Worker = id, Model = worker.model, State = worker.state,
+  }))
 end)
 
 rules["Retire-Worker"] = owner_only(function(herd, msg, sends)
@@ -723,14 +729,17 @@ rules["Withdraw"] = owner_only(function(herd, msg, sends)
   local left = minus(l.earned, l.withdrawn)
   local recipient, quantity = msg.Recipient or msg.From, msg.Quantity or left
   if not is_quantity(quantity) or bint(left) < bint(quantity) then
-    return table.insert(sends, answer(msg, { Action = "Withdraw-Error", Error = "At most " .. left .. " can be withdrawn" }))
+    local fault = "At most " .. left .. " can be withdrawn"
+    return table.insert(sends, answer(msg, { Action = "Withdraw-Error", Error = fault }))
   end
   herd.withdrawals_ever = herd.withdrawals_ever + 1
   local label = "withdraw-" .. herd.withdrawals_ever
   herd.withdrawals[label] = quantity
   l.withdrawn = plus(l.withdrawn, quantity)
   table.insert(sends, pay(herd, recipient, quantity, { ["X-Reference"] = label, ["X-Reason"] = "Withdrawal" }))
-  table.insert(sends, answer(msg, { Action = "Withdrawal", Quantity = quantity, Recipient = recipient, Label = label }))
+  table.insert(sends, answer(msg, {
+    Action = "Withdrawal", Quantity = quantity, Recipient = recipient, Label = label,
+  }))
 end)
 
 rules["Debit-Notice"] = function(herd, msg)
@@ -758,8 +767,8 @@ assert(Herd.token, "a herder needs the tag Token: the id of the token process th
 assert(Herd.base_fee and Herd.base_fee >= 0 and Herd.token_fee and Herd.token_fee >= 0,
   "Base-Fee and Token-Fee must be whole numbers of winston")
 
---- Run a change on a copy of the herd, assert the ledger, then install the copy and speak.
--- Returns true, or false and what failed, in which case nothing has changed and nothing was said.
+--- Run a change on a copy of the herd, assert the ledger, then install the copy and send.
+-- Returns true, or false and what failed, in which case nothing has changed and nothing was sent.
 local function commit(change)
   local draft, sends = ao.clone(Herd), {}
   local ok, trouble = pcall(function()
