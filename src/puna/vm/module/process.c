@@ -50,11 +50,40 @@ static int ask_host(lua_State *l) {
 
 static int exit_refused(lua_State *l) { return luaL_error(l, "os.exit is not available to a process"); }
 
+static int give_loaded(lua_State *l) {
+  lua_settop(l, 0);
+  lua_pushvalue(l, lua_upvalueindex(1));
+  return 1;
+}
+
+/* Push a loader of what `file` already is under another of its names, so that all names mean one thing. */
+static int find_loaded(lua_State *l, const puna_embedded *file) {
+  luaL_getsubtable(l, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  for (const puna_embedded *other = puna_embedded_files; other->name; other++) {
+    if (other->source != file->source || other == file) continue;
+    if (lua_getfield(l, -1, other->name) == LUA_TTABLE) {
+      lua_pushcclosure(l, give_loaded, 1);
+      return 1;
+    }
+    lua_pop(l, 1);
+  }
+  return 0;
+}
+
+/* Error positions name a file by the first of its names, the one made from its path. */
+static const char *first_name(const puna_embedded *file) {
+  const puna_embedded *first = puna_embedded_files;
+  while (first->source != file->source) first++;
+  return first->name;
+}
+
 static int search_embedded(lua_State *l) {
   const char *name = luaL_checkstring(l, 1);
   for (const puna_embedded *file = puna_embedded_files; file->name; file++) {
     if (strcmp(file->name, name) != 0) continue;
-    if (luaL_loadbuffer(l, (const char *)file->source, file->size, name) != LUA_OK) return lua_error(l);
+    if (find_loaded(l, file)) return 1;
+    int status = luaL_loadbuffer(l, (const char *)file->source, file->size, first_name(file));
+    if (status != LUA_OK) return lua_error(l);
     lua_pushstring(l, name);
     return 2;
   }

@@ -1,0 +1,168 @@
+"""Stories of evaluators: real processes of the operating system, shared by many AO processes."""
+
+import asyncio
+import os
+import signal
+import sys
+
+import pytest
+from vm.bench import BUILT, Bench, bare_module, message, program
+
+from puna.errors import Invalid, Missing, NotYet
+from puna.vm.evaluators import Evaluators
+from puna.vm.program import Lost
+
+LONG = 60_000_000_000  # gas for a minute of an endless loop
+
+
+@pytest.fixture
+async def two():
+    bare_module()
+    evaluators = Evaluators(cache=BUILT / "compiled")
+    await evaluators.start(2)
+    yield evaluators
+    await evaluators.stop()
+
+
+@pytest.fixture
+async def one():
+    bare_module()
+    evaluators = Evaluators(cache=BUILT / "compiled")
+    await evaluators.start(1)
+    yield evaluators
+    await evaluators.stop()
+
+
+async def run(evaluators: Evaluators, process: str, code: str):
+    return await evaluators.apply(process, message(code), message_id="m")
+
+
+async def test_an_evaluator_tells_what_a_process_in_this_test_tells(two):
+    bench = Bench()
+    await two.attach("a", program())
+    for code in ("N = 1 return {Output = {x = N}, Messages = {{Target = 't'}}}", "error('no')", "return N"):
+        assert await run(two, "a", code) == bench.run(code)
+    assert await two.preview("a", message("N = 2 return N")) == bench.preview("N = 2 return N")
+    assert await run(two, "a", "return N") == bench.run("return N")
+
+
+async def test_others_go_on_while_one_loops(one):
+    for process in "abc":
+        await one.attach(process, program(gas=LONG))
+    looping = asyncio.create_task(run(one, "a", "while true do end"))
+    for number in range(1, 4):
+        for process in "bc":
+            assert (await run(one, process, "N = (N or 0) + 1 return N")).output == str(number)
+    assert not looping.done()
+    looping.cancel()
+
+
+async def test_messages_of_one_process_are_evaluated_in_order(one):
+    await one.attach("a", program())
+    calls = [run(one, "a", f"L = (L or '') .. '{number}' return L") for number in range(8)]
+    assert [each.output for each in await asyncio.gather(*calls)] == ["01234567"[: n + 1] for n in range(8)]
+
+
+async def test_a_process_moves_to_another_evaluator_by_its_snapshot(two):
+    await two.attach("a", program())
+    await run(two, "a", "N = 41")
+    snapshot = await two.snapshot("a")
+    await two.detach("a")
+    assert not two.attached("a")
+    await two.attach("a", program(), snapshot)
+    assert two.attached("a")
+    assert (await run(two, "a", "N = N + 1 return N")).output == "42"
+
+
+async def test_processes_are_spread(two):
+    for process in "abcd":
+        await two.attach(process, program())
+    assert sorted(sum(home is worker for home in two._homes.values()) for worker in two._workers) == [2, 2]
+
+
+async def test_a_killed_evaluator_loses_nothing_that_cannot_be_made_again(two):
+    await two.attach("a", program(gas=LONG))
+    await two.attach("b", program())
+    await run(two, "a", "N = 1")
+    await run(two, "b", "N = 10")
+    snapshot = await two.snapshot("a")
+    home = two._homes["a"]
+    looping = asyncio.create_task(run(two, "a", "N = 2 while true do end"))
+    await run_until_busy(two)
+    os.kill(home._process.pid, signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
+    with pytest.raises(Lost):
+        await looping
+    assert not two.attached("a")
+    assert two.attached("b")
+    with pytest.raises(NotYet):
+        await run(two, "a", "return N")
+    await two.attach("a", program(), snapshot)
+    assert (await run(two, "a", "return N")).output == "1"
+    assert (await run(two, "b", "return N")).output == "10"
+
+
+async def run_until_busy(evaluators: Evaluators) -> None:
+    """Return once the evaluators have had time to take up what was sent to them before."""
+    await evaluators.attach("other", program())
+    await evaluators.detach("other")
+
+
+async def test_the_only_evaluator_is_started_again(one):
+    await one.attach("a", program())
+    one._workers[0]._process.stdin.close()  # as if the node were gone
+    with pytest.raises(Lost):
+        while True:
+            await run(one, "a", "return 1")
+    await one.attach("a", program())
+    assert (await run(one, "a", "return 1")).output == "1"
+
+
+async def test_a_caller_who_stops_waiting_leaves_the_process_detached(one):
+    await one.attach("a", program(gas=LONG))
+    waiting = asyncio.create_task(run(one, "a", "while true do end"))
+    await run_until_busy(one)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert not one.attached("a")
+    await one.attach("a", program())
+    assert (await run(one, "a", "return 'anew'")).output == "anew"
+
+
+async def test_stopping_ends_what_is_under_way():
+    bare_module()
+    evaluators = Evaluators(cache=BUILT / "compiled")
+    await evaluators.start(1)
+    await evaluators.attach("a", program(gas=LONG))
+    looping = asyncio.create_task(run(evaluators, "a", "while true do end"))
+    await run_until_busy(evaluators)
+    await evaluators.stop()
+    with pytest.raises(Lost):
+        await looping
+    assert not evaluators.attached("a")
+    with pytest.raises(NotYet):
+        await evaluators.attach("a", program())
+
+
+async def test_what_cannot_be_attached_is_refused_with_a_reason(one, tmp_path):
+    with pytest.raises(Missing, match="nowhere.wasm"):
+        await one.attach("a", program(module=tmp_path / "nowhere.wasm"))
+    with pytest.raises(Invalid, match="not a snapshot"):
+        await one.attach("a", program(), b"hello")
+    with pytest.raises(Invalid):
+        await one.attach("a", program(memory=65536))
+    assert not one.attached("a")
+    await one.attach("a", program())
+
+
+async def test_without_an_engine_an_evaluation_that_needs_it_waits_outside(one, tmp_path):
+    await one.attach("a", program(extensions=["Llama"]))
+    answer = await run(one, "a", 'return select(2, _host(\'Llama\', \'{"op":"info","model":"x"}\'))')
+    assert "is not on this node" in answer.output
+
+
+async def test_a_message_of_many_megabytes_passes(one):
+    await one.attach("a", program(memory=128 << 20, gas=LONG))
+    got = await one.apply("a", message("return #(...).Padding", Padding="x" * 5_000_000), message_id="m")
+    assert got.output == "5000000"
+    assert len((await run(one, "a", "return ('y'):rep(5000000)")).output) == 5_000_000
