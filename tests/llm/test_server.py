@@ -21,6 +21,8 @@ from puna.llm.generate import Request
 from puna.llm.models import read_info
 from puna.llm.sampler import Sampling
 
+DEMO = Path(__file__).parents[2] / "src" / "puna" / "models" / "puna-demo.gguf"
+
 
 @contextmanager
 def serving(address: Path, engine: Engine):
@@ -258,6 +260,20 @@ def test_the_engine_as_a_process(tmp_path, model_path):
     assert not (tmp_path / "sock").exists()
     with pytest.raises(Lost):
         client.status()
+
+
+def test_the_demo_model_answers_and_its_answer_is_audited(tmp_path):
+    process = spawn_engine(tmp_path / "sock")
+    client = EngineClient(tmp_path / "sock")
+    info = client.open_model(DEMO)
+    tokens = client.encode_chat(DEMO, [{"role": "user", "content": "Who are you?"}])
+    completion, released = stream(client, DEMO, tokens, 64)
+    assert completion.finish == "stop"
+    assert completion.text.isprintable() and len(completion.text) > 5
+    assert b"".join(piece for _, piece in released).decode() == completion.text
+    audited = [*tokens, *completion.tokens, info.eos]
+    assert client.score(DEMO, audited, len(tokens)) == [*completion.tokens, info.eos]
+    stop_engine(process)
 
 
 def test_the_engine_ends_with_its_parent(tmp_path):

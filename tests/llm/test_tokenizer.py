@@ -16,6 +16,7 @@ from puna.llm.gguf import open_gguf
 from puna.llm.tokenizer import BYTE_LETTERS, Tokenizer
 
 EXAMPLES = 250
+DEMO = Path(__file__).parents[2] / "src" / "puna" / "models" / "puna-demo.gguf"
 SMALL = dict(dim=32, heads=1, kv_heads=1, ffn=32, layers=1, tied=True)
 SPLITS = ["default", "gpt-2", "llama-bpe", "qwen2", "smollm"]
 SAMPLES = [
@@ -111,11 +112,14 @@ def pairs(tmp_path_factory):
             folder / "equal.gguf", many, [0.0] * 262 + [float(rng.integers(-9, 0)) for _ in many]
         ),
         "spm no prefix": spm_file(folder / "bare.gguf", many, add_space_prefix=False, add_bos_token=False),
+        "spm demo model": DEMO,
     } | {f"bpe {split}": bpe_file(folder / f"{split}.gguf", split) for split in SPLITS}
     return {name: (Tokenizer.from_gguf(open_gguf(path)), Oracle(path)) for name, path in files.items()}
 
 
-NAMES = ["spm words", "spm random", "spm equal scores", "spm no prefix"] + [f"bpe {split}" for split in SPLITS]
+NAMES = ["spm demo model", "spm words", "spm random", "spm equal scores", "spm no prefix"] + [
+    f"bpe {split}" for split in SPLITS
+]
 
 
 def same(ours: Tokenizer, theirs: Oracle, text: str) -> None:
