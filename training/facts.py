@@ -369,7 +369,7 @@ def animal(draw: random.Random) -> tuple[str, str]:
 def total(draw: random.Random) -> tuple[str, str]:
     """Sums, differences and products of numbers to ten, in figures and in words."""
     a, b = draw.randrange(11), draw.randrange(11)
-    kind = draw.choices(("plus", "minus", "times"), (5, 3, 2))[0]
+    kind = draw.choices(("plus", "minus", "times"), (6, 3, 2))[0]
     if kind == "minus" and b > a:
         a, b = b, a
     answer = {"plus": a + b, "minus": a - b, "times": a * b}[kind]
@@ -510,7 +510,7 @@ def comparison(draw: random.Random) -> tuple[str, str]:
 
 
 FACTS = (
-    (6, term), (3, capital_city), (1, city_place), (2, colour), (2.5, animal), (4, total), (1, story_sum),
+    (6, term), (4, capital_city), (1, city_place), (2, colour), (2.5, animal), (6, total), (1, story_sum),
     (1, opposite), (1, calendar), (0.7, comparison), (0.8, big_total), (0.8, how_many), (0.3, nowhere),
 )  # fmt: skip
 

@@ -1,15 +1,14 @@
 """The demo model answers what people type first: fluently, briefly, and in the forms that Llama Land reads."""
 
 import re
-from pathlib import Path
 
 import pytest
 
 from puna.llm.chat import encode_chat
 from puna.llm.engine import Engine
 from puna.llm.generate import Completion, Request
+from puna.models import DEMO_MODEL
 
-MODEL = Path(__file__).parents[2] / "src" / "puna" / "models" / "puna-demo.gguf"
 LIMIT = 64
 MEANING_LIMIT = 20
 VERDICT = re.compile(r"Grade: ([0-5])/5\. \S.*")  # the one form of the King's answers, see docs/demo-model.md
@@ -85,12 +84,12 @@ def engine():
 
 @pytest.fixture
 def ask(engine):
-    tokenizer = engine.open_model(MODEL).tokenizer
+    tokenizer = engine.open_model(DEMO_MODEL).tokenizer
 
     def greedily(question: str, system: str | None = None, limit: int = LIMIT) -> Completion:
         messages = [{"role": "system", "content": system}] if system else []
         messages.append({"role": "user", "content": question})
-        return engine.generate(MODEL, Request(tuple(encode_chat(tokenizer, messages)), limit))
+        return engine.generate(DEMO_MODEL, Request(tuple(encode_chat(tokenizer, messages)), limit))
 
     return greedily
 
@@ -142,7 +141,7 @@ def test_the_king_grades_in_his_one_form(ask, petition):
 
 
 def test_a_plain_prompt_without_markers_is_answered_too(engine):
-    tokens = tuple(engine.open_model(MODEL).tokenizer.encode("What is the meaning of life?"))
-    completion = engine.generate(MODEL, Request(tokens, MEANING_LIMIT))
+    tokens = tuple(engine.open_model(DEMO_MODEL).tokenizer.encode("What is the meaning of life?"))
+    completion = engine.generate(DEMO_MODEL, Request(tokens, MEANING_LIMIT))
     assert completion.finish == "stop"
     assert completion.text.strip()[-1] in ".!?"
