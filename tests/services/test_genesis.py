@@ -10,7 +10,7 @@ from puna.arweave.store.sqlite import open_store
 from puna.arweave.wallet import new_ed25519_wallet
 from puna.errors import Invalid, Missing, NodeError
 from puna.services import programs
-from puna.services.genesis import START_WINSTON, Network, genesis
+from puna.services.genesis import START_WINSTON, Network, genesis, standing
 from puna.services.herder.client import ask
 from puna.services.token.client import balance, info
 
@@ -97,7 +97,9 @@ async def test_items_carry_what_units_ask_of_them(store, files):
 
 async def test_running_again_changes_nothing(store, files):
     link = StoryLink(Story())
+    assert standing(store) is None
     network = await raise_network(link, store, files)
+    assert standing(store) == network
     sent, items = len(link.submitted), store.last_sequence()
     assert await raise_network(link, store, files) == network
     assert await raise_network(link, store, files, workers=1) == network

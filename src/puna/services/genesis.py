@@ -103,6 +103,12 @@ class Network:
             raise Invalid(f"This does not describe a network: {error}.", "Ask a node of Puna.") from error
 
 
+def standing(store: Store) -> Network | None:
+    """The network that was raised in this store; None before its first genesis is through."""
+    known = store.note(_NETWORK)
+    return Network.from_json(msgspec.json.decode(known)) if known else None
+
+
 async def genesis(
     link: Link,
     store: Store,
@@ -123,10 +129,7 @@ async def genesis(
     Raises NodeError when a standing program does not come up.
     """
     raising = _Raising(link, store, operator, scheduler, authority, progress)
-    known = store.note(_NETWORK)
-    network = (
-        Network.from_json(msgspec.json.decode(known)) if known else await raising.standing_programs(model, module, user)
-    )
+    network = standing(store) or await raising.standing_programs(model, module, user)
     return await raising.serve(network, model, workers)
 
 
