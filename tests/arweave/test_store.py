@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import threading
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -241,7 +242,7 @@ async def test_a_missing_index_is_made_at_the_next_start(tmp_path, monkeypatch):
     drop_index(tmp_path)
     store = open_store(tmp_path)
     assert store.find(query) == before
-    with sqlite3.connect(tmp_path / DATABASE) as db:
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as db:
         assert db.execute("SELECT max(segment) FROM postings").fetchone() == (2,)
     await store.close()
 

@@ -32,16 +32,15 @@ def test_a_killed_writer_loses_nothing_it_acknowledged(tmp_path, monkeypatch):
 def run_and_kill(folder, round_number, after):
     """The numbers that the victim printed: it is killed once it has printed some, wherever it is by then."""
     source = str(Path(puna.__file__).parents[1])
-    victim = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, store_victim.__file__, str(folder), str(round_number)],
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": source},
         text=True,
-    )
-    printed = [victim.stdout.readline() for _ in range(after)]
-    victim.kill()
-    printed += victim.stdout.readlines()
-    victim.wait()
+    ) as victim:
+        printed = [victim.stdout.readline() for _ in range(after)]
+        victim.kill()
+        printed += victim.stdout.readlines()
     assert printed[0], "the victim died before it wrote anything"
     return {int(line) for line in printed if line.endswith("\n")}
 

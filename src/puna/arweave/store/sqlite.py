@@ -33,6 +33,16 @@ HOT_BYTES_MAX = 4096  # of data; larger items are decoded again, which costs lit
 BUSY_MS = 30_000  # longer than any checkpoint of the log file takes
 WRITER_CACHE_KIB = 32 * 1024
 READER_CACHE_KIB = 8 * 1024  # of each connection, and every thread that reads may get one
+WRITER_SETTINGS = (
+    f"busy_timeout = {BUSY_MS}",
+    "journal_mode = WAL",
+    # FULL waits for the disk at every commit: what we acknowledge is there after a power cut too.
+    "synchronous = FULL",
+    "fullfsync = ON",
+    "checkpoint_fullfsync = ON",
+    "wal_autocheckpoint = 4000",  # pages; fewer would copy the busiest pages again and again
+    f"cache_size = -{WRITER_CACHE_KIB}",
+)
 DRAFT_THREADS = 4
 
 SCHEMA = (
@@ -325,8 +335,12 @@ def _open_to_write(folder: Path) -> SqliteStore:
 
 def _open_to_read(folder: Path) -> SqliteStore:
     readers = _Readers(folder / DATABASE)
-    with readers.lend() as db:
-        _check_format(db, folder)
+    try:
+        with readers.lend() as db:
+            _check_format(db, folder)
+    except BaseException:
+        readers.close()
+        raise
     return SqliteStore(folder, readers, index.Index(), None, None)
 
 
@@ -340,14 +354,12 @@ def _check_format(db: sqlite3.Connection, folder: Path) -> None:
 
 def _connect_to_write(database: Path) -> sqlite3.Connection:
     db = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
-    db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-    db.execute("PRAGMA journal_mode = WAL")
-    # FULL waits for the disk at every commit: what we acknowledge is there after a power cut too.
-    db.execute("PRAGMA synchronous = FULL")
-    db.execute("PRAGMA fullfsync = ON")
-    db.execute("PRAGMA checkpoint_fullfsync = ON")
-    db.execute("PRAGMA wal_autocheckpoint = 4000")
-    db.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
+    try:
+        for setting in WRITER_SETTINGS:
+            db.execute(f"PRAGMA {setting}")
+    except BaseException:
+        db.close()
+        raise
     return db
 
 
@@ -357,18 +369,26 @@ def _connect_to_read(database: Path) -> sqlite3.Connection:
     Reading beside a writer needs the log's shared index, which SQLite makes in the folder where it is missing.
     In a folder that cannot be written nobody else writes either, and the file may be read as it stands.
     """
-    fault = None
-    for mode in ("mode=rw", "mode=ro", "mode=ro&immutable=1"):
+    modes = ("mode=rw", "mode=ro", "mode=ro&immutable=1")
+    for mode in modes:
         try:
-            db = sqlite3.connect(f"{database.as_uri()}?{mode}", uri=True, isolation_level=None, check_same_thread=False)
-            db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-            db.execute("PRAGMA query_only = ON")
-            db.execute(f"PRAGMA cache_size = -{READER_CACHE_KIB}")
-            db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-            return db
-        except sqlite3.OperationalError as error:
-            fault = error
-    raise fault
+            return _connect_in_mode(database, mode)
+        except sqlite3.OperationalError:
+            if mode == modes[-1]:
+                raise
+
+
+def _connect_in_mode(database: Path, mode: str) -> sqlite3.Connection:
+    db = sqlite3.connect(f"{database.as_uri()}?{mode}", uri=True, isolation_level=None, check_same_thread=False)
+    try:
+        db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+        db.execute("PRAGMA query_only = ON")
+        db.execute(f"PRAGMA cache_size = -{READER_CACHE_KIB}")
+        db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+    except BaseException:
+        db.close()
+        raise
+    return db
 
 
 def _rebuild_index(db: sqlite3.Connection) -> None:
