@@ -232,6 +232,12 @@ def test_text_that_is_not_unicode_is_refused(pairs):
             pairs[name][0].encode("\ud800")
 
 
+def test_texts_beyond_all_contexts_are_refused(pairs):
+    tokenizer = pairs["spm words"][0]
+    with pytest.raises(Invalid, match="at most 1048576"):
+        tokenizer.encode("a" * ((1 << 20) + 1))
+
+
 def test_unknown_tokens_are_refused(pairs):
     tokenizer = pairs["spm words"][0]
     for token in (-1, len(tokenizer.vocabulary.texts)):

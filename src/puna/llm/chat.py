@@ -14,13 +14,12 @@ import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from puna.errors import Invalid
-from puna.llm.tokenizer import Tokenizer
+from puna.llm.tokenizer import TEXT_BYTES_MAX, Tokenizer
 
 ROLES = ("system", "user", "assistant", "tool")
 # A noncharacter: Unicode promises that no text uses it, so taking it out of users' text takes nothing away.
 SHIELD = "\ufdd0"
 STEPS_MAX = 200_000  # lines of compiled template; a long conversation takes some hundreds
-TEXT_MAX = 4 << 20
 MESSAGES_MAX = 10_000
 
 # What templates need of a string. Left out is what makes a long one of a short one: center, ljust, format, ...
@@ -92,8 +91,8 @@ def render(tokenizer: Tokenizer, messages: list[dict[str, str]], add_generation_
         raise Invalid("The model's chat template does too much work.", "Send it a plain prompt.") from None
     except Exception as error:  # the template is a program of somebody else's: whatever it raises is its own fault
         raise Invalid(f"The model's chat template fails: {error}", "Send it a plain prompt.") from None
-    if len(text) > TEXT_MAX:
-        raise Invalid(f"The rendered chat has {len(text)} characters, at most {TEXT_MAX}.", "Send fewer messages.")
+    if len(text) > 2 * TEXT_BYTES_MAX:  # at most each character has a shield
+        raise Invalid(f"The rendered chat has {len(text)} characters.", "Send fewer or shorter messages.")
     return text
 
 

@@ -35,6 +35,7 @@ ROWS_SHARED = 64
 CACHE_POSITIONS_MIN = 256
 # A shorter beginning in common (a begin token, a role marker) is not worth taking a cache another may need.
 REUSE_TOKENS_MIN = 8
+KEPT_MAX = 64  # caches on the shelf, however small: each is looked at for every request
 MODELS_MAX = 4  # open at a time; beyond it the one unused for longest is closed
 SHELF_BYTES_MAX = 1 << 30
 RUNNING_BYTES_MIN = 1 << 30  # caches of running sequences may take a quarter of memory, and at least this
@@ -189,8 +190,11 @@ class Shelf:
         return best, longest
 
     def put(self, kept: Kept) -> None:
+        if len(kept.tokens) < REUSE_TOKENS_MIN:
+            kept.cache.close()
+            return
         self.kept.append(kept)
-        while self.kept and sum(each.nbytes for each in self.kept) > self.bytes_max:
+        while len(self.kept) > KEPT_MAX or sum(each.nbytes for each in self.kept) > self.bytes_max:
             self.kept.pop(0).cache.close()
 
     def keep_only(self, models: Sequence[LoadedModel]) -> None:
@@ -419,8 +423,9 @@ class Engine:
             wanted = wanted_rows(job, count)
             job.evaluated += count
             job.touched = max(job.touched, job.evaluated)
-            self.counts.generated_tokens += wanted
-            self.counts.prompt_tokens += count - wanted
+            generated = wanted if isinstance(job, GenerateJob) else 0
+            self.counts.generated_tokens += generated
+            self.counts.prompt_tokens += count - generated
             self._hand_over(job, logits[at : at + wanted])
             at += wanted
 

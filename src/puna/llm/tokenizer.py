@@ -12,6 +12,7 @@ import heapq
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +23,9 @@ from puna.llm.gguf import CONVERT, Gguf
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 SPACE = "\u2581"  # how SPM vocabularies write a space
+WORD = re.compile(f"{SPACE}*[^{SPACE}]+|{SPACE}+")
+WORDS_KEPT = 1 << 14
+WORD_KEPT_LENGTH_MAX = 64
 
 # Control tokens of this text end a model's turn, whether or not the file says so.
 END_TEXTS = frozenset(
@@ -29,6 +33,9 @@ END_TEXTS = frozenset(
     "<EOT> <|EOT|> <end_of_utterance> </s>".split()
 )
 END_KEYS = ("eos_token_id", "eot_token_id", "eom_token_id")
+
+# Several times the longest context there is, and some seconds of work at most.
+TEXT_BYTES_MAX = 1 << 20
 
 LETTERS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 LLAMA3 = (
@@ -107,8 +114,10 @@ class Tokenizer:
         """The tokens of `text`, after the begin-of-text token if `bos` and the model wants one.
 
         With `special` a control token's text becomes that token; without, it stays text. A file's wish for an
-        end token is not followed: a prompt is there to be continued. Raises Invalid when `text` is not Unicode.
+        end token is not followed: a prompt is there to be continued.
+        Raises Invalid when `text` is not Unicode or too long.
         """
+        check_text(text)
         markers = self.all_markers if special else self.plain_markers
         return self.begin(bos) + self._encode_parts(split_at_markers([text], markers))
 
@@ -117,6 +126,7 @@ class Tokenizer:
 
         `shield` is a character that breaks what users wrote; it is dropped before anything else is encoded.
         """
+        check_text(text)
         parts: list[str | int] = []
         for part in split_at_markers([text], self.all_markers):
             parts += (
@@ -240,6 +250,9 @@ class ScoredPieces:
         self.ids = {text: token for token, text in joinable}
         self.costs = {text: -float(scores[token]) for token, text in joinable}
         self.byte_ids = self._byte_ids(gguf)
+        # Where no token goes on after a word with a space, words do not touch each other and can be joined alone.
+        self.words_alone = not any(re.search(f"[^{SPACE}]{SPACE}", text) for text in self.ids)
+        self.encode_known = lru_cache(WORDS_KEPT)(self.encode_word)
 
     def _byte_ids(self, gguf: Gguf) -> list[int]:
         by_text = {text: token for token, text in self.vocabulary.of_kind(BYTE)}
@@ -250,12 +263,19 @@ class ScoredPieces:
         return ids
 
     def encode(self, text: str) -> list[int]:
+        text = text.replace(" ", SPACE)
         tokens: list[int] = []
-        for part in join_by_cost(text.replace(" ", SPACE), self.costs):
+        for word in WORD.findall(text) if self.words_alone else [text]:
+            tokens += self.encode_known(word) if len(word) <= WORD_KEPT_LENGTH_MAX else self.encode_word(word)
+        return tokens
+
+    def encode_word(self, word: str) -> list[int]:
+        tokens: list[int] = []
+        for part in join_by_cost(word, self.costs):
             if part in self.ids:
                 tokens.append(self.ids[part])
             else:
-                tokens += [self.byte_ids[value] for value in utf8(part)]
+                tokens += [self.byte_ids[value] for value in part.encode("utf-8")]
         return tokens
 
     def piece(self, token: int) -> bytes:
@@ -324,7 +344,6 @@ class ByteLevelPairs:
         self.tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Sequence([*steps, bytes_as_letters])
 
     def encode(self, text: str) -> list[int]:
-        utf8(text)
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
     def piece(self, token: int) -> bytes:
@@ -355,6 +374,12 @@ def byte_letters() -> list[str]:
 BYTE_LETTERS = byte_letters()
 LETTER_BYTES = {letter: bytes([value]) for value, letter in enumerate(BYTE_LETTERS)}
 MERGERS: dict[str, Callable[[Gguf, Vocabulary], Merger]] = {"llama": ScoredPieces, "gpt2": ByteLevelPairs}
+
+
+def check_text(text: str) -> None:
+    size = len(utf8(text))
+    if size > TEXT_BYTES_MAX:
+        raise Invalid(f"The text has {size} bytes, at most {TEXT_BYTES_MAX} are read.", "Send a shorter text.")
 
 
 def utf8(text: str) -> bytes:
