@@ -128,6 +128,16 @@ async def test_41_the_same_push_by_two_messengers_is_scheduled_once():
     assert third.nonce == 2
 
 
+async def test_a_forged_twin_that_came_first_does_not_keep_the_true_message_out():
+    scheduler = unit()
+    process = await spawned(scheduler)
+    forged = await scheduler.submit(pushed(process, BOB))
+    true = await scheduler.submit(pushed(process, MESSENGER))
+    assert (forged.nonce, true.nonce) == (1, 2)
+    assert (await scheduler.submit(pushed(process, ALICE))).id == true.id
+    assert (await scheduler.submit(pushed(process, MESSENGER, pushed_for="c"))).id == true.id
+
+
 async def test_41_items_that_no_process_sent_are_told_apart_by_id_alone():
     scheduler = unit()
     process = await spawned(scheduler)

@@ -41,6 +41,7 @@ ATTACHED_MAX = 256  # memories held at once; past it the longest unused is check
 CHECKPOINT_EVALUATIONS = 64  # a replay never takes more evaluations than this
 CHECKPOINT_GAS = 100_000_000  # below this much gas a replay is quicker than writing a checkpoint
 PAGE = 64  # entries of a schedule read at once
+PREVIEWS_MAX = 64  # dry-runs of one process that wait for their turn; past it the caller is asked to come again
 TRIES = 8  # attempts at one evaluation before its waiters are told to come again
 RETRY_FIRST_S = 0.1
 RETRY_LONGEST_S = 10.0
@@ -80,6 +81,7 @@ class _Stream:
     unsaved_evaluations: int = 0  # since the newest checkpoint
     unsaved_gas: int = 0
     goal: int = -1
+    previews: int = 0
     waiters: list[tuple[int, "asyncio.Future[None]"]] = field(default_factory=list)
     task: "asyncio.Task[None] | None" = None
     rest: "asyncio.Task[None] | None" = None  # the pause between two attempts
@@ -148,7 +150,13 @@ class ComputeUnit:
         """
         await self._reach(process, await self._schedules.newest(process))
         stream = self._stream(process)
-        return result_of(await self._persist(stream, lambda: self._preview_once(stream, body)))
+        if stream.previews >= PREVIEWS_MAX:
+            raise NotYet(f"{stream.previews} dry-runs of process {process} wait already", "Ask again in a moment.")
+        stream.previews += 1
+        try:
+            return result_of(await self._persist(stream, lambda: self._preview_once(stream, body)))
+        finally:
+            stream.previews -= 1
 
     async def _preview_once(self, stream: _Stream, body: Mapping[str, Any]) -> Evaluation:
         try:

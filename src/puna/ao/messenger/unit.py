@@ -8,9 +8,11 @@ hub what happens.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+import msgspec
 
 from puna.arweave.dataitem import DataItem, sign_item, verify_item
 from puna.arweave.store.port import Store
@@ -41,8 +43,10 @@ JOURNEYS_MAX = 8192  # under way in memory; past it users are asked to come agai
 ROOT_JOURNEYS_MAX = 2048  # of one root: a message that begets ever more messages must not crowd out the others
 RETRY_FIRST_S = 1.0
 RETRY_LONGEST_S = 60.0
+EVENT_TEXT_MAX = 65_536  # characters of data in an event; who wants more reads the item or the result
 LARGE_BYTES = 1 << 20  # from here on a signature is checked on a thread
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -79,7 +83,7 @@ class MessengerUnit:
         self._running_of: Counter[str] = Counter()  # by root
         self._resting_of: Counter[str] = Counter()  # by root: journeys that are notes only, for want of room
         self._roots: dict[tuple[str, str], str] = {}  # by process and item, of the journeys under way
-        self._admitting: set[asyncio.Task[Any]] = set()
+        self._owned: set[asyncio.Task[Any]] = set()
         self._stopping = False
 
     @property
@@ -110,17 +114,26 @@ class MessengerUnit:
 
     async def resume(self) -> None:
         """After a start: go on with every journey that was under way."""
-        for _, note in self._store.notes("ao/journey/"):
+        self._resting_of.clear()
+        for key, note in self._store.notes("ao/journey/"):
             journey = decode_journey(note)
             if not journey.root:
-                _, assignment = await self._schedules.place(journey.process, journey.item)
-                journey = replace(journey, root=assignment.id)
-            self._enter(journey)
+                journey = replace(journey, root=await self._own_root(journey))
+            # It may have ended while we waited: only a note that is still there is a journey.
+            if key not in self._running and self._store.note(key) is not None:
+                self._enter(journey)
+
+    async def _own_root(self, journey: Journey) -> str:
+        try:
+            return (await self._schedules.place(journey.process, journey.item))[1].id
+        except NodeError as error:
+            log.warning("the assignment of %s is not to be had now: %s", journey.item, error)
+            return journey.item
 
     async def stop(self) -> None:
         """Let go of all journeys; the store keeps them."""
         self._stopping = True
-        await asyncio.gather(*self._admitting, return_exceptions=True)
+        await asyncio.gather(*self._owned, return_exceptions=True)
         tasks = list(self._running.values())
         for task in tasks:
             task.cancel()
@@ -137,10 +150,14 @@ class MessengerUnit:
         if len(self._running) >= self._journeys_max:
             raise NotYet(f"{len(self._running)} messages are under way", "Send it again in a moment.")
         # A task of our own: a user who hangs up must not leave a durable journey that nobody walks.
-        task = asyncio.create_task(self._begin(journey, placing), name=f"admit {journey.item}")
-        self._admitting.add(task)
-        task.add_done_callback(self._admitting.discard)
-        return await asyncio.shield(task)
+        return await asyncio.shield(self._own(self._begin(journey, placing)))
+
+    def _own(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """A task that is awaited at the stop."""
+        task = asyncio.create_task(work)
+        self._owned.add(task)
+        task.add_done_callback(self._owned.discard)
+        return task
 
     async def _begin(self, journey: Journey, placing: Placing) -> Assignment:
         noted = replace(placing, notes={journey_key(journey): encode_journey(journey)})
@@ -187,19 +204,13 @@ class MessengerUnit:
         if self._resting_of and (
             self._running_of[root] == self._root_journeys_max // 2 or len(self._running) == self._journeys_max // 2
         ):
-            self._wake_resting()
+            self._own(self.resume())
         if not self._alive(root):
             del self._running_of[root]
             self._hub.publish({"kind": "finished", "root": root})
 
     def _alive(self, root: str) -> bool:
         return self._running_of[root] > 0 or self._resting_of[root] > 0
-
-    def _wake_resting(self) -> None:
-        self._resting_of.clear()
-        for key, note in self._store.notes("ao/journey/"):
-            if key not in self._running:
-                self._enter(decode_journey(note))
 
     async def _travel(self, journey: Journey) -> None:
         here: Journey | None = journey
@@ -311,7 +322,8 @@ class MessengerUnit:
 
     def _tell_stored(self, item: DataItem, parent: Journey) -> None:
         event = {"kind": "stored", "root": parent.root, "process": parent.process, "message": item.id}
-        self._hub.publish({**event, "target": item.target, "item": to_feed(item)})
+        shown = to_feed(item)
+        self._hub.publish({**event, "target": item.target, "item": {**shown, "data": _cut(shown["data"])}})
 
 
 def _shared(parent: Journey, item_id: str, process: str) -> Journey:
@@ -325,7 +337,14 @@ def _news(kind: str, root: str, journey: Journey) -> dict[str, Any]:
 
 def _shown(output: Any) -> Any:
     """What a person is shown of an output: aos wraps it in an object."""
-    return output.get("data", "") if isinstance(output, dict) else output
+    return _cut(output.get("data", "") if isinstance(output, dict) else output)
+
+
+def _cut(shown: Any) -> Any:
+    """Long texts by their beginning, and no large objects: listeners' queues are counted in events."""
+    if isinstance(shown, (dict, list)):
+        shown = msgspec.json.encode(shown).decode()
+    return shown[:EVENT_TEXT_MAX] if isinstance(shown, str) else shown
 
 
 def _kind(item: DataItem) -> str:

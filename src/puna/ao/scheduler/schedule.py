@@ -111,6 +111,22 @@ def _check_process(item: DataItem, scheduler: str) -> None:
         raise Invalid(f"Scheduler tag names {named}, this scheduler is {scheduler}", "Spawn with this address.")
 
 
+def supersedes(item: DataItem, earlier: DataItem, process: DataItem) -> bool:
+    """Whether a pushed message is to be placed although one of the same content has a place.
+
+    It is when `process` trusts the signer of this one and not of that: else anybody could foresee a message, sign it
+    first, and so keep the true one out while the process ignores theirs.
+    """
+    trusted = authorities(process)
+    return item.address in trusted and earlier.address not in trusted
+
+
+def authorities(process: DataItem) -> frozenset[str]:
+    """The addresses that a process trusts to speak for other processes: its `Authority` tags, lists with commas too."""
+    named = (value for name, value in process.tags if name == "Authority")
+    return frozenset(address.strip() for value in named for address in value.split(","))
+
+
 def content_key(item: DataItem) -> str | None:
     """What makes two pushes of one outbox entry equal, None for items that no messenger pushed.
 

@@ -283,17 +283,27 @@ class _Draft:
         return Placed(assignment, new=True)
 
     def _earlier(self, process: ProcessId, item_id: str, item: DataItem) -> Assignment | None:
+        """The place that an item has already, by its id or, if a process sent it, by its content."""
         nonce = self._note(_place_key(process, item_id))
-        key = rules.content_key(item) if nonce is None else None
-        if key is not None:
-            nonce = self._note(_content_key(process, key))
+        if nonce is not None:
+            return self._slot(process, nonce)[0]
+        key = rules.content_key(item)
+        nonce = self._note(_content_key(process, key)) if key is not None else None
         if nonce is None:
             return None
+        assignment, twin = self._slot(process, nonce)
+        owner = self._view(process)
+        if twin is not None and owner is not None and rules.supersedes(item, twin, owner):
+            return None
+        return assignment
+
+    def _slot(self, process: ProcessId, nonce: bytes) -> tuple[Assignment, DataItem | None]:
         slot = self._note(_slot_key(process, int(nonce)))
-        signed = self._view(slot.decode().split()[0]) if slot else None
+        assignment_id, item_id = slot.decode().split() if slot else ("", "")
+        signed = self._view(assignment_id)
         if signed is None:
-            raise Missing(f"the earlier assignment of {item_id} is not in the store")
-        return read_assignment(signed)
+            raise Missing(f"place {int(nonce)} of {process} is not in the store", "Run `puna doctor` on this folder.")
+        return read_assignment(signed), self._view(item_id)
 
     def _check_on_boot(self, item: DataItem) -> None:
         boot = next((value for name, value in item.tags if name == "On-Boot"), "Data")
