@@ -127,23 +127,35 @@ static void values_one(const float *weights, const float *values, int length, in
   }
 }
 
-// The same for four rows of one length and 16 dimensions at once.
-static void values_four(const Rows *rows, const float *w, size_t stride, const float *values, int length, int head_dim,
+// The same for four rows and 16 dimensions at once. Positions that not all rows see are few (neighbours in a prompt
+// differ by one each) and are added row by row: adding a zero weight instead would let a later row's NaN in.
+static void values_four(const Rows *rows, const float *w, size_t stride, const float *values, int head_dim,
                         const float *sum) {
   const float *w0 = w, *w1 = w + stride, *w2 = w1 + stride, *w3 = w2 + stride;
+  int shortest = rows->longest;
+  for (int r = 0; r < TOGETHER; r++) shortest = rows->length[r] < shortest ? rows->length[r] : shortest;
   for (int d = 0; d < head_dim; d += 16) {
     f32x8 total[8] = {0};
-    for (int chunk = 0; chunk < length; chunk += VALUE_CHUNK) {
-      int end = chunk + VALUE_CHUNK < length ? chunk + VALUE_CHUNK : length;
+    for (int chunk = 0; chunk < rows->longest; chunk += VALUE_CHUNK) {
+      int end = chunk + VALUE_CHUNK < rows->longest ? chunk + VALUE_CHUNK : rows->longest;
+      int shared = end < shortest ? end : shortest, p = chunk;
       f32x8 a0 = splat8(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
       const float *v = values + (size_t)chunk * head_dim + d;
-      for (int p = chunk; p < end; p++, v += head_dim) {
+      for (; p < shared; p++, v += head_dim) {
         f32x8 x = load8(v), y = load8(v + 8);
         a0 = a0 + splat8(w0[p]) * x, b0 = b0 + splat8(w0[p]) * y;
         a1 = a1 + splat8(w1[p]) * x, b1 = b1 + splat8(w1[p]) * y;
         a2 = a2 + splat8(w2[p]) * x, b2 = b2 + splat8(w2[p]) * y;
         a3 = a3 + splat8(w3[p]) * x, b3 = b3 + splat8(w3[p]) * y;
       }
+      for (; p < end; p++, v += head_dim) {
+        f32x8 x = load8(v), y = load8(v + 8);
+        if (p < rows->length[0]) a0 = a0 + splat8(w0[p]) * x, b0 = b0 + splat8(w0[p]) * y;
+        if (p < rows->length[1]) a1 = a1 + splat8(w1[p]) * x, b1 = b1 + splat8(w1[p]) * y;
+        if (p < rows->length[2]) a2 = a2 + splat8(w2[p]) * x, b2 = b2 + splat8(w2[p]) * y;
+        if (p < rows->length[3]) a3 = a3 + splat8(w3[p]) * x, b3 = b3 + splat8(w3[p]) * y;
+      }
+      // A chunk past a row's end adds +0, which changes nothing: a total that began at +0 is never -0.
       total[0] += a0, total[1] += b0, total[2] += a1, total[3] += b1;
       total[4] += a2, total[5] += b2, total[6] += a3, total[7] += b3;
     }
@@ -157,17 +169,16 @@ static void values_four(const Rows *rows, const float *w, size_t stride, const f
 static void attend_rows(const Rows *rows, const Cache *cache, size_t start, int head_dim, float *scores,
                         size_t stride) {
   const float *keys = cache->keys + start, *values = cache->values + start;
-  int groups = (rows->longest + KEY_GROUP - 1) / KEY_GROUP, done = 0, same_length = 1;
+  int groups = (rows->longest + KEY_GROUP - 1) / KEY_GROUP, done = 0;
   float scale = 1.0f / __builtin_sqrtf((float)head_dim), sum[TOGETHER];
   if (rows->count == TOGETHER) done = score_four(rows, keys, head_dim, groups, scale, scores, stride);
   for (int r = 0; r < rows->count; r++) {
     score_one(rows->q[r], keys + (size_t)done * KEY_GROUP * head_dim, head_dim, groups - done, scale,
               scores + r * stride + done * KEY_GROUP);
     sum[r] = softmax_weights(scores + r * stride, rows->length[r]);
-    same_length &= rows->length[r] == rows->longest;
   }
-  if (rows->count == TOGETHER && same_length && head_dim % 16 == 0) {
-    values_four(rows, scores, stride, values, rows->longest, head_dim, sum);
+  if (rows->count == TOGETHER && head_dim % 16 == 0) {
+    values_four(rows, scores, stride, values, head_dim, sum);
     return;
   }
   for (int r = 0; r < rows->count; r++)

@@ -50,10 +50,12 @@ static inline float dot_q8_0(const uint8_t *w, const int8_t *q, const float *sca
   return finish_q8_0(lanes_of(lanes[0], lanes[1]), w, q, scale, block, blocks);
 }
 
-static inline float dot_q4_0(const uint8_t *w, const int8_t *q, const float *scale, const int32_t *sum, int blocks) {
+static inline float dot_q4_0(const uint8_t *w, const int8_t *q, const int8_t *halves, const float *scale,
+                             const int32_t *sum, int blocks) {
   float32x4_t lanes[2] = {vdupq_n_f32(0), vdupq_n_f32(0)};
   int32x4_t zero = vdupq_n_s32(0), m[4];
   int block = 0;
+  (void)halves;
   for (; block + 4 <= blocks; block += 4, w += 4 * Q4_0_BYTES, q += 4 * BLOCK) {
     for (int i = 0; i < 4; i++) {
       uint8x16_t raw = vld1q_u8(w + i * Q4_0_BYTES + 2);

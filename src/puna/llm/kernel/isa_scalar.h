@@ -12,7 +12,8 @@ static inline float dot_q8_0(const uint8_t *w, const int8_t *q, const float *sca
   return finish_q8_0(splat8(0), w, q, scale, 0, blocks);
 }
 
-static inline float dot_q4_0(const uint8_t *w, const int8_t *q, const float *scale, const int32_t *sum, int blocks) {
-  (void)sum;
+static inline float dot_q4_0(const uint8_t *w, const int8_t *q, const int8_t *halves, const float *scale,
+                             const int32_t *sum, int blocks) {
+  (void)halves, (void)sum;
   return finish_q4_0(splat8(0), w, q, scale, 0, blocks);
 }

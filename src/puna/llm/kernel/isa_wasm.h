@@ -58,10 +58,12 @@ static inline float dot_q8_0(const uint8_t *w, const int8_t *q, const float *sca
   return finish_q8_0(lanes_of(lanes[0], lanes[1]), w, q, scale, block, blocks);
 }
 
-static inline float dot_q4_0(const uint8_t *w, const int8_t *q, const float *scale, const int32_t *sum, int blocks) {
+static inline float dot_q4_0(const uint8_t *w, const int8_t *q, const int8_t *halves, const float *scale,
+                             const int32_t *sum, int blocks) {
   v128_t lanes[2] = {wasm_f32x4_splat(0), wasm_f32x4_splat(0)};
   const v128_t mask = wasm_i8x16_splat(15);
   int block = 0;
+  (void)halves;
   for (; block + 4 <= blocks; block += 4, w += 4 * Q4_0_BYTES, q += 4 * BLOCK) {
     v128_t m[4];
     for (int i = 0; i < 4; i++) {

@@ -90,7 +90,7 @@ static void interleave_tile(const Activations *a, Tiles *tiles, int tile, int pa
 
 typedef struct {
   Activations *a;
-  int rows_per_unit, tile_q8, tile_q4;
+  int rows_per_unit, tile_q8, tile_q4, halves;
 } SetJob;
 
 static void set_unit(void *argument, int unit, int worker) {
@@ -98,11 +98,16 @@ static void set_unit(void *argument, int unit, int worker) {
   Activations *a = job->a;
   (void)worker;
   int blocks = a->cols / BLOCK, first = unit * job->rows_per_unit, end = first + job->rows_per_unit;
-  for (int row = first; row < end && row < a->rows; row++)
+  for (int row = first; row < end && row < a->rows; row++) {
     for (int block = 0; block < blocks; block++) {
       size_t at = (size_t)row * blocks + block;
       a->scale[at] = quantise_block(a->values + at * BLOCK, a->q + at * BLOCK, &a->sum[at]);
     }
+#ifdef Q4_HALVES
+    size_t row_start = (size_t)row * a->cols;
+    if (job->halves) order_halves(a->q + row_start, blocks, a->halves + row_start);
+#endif
+  }
 #if PANEL_ROWS
   if (job->tile_q8) interleave_tile(a, &a->q8, unit, Q8_TILE_PAIRS, Q8_CORRECTION);
   if (job->tile_q4) interleave_tile(a, &a->q4, unit, Q4_TILE_PAIRS, Q4_CORRECTION);
@@ -117,9 +122,9 @@ void activations_set(Activations *a, Pool *pool, const float *values, int rows, 
   if (!q8 && !q4) return;
 #if PANEL_ROWS
   int tiled = rows >= TILED_FROM;
-  SetJob job = {a, TILE_ROWS, tiled && q8, tiled && q4};
+  SetJob job = {a, TILE_ROWS, tiled && q8, tiled && q4, !tiled && q4};
 #else
-  SetJob job = {a, 4, 0, 0};
+  SetJob job = {a, 4, 0, 0, 0};
 #endif
   pool_run(pool, (rows + job.rows_per_unit - 1) / job.rows_per_unit, set_unit, &job);
 }
@@ -143,6 +148,7 @@ int activations_init(Activations *a, int rows_max, int cols_max) {
   a->sum = take(&memory, scales);
   a->q8 = (Tiles){take(&memory, values * Q8_WIDTH), take(&memory, scales), take(&memory, scales)};
   a->q4 = (Tiles){take(&memory, values * Q4_WIDTH), take(&memory, scales), take(&memory, scales)};
+  a->halves = (int8_t *)a->q4.data;  // never wanted together
   return 1;
 }
 
@@ -171,9 +177,10 @@ static void rows_one_by_one(const Product *p, int first, int end) {
     const uint8_t *w = m->data + (size_t)row * m->row_bytes;
     for (int t = 0; t < a->rows; t++) {
       size_t at = (size_t)t * blocks;
-      const int8_t *q = a->q + at * BLOCK;
-      p->out[(size_t)t * m->rows + row] = m->type == TYPE_Q8_0 ? dot_q8_0(w, q, a->scale + at, a->sum + at, blocks)
-                                                               : dot_q4_0(w, q, a->scale + at, a->sum + at, blocks);
+      const int8_t *q = a->q + at * BLOCK, *halves = a->halves + at * BLOCK;
+      p->out[(size_t)t * m->rows + row] = m->type == TYPE_Q8_0
+                                              ? dot_q8_0(w, q, a->scale + at, a->sum + at, blocks)
+                                              : dot_q4_0(w, q, halves, a->scale + at, a->sum + at, blocks);
     }
   }
 }

@@ -32,7 +32,8 @@ typedef struct {
   int8_t *q;            // (rows, cols) quantised in blocks of 32, each in -127..127
   float *scale;         // (rows, cols / 32)
   int32_t *sum;         // (rows, cols / 32): the sum of each block's q
-  Tiles q8, q4;         // for Q8_0 and for Q4_0 matrices
+  Tiles q8, q4;         // for Q8_0 and for Q4_0 matrices, when there are many rows
+  int8_t *halves;       // (rows, cols): q in another order for Q4_0 matrices, when there are few (isa.h, Q4_HALVES)
   int rows_max, cols_max;
   void *memory;
   size_t memory_bytes;
