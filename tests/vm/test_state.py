@@ -1,6 +1,7 @@
 """Memory, its shadow, its digest and its snapshot: laws that hold for any content."""
 
 import hashlib
+import mmap
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from puna.errors import Invalid
 from puna.vm import snapshot
 from puna.vm.memory import PAGE_BYTES, Shadow
 from puna.vm.stateroot import StateTree
+from puna.vm.watch import watch
 
 WASM_PAGE = 65536
 DIGEST = bytes(range(32))
@@ -45,6 +47,8 @@ def test_the_root_kept_step_by_step_is_the_root_of_the_whole(life):
     for pages, bytes_written in life:
         live = grown(live, pages, bytes_written)
         changed = shadow.changed(live)
+        among = sorted({*changed, *range(0, live.size // PAGE_BYTES, 5)})
+        assert shadow.changed(live, among) == changed
         shadow.accept(live, changed)
         tree.update(live.size, changed, shadow.page)
         assert tree.root() == root_by_definition(live.tobytes())
@@ -90,6 +94,25 @@ def test_a_damaged_snapshot_is_refused_and_nothing_else_happens(noise, data):
     except Invalid:
         return
     assert again.size <= 1 << 20
+
+
+def test_the_kernel_tells_of_every_page_that_was_written():
+    memory = mmap.mmap(-1, 64 * WASM_PAGE)
+    live = np.frombuffer(memory, np.uint8)
+    watching = watch(live.ctypes.data)
+    if watching is None:
+        pytest.skip("this machine cannot watch writes; memories are compared whole")
+    assert watching.written(2 * WASM_PAGE) == list(range(32))
+    assert watching.written(2 * WASM_PAGE) == []
+    live[5 * PAGE_BYTES] = 1
+    live[7 * PAGE_BYTES - 1 : 8 * PAGE_BYTES + 1] = 2
+    assert watching.written(2 * WASM_PAGE) == [5, 6, 7, 8]
+    live[5 * PAGE_BYTES] = 3  # a second time
+    live[40 * PAGE_BYTES] = 4  # beyond the end, so far
+    assert watching.written(4 * WASM_PAGE) == [5, *range(32, 64)]
+    live[63 * PAGE_BYTES] = live[0]
+    assert watching.written(4 * WASM_PAGE) == [63]
+    del watching, live
 
 
 def test_the_size_of_memory_is_part_of_its_root():

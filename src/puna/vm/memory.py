@@ -4,6 +4,8 @@ Called by `process.py`. Comparing the two gives the pages a message changed: tho
 the message is accepted, and copied back when it is not.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 PAGE_BYTES = 4096
@@ -21,24 +23,31 @@ class Shadow:
     def page(self, number: int) -> memoryview:
         return self._pages[number].data.cast("B")
 
-    def changed(self, live: np.ndarray) -> list[int]:
-        """The numbers of the pages in which `live`, uint8 (size,), differs. What grew counts from zeros."""
+    def changed(self, live: np.ndarray, among: Sequence[int] | None = None) -> list[int]:
+        """The numbers of the pages in which `live`, uint8 (size,), differs. What grew counts from zeros.
+
+        `among` are the pages that may differ, when that is known.
+        """
         pages = live.view(np.uint64).reshape(-1, _WORDS)
-        known = _pages(self.size)
-        found = []
-        for start in range(0, len(pages), _STRIDE):
-            stop = min(start + _STRIDE, len(pages))
-            block = pages[start:stop]
-            if start >= known:
-                differs = block.any(axis=1)
-            elif stop <= known:
-                differs = (block != self._pages[start:stop]).any(axis=1)
-            else:
-                old = np.zeros_like(block)
-                old[: known - start] = self._pages[start:known]
-                differs = (block != old).any(axis=1)
-            found += (np.flatnonzero(differs) + start).tolist()
+        candidates = np.arange(len(pages)) if among is None else np.asarray(among, np.int64)
+        found: list[int] = []
+        for start in range(0, len(candidates), _STRIDE):
+            numbers = candidates[start : start + _STRIDE]
+            # Neighbours are compared where they lie; scattered pages are gathered first.
+            together = numbers[-1] - numbers[0] == len(numbers) - 1
+            block = pages[numbers[0] : numbers[-1] + 1] if together else pages[numbers]
+            found += numbers[(block != self._read(numbers, together)).any(axis=1)].tolist()
         return found
+
+    def _read(self, numbers: np.ndarray, together: bool) -> np.ndarray:
+        """The pages `numbers`, uint64 (pages, words); zeros for those beyond the end."""
+        known = _pages(self.size)
+        if numbers[-1] < known:
+            return self._pages[numbers[0] : numbers[-1] + 1] if together else self._pages[numbers]
+        old = np.zeros((len(numbers), _WORDS), np.uint64)
+        inside = numbers < known
+        old[inside] = self._pages[numbers[inside]]
+        return old
 
     def accept(self, live: np.ndarray, changed: list[int]) -> None:
         """Follow `live` in the pages `changed` and in size."""

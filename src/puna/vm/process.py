@@ -12,6 +12,7 @@ from .memory import Shadow
 from .program import Program
 from .result import Step, read_answer
 from .stateroot import StateTree
+from .watch import Watch, watch
 
 
 class Process:
@@ -25,6 +26,7 @@ class Process:
         self.program = program
         self._machine = machine
         self._host = host
+        self._watch: Watch | None = None
         self._module: LoadedModule = machine.load(program.module_path)
         if snapshot is None:
             self._shadow = Shadow()
@@ -32,7 +34,7 @@ class Process:
             self._instance.start()
         else:
             self._shadow = snapshots.unpack(snapshot, self._module.digest, program.memory_limit)
-            self._instance = self._restored_instance()
+            self._restore_instance()
         self._tree = StateTree()
         self._accept_all(snapshot is not None)
 
@@ -81,7 +83,7 @@ class Process:
 
     def _accept(self) -> None:
         live = self._instance.view()
-        changed = self._shadow.changed(live)
+        changed = self._shadow.changed(live, self._written())
         self._shadow.accept(live, changed)
         self._tree.update(live.size, changed, self._shadow.page)
 
@@ -90,16 +92,32 @@ class Process:
         if not restored:
             live = self._instance.view()
             self._shadow.accept(live, self._shadow.changed(live))
+            self._start_watch(self._instance)
         self._tree.update(self._shadow.size, self._shadow.used_pages().tolist(), self._shadow.page)
+
+    def _start_watch(self, instance: Instance) -> None:
+        """From here on, where memory and shadow are equal, writes are watched if this machine can."""
+        self._instance = instance
+        self._watch = watch(instance.address)
+        self._written()
 
     def _roll_back(self) -> None:
         if self._instance.size != self._shadow.size:
             # WebAssembly memory cannot shrink, so the process moves into a new one.
             self._instance.close()
-            self._instance = self._restored_instance()
+            self._restore_instance()
         else:
             live = self._instance.view()
-            self._shadow.restore(live, self._shadow.changed(live))
+            self._shadow.restore(live, self._shadow.changed(live, self._written()))
+
+    def _written(self) -> list[int] | None:
+        """The pages written since the last call, None when nobody can tell but by comparing."""
+        if self._watch is not None:
+            try:
+                return self._watch.written(self._instance.size)
+            except OSError:
+                self._watch = None
+        return None
 
     def _new_instance(self) -> Instance:
         instance = Instance(self._machine, self._module, self.program.memory_limit)
@@ -108,9 +126,9 @@ class Process:
         instance.extensions = bind_all(self.program.extensions, self._host)
         return instance
 
-    def _restored_instance(self) -> Instance:
+    def _restore_instance(self) -> None:
         instance = self._new_instance()
         instance.grow_to(self._shadow.size)
         live = instance.view()
         self._shadow.restore(live, self._shadow.changed(live))
-        return instance
+        self._start_watch(instance)

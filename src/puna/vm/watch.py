@@ -1,0 +1,128 @@
+"""Which pages of a memory were written, asked of the Linux kernel instead of comparing all of them.
+
+Called by `process.py`. Pages are write-protected through userfaultfd in its asynchronous mode, in which the kernel
+itself lifts the protection at the first write; PAGEMAP_SCAN then reports the lifted ones and protects them again.
+Where that does not exist, or is forbidden, `watch` answers None and memory is compared whole: the same pages result,
+later. Source: the kernel's admin-guide pages on userfaultfd and pagemap (Linux 6.7 or newer).
+"""
+
+import ctypes
+import os
+import platform
+import struct
+import sys
+import threading
+from collections.abc import Iterator
+from functools import cache
+
+from .memory import PAGE_BYTES
+
+SYSCALL_USERFAULTFD = {"x86_64": 323, "aarch64": 282}
+O_CLOEXEC, O_NONBLOCK, USER_MODE_ONLY = 0o2000000, 0o4000, 1
+UFFDIO_API, UFFDIO_REGISTER = 0xC018AA3F, 0xC020AA00
+API, MODE_WRITE_PROTECT = 0xAA, 2
+FEATURES = 1 << 0 | 1 << 13 | 1 << 15  # report write-protect faults; protect unpopulated pages; asynchronously
+
+PAGEMAP_SCAN = 0xC0606610
+PAGE_IS_WRITTEN = 1 << 1
+PROTECT_MATCHING, CHECK_ASYNC = 1, 2
+REGIONS = 4096  # per call of the kernel; it is called again until it has walked the whole range
+
+OFF = "PUNA_VM_COMPARE"  # set in the environment: compare whole memories
+
+
+class _Scan(ctypes.Structure):
+    """struct pm_scan_arg"""
+
+    _fields_ = [
+        (name, ctypes.c_uint64)
+        for name in (
+            "size flags start end walk_end regions regions_count pages_max "
+            "inverted_mask required_mask any_mask returned_mask"
+        ).split()
+    ]
+
+
+class Kernel:
+    """The descriptors through which the kernel is asked. One of each serves all memories and threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.libc.ioctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p]
+        number = SYSCALL_USERFAULTFD[platform.machine()]
+        self.faults = self._checked(self.libc.syscall(number, O_CLOEXEC | O_NONBLOCK | USER_MODE_ONLY))
+        self.ioctl(self.faults, UFFDIO_API, struct.pack("QQQ", API, FEATURES, 0))
+        self.pagemap = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+        self._regions = (ctypes.c_uint64 * (3 * REGIONS))()
+
+    def ioctl(self, descriptor: int, request: int, argument: bytes) -> None:
+        buffer = ctypes.create_string_buffer(argument, len(argument))
+        self._checked(self.libc.ioctl(descriptor, request, buffer))
+
+    def protect(self, start: int, size: int) -> None:
+        self.ioctl(self.faults, UFFDIO_REGISTER, struct.pack("QQQQ", start, size, MODE_WRITE_PROTECT, 0))
+        self.scan(start, start + size)
+
+    def scan(self, start: int, end: int) -> list[tuple[int, int]]:
+        """The address ranges written since the last scan, protected again."""
+        with self._lock:
+            return list(self._scan(start, end))
+
+    def _scan(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        scan = _Scan(ctypes.sizeof(_Scan), PROTECT_MATCHING | CHECK_ASYNC, start, end)
+        scan.regions, scan.regions_count = ctypes.addressof(self._regions), REGIONS
+        scan.required_mask = scan.returned_mask = PAGE_IS_WRITTEN
+        while scan.start < end:
+            count = self._checked(self.libc.ioctl(self.pagemap, PAGEMAP_SCAN, ctypes.byref(scan)))
+            yield from ((self._regions[3 * each], self._regions[3 * each + 1]) for each in range(count))
+            if scan.walk_end <= scan.start:
+                raise OSError("PAGEMAP_SCAN does not get on")
+            scan.start = scan.walk_end
+
+    def _checked(self, result: int) -> int:
+        if result < 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        return result
+
+
+class Watch:
+    """Writes to the memory that begins at an address."""
+
+    def __init__(self, kernel: Kernel, start: int):
+        self._kernel = kernel
+        self._start = start
+        self._size = 0
+
+    def written(self, size: int) -> list[int]:
+        """The numbers of the pages that may have been written since the last call, ascending; new ones all count.
+
+        The memory has `size` bytes now. Raises OSError when the kernel will not tell.
+        """
+        regions = self._kernel.scan(self._start, self._start + self._size) if self._size else []
+        if size > self._size:
+            self._kernel.protect(self._start + self._size, size - self._size)
+            regions.append((self._start + self._size, self._start + size))
+            self._size = size
+        return [page for begin, end in regions for page in range(self._page(begin), self._page(end))]
+
+    def _page(self, address: int) -> int:
+        return (address - self._start) // PAGE_BYTES
+
+
+def watch(start: int) -> Watch | None:
+    """Watch the memory that begins at `start`; None where this machine cannot. The first `written` tells all pages."""
+    kernel = _kernel()
+    return Watch(kernel, start) if kernel else None
+
+
+@cache
+def _kernel() -> Kernel | None:
+    if sys.platform != "linux" or platform.machine() not in SYSCALL_USERFAULTFD or os.environ.get(OFF):
+        return None
+    if os.sysconf("SC_PAGE_SIZE") != PAGE_BYTES:
+        return None
+    try:
+        return Kernel()
+    except OSError:
+        return None
