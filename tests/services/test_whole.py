@@ -3,12 +3,13 @@
 import asyncio
 
 import pytest
-from services.whole import USER, PlayedEngine, whole
+from services.whole import OPERATOR, USER, PlayedEngine, whole
 
 from puna.errors import Invalid, NotYet
 from puna.services.genesis import START_WINSTON
 from puna.services.herder.client import ask, prices
 from puna.services.token.client import balance
+from puna.services.worker.client import warm
 
 
 async def test_ask_pays_streams_and_accounts_for_everything(tmp_path):
@@ -60,3 +61,16 @@ async def test_a_restarted_network_is_the_same_one_and_knows_its_balances(tmp_pa
         assert (it.network.token, it.network.herder) == (first.token, first.herder)
         assert await balance(it.link, it.network.token, USER.address) == left
         assert (await ask(it.link, USER, it.network, "hi", 5)).text == "to eat grass"
+
+
+def refuse(path):
+    raise Invalid("this is no model")
+
+
+async def test_workers_can_be_warmed_before_the_first_question(tmp_path):
+    engine = PlayedEngine()
+    async with whole(tmp_path, engine) as it:
+        assert await warm(it.link, it.network.workers, OPERATOR.address) == 2
+        assert await warm(it.link, it.network.workers, USER.address) == 0
+        engine.open_model = refuse
+        assert await warm(it.link, it.network.workers, OPERATOR.address) == 0
