@@ -50,11 +50,15 @@ def test_a_node_is_running_only_while_it_holds_the_home(tmp_path):
 
 
 def test_what_a_killed_node_announced_is_not_believed(tmp_path):
-    program = (
-        "import os, signal; from puna.node.home import *; home = Home(Path(%r)); assert home.lock();"
-        "home.announce(Running(1, 'g', 'm', 's', 'c')); os.kill(os.getpid(), signal.SIGKILL)" % str(tmp_path)
-    )
-    subprocess.run([sys.executable, "-c", program], check=False)
+    program = """
+import os, signal, sys
+from puna.node.home import *
+home = Home(Path(sys.argv[1]))
+assert home.lock()
+home.announce(Running(1, "g", "m", "s", "c"))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
     home = Home(tmp_path)
     assert (tmp_path / "running.json").exists()
     assert home.running() is None

@@ -1,6 +1,7 @@
 """`puna ask`: pays the herd in wAR, streams what the model says, and tells what it cost."""
 
 import asyncio
+import secrets
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from puna.cli.show import home_of, home_option, json_option, print_json, progres
 from puna.errors import Invalid
 
 TOKENS_DEFAULT = 40
+INTERRUPTED = 130  # the shell's exit status for Ctrl-C
 
 
 class TokenCount(click.ParamType):
@@ -21,7 +23,9 @@ class TokenCount(click.ParamType):
         try:
             count = int(value)
         except (TypeError, ValueError):
-            raise Invalid(f"--tokens {value!r} is not a whole number.", "Say how many tokens at most, like --tokens 20.") from None
+            raise Invalid(
+                f"--tokens {value!r} is not a whole number.", "Say how many tokens at most, like --tokens 20."
+            ) from None
         if count < 1:
             raise Invalid(f"--tokens {count} asks for nothing.", "Ask for 1 token or more, like --tokens 20.")
         return count
@@ -29,7 +33,9 @@ class TokenCount(click.ParamType):
 
 @click.command("ask")
 @click.argument("prompt")
-@click.option("--tokens", type=TokenCount(), default=TOKENS_DEFAULT, show_default=True, help="Tokens to generate at most.")
+@click.option(
+    "--tokens", type=TokenCount(), default=TOKENS_DEFAULT, show_default=True, help="Tokens to generate at most."
+)
 @click.option("--model", default=None, help="A model's name or id, or a GGUF file (default: the network's first).")
 @click.option("--stream/--no-stream", default=True, help="Print tokens as they come.")
 @click.option("--wallet", type=click.Path(path_type=Path), help="A JWK file that pays (default: the home's wallet).")
@@ -39,14 +45,24 @@ def command(prompt, tokens, model, stream, wallet, home, as_json) -> None:
     """Pay and ask a model; prints the answer, its fee and its message ids."""
     if not prompt.strip():
         raise Invalid("The prompt is empty.", 'Say something, like: puna ask "What is the meaning of life?"')
-    answer = asyncio.run(_ask(prompt, tokens, model, stream and not as_json, wallet, home_of(home), as_json))
+    reference = f"ask-{secrets.token_hex(8)}"
+    try:
+        answer = asyncio.run(
+            _ask(prompt, tokens, model, stream and not as_json, wallet, home_of(home), as_json, reference)
+        )
+    except KeyboardInterrupt:
+        click.echo(
+            f"\nStopped. If request {reference} was paid already, it goes on in the node, or when one runs next.",
+            err=True,
+        )
+        raise SystemExit(INTERRUPTED) from None
     if as_json:
         print_json(answer_json(answer))
     else:
         _print_receipt(answer, streamed=stream)
 
 
-async def _ask(prompt, tokens, model, stream, wallet_path, home, quiet):
+async def _ask(prompt, tokens, model, stream, wallet_path, home, quiet, reference):
     from puna.arweave.wallet import load_wallet
     from puna.cli.network import network_at
     from puna.services.herder.client import ask
@@ -67,7 +83,9 @@ async def _ask(prompt, tokens, model, stream, wallet_path, home, quiet):
                 if stream:
                     click.echo(text, nl=False)
 
-            return await ask(network.link, wallet, network.network, prompt, tokens, model=named, on_text=show)
+            return await ask(
+                network.link, wallet, network.network, prompt, tokens, model=named, reference=reference, on_text=show
+            )
 
 
 def answer_json(answer) -> dict:

@@ -6,8 +6,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from puna.ao.link import Link
 from puna.errors import Invalid, NotYet
 from puna.node.home import Home, Running
@@ -52,7 +50,7 @@ async def network_at(
             f"Stop it and start it with: puna up --model {model}. Or leave --model out.",
         )
     async with RemoteLink(gateway=running.gateway, mu=running.mu, su=running.su, cu=running.cu) as link:
-        yield Reached(link, msgspec.convert(await link.network(), Network))
+        yield Reached(link, Network.from_json(await link.network()))
 
 
 async def _announced(home: Home, progress: Callable[[str], None]) -> Running:

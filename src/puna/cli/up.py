@@ -12,11 +12,25 @@ from puna.errors import Invalid
 
 @click.command("up")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65531), default=4000, show_default=True,
-              help="The gateway's port; MU, SU and CU take the 2nd, 3rd and 4th after it. 0 picks free ones.")  # fmt: skip
-@click.option("--workers", type=click.IntRange(1, 64), default=None, help="Workers of the herd (default: 2, or what the network has).")
-@click.option("--model", type=click.Path(path_type=Path), default=None, help="A GGUF file to serve (default: the demo model).")
-@click.option("--threads", type=click.IntRange(1, 256), default=None, help="Threads of the engine (default: one per core).")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65531),
+    default=4000,
+    show_default=True,
+    help="The gateway's port; MU, SU and CU take the 2nd, 3rd and 4th after it. 0 picks free ones.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=None,
+    help="Workers of the herd (default: 2, or what the network has).",
+)
+@click.option(
+    "--model", type=click.Path(path_type=Path), default=None, help="A GGUF file to serve (default: the demo model)."
+)
+@click.option(
+    "--threads", type=click.IntRange(1, 256), default=None, help="Threads of the engine (default: one per core)."
+)
 @home_option
 @json_option
 def command(host, port, workers, model, threads, home, as_json) -> None:

@@ -111,7 +111,9 @@ class Home:
         """The node's keys, made at the first start."""
         folder = self.folder / "keys"
         folder.mkdir(exist_ok=True, mode=0o700)
-        return Keys(*(_load_or_make(folder / f"{name}.json") for name in ("operator", "scheduler", "messenger", "compute")))
+        return Keys(
+            *(_load_or_make(folder / f"{name}.json") for name in ("operator", "scheduler", "messenger", "compute"))
+        )
 
     def wallet(self) -> Wallet:
         """The user's wallet in this home."""

@@ -11,9 +11,6 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from puna.ao.compute.routes import compute_app
 from puna.ao.link import LocalLink
@@ -132,7 +129,7 @@ class Node:
         serving = Serving(
             doors,
             {
-                "gateway": gateway_app(self.store, clock, units.hub, self._network_json),
+                "gateway": gateway_app(self.store, clock, units.hub, self.network.to_json),
                 "mu": messenger_app(units.messenger),
                 "su": scheduler_app(units.scheduler),
                 "cu": compute_app(units.compute),
@@ -142,9 +139,6 @@ class Node:
         await serving.start()
         self.running = Running(pid=os.getpid(), **doors.urls)
         self.home.announce(self.running)
-
-    def _network_json(self) -> dict[str, Any]:
-        return msgspec.to_builtins(self.network)
 
 
 async def _genesis_ms(store: Store, keys: Keys) -> int:
