@@ -1,5 +1,6 @@
 """The story as a Link: what the Python clients talk to, with the events that a node would publish."""
 
+import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -27,6 +28,7 @@ class Events:
 
     async def __anext__(self):
         while not self.waiting:
+            await asyncio.sleep(0)
             if not self.link.later:
                 raise TimeoutError
             self.link.later.popleft()()

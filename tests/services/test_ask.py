@@ -10,6 +10,7 @@ from services.story_link import StoryLink
 from puna.arweave.wallet import new_ed25519_wallet
 from puna.errors import Invalid, NotYet
 from puna.services import programs
+from puna.services.herder import client
 from puna.services.herder.client import Ticker, ask, count_words, prices, quote
 from puna.services.token.client import balance, format_war, info, transfer
 
@@ -176,11 +177,20 @@ async def test_an_answer_of_no_tokens_is_empty():
     assert (await ask(link, WALLET, Ids, "hi", 5)).text == ""
 
 
-async def test_when_patience_ends_the_herder_is_made_to_look_at_its_deadlines():
+async def test_patience_ends_with_a_clear_word():
     _, link = network(real=False)
     with pytest.raises(NotYet, match="is still with the herder"):
         await ask(link, WALLET, Ids, "hi", 5)
-    assert [dict(item.tags)["Action"] for item in link.submitted] == ["Transfer", "Status"]
+
+
+async def test_a_silent_worker_is_noticed_although_nobody_else_writes(monkeypatch):
+    monkeypatch.setattr(client, "POKE_S", 0)
+    it, link = network(real=False)
+    link.later.extend([lambda: it.clock.pass_ms(10 * 60_000)] + [lambda: None] * 5)
+    link.later.extend([lambda: it.clock.pass_ms(50 * 60_000)] + [lambda: None] * 5)
+    with pytest.raises(NotYet, match="The deadline passed before a worker was free"):
+        await ask(link, WALLET, Ids, "hi", 5)
+    assert it.worker_state() == "quarantined" and await balance(link, TOKEN, WALLET.address) == RICH
 
 
 async def test_prices_and_quotes_are_typed():

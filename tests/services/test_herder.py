@@ -419,6 +419,13 @@ def test_fault_19_quantities_beyond_64_bits_are_exact_and_wrapped_ones_ignored()
     it.answer()
 
 
+def test_fault_20_words_are_priced_and_the_true_counts_reported():
+    it = HerdStory()
+    it.pay(ALICE, 1 + 0 + 3, prompt="日本語", tokens=3)  # no ASCII word
+    it.answer(Prompt_Tokens="9", Tokens_Used="3")
+    assert (only(it.answers()).tags["Prompt-Tokens"], it.answers()[0].tags["Tokens-Used"]) == ("9", "3")
+
+
 def test_fault_23_the_owner_withdraws_what_was_earned_and_no_more():
     it = HerdStory()
     it.pay(ALICE, NEEDED)

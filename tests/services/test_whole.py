@@ -3,8 +3,9 @@
 import asyncio
 
 import pytest
-from services.whole import OPERATOR, USER, PlayedEngine, whole
+from services.whole import OPERATOR, USER, PlayedEngine, dying, whole
 
+from puna.arweave.store.port import Query
 from puna.errors import Invalid, NotYet
 from puna.services.genesis import START_WINSTON
 from puna.services.herder.client import ask, prices
@@ -74,3 +75,22 @@ async def test_workers_can_be_warmed_before_the_first_question(tmp_path):
         assert await warm(it.link, it.network.workers, USER.address) == 0
         engine.open_model = refuse
         assert await warm(it.link, it.network.workers, OPERATOR.address) == 0
+
+
+@pytest.mark.parametrize("appends", range(1, 12, 2))
+async def test_killed_at_any_moment_a_question_is_answered_once_and_paid_once(tmp_path, appends):
+    async with whole(tmp_path) as it:
+        network = it.network
+    async with dying(tmp_path, appends) as it:
+        asking = asyncio.create_task(ask(it.link, USER, network, "What do llamas eat?", 5))
+        dead = asyncio.create_task(it.dead.wait())
+        await asyncio.wait([asking, dead], return_when=asyncio.FIRST_COMPLETED)
+    async with whole(tmp_path) as it:
+        while it.store.notes("ao/journey/"):
+            await asyncio.sleep(0)
+        answers = it.store.find(Query(recipients=(USER.address,), tags=(("Action", ("Inference-Response",)),)))
+        paid = it.store.find(Query(owners=(USER.address,), recipients=(network.token,)))
+        assert len(answers) == len(paid) <= 1
+        earned = 10 * len(answers)  # 1 + 4 words + 5 tokens
+        assert await balance(it.link, network.token, USER.address) == START_WINSTON - earned
+        assert await balance(it.link, network.token, network.herder) == earned

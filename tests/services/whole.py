@@ -13,7 +13,7 @@ from puna.arweave.store.sqlite import open_store
 from puna.arweave.wallet import new_ed25519_wallet
 from puna.clock import HandClock
 from puna.llm.generate import Completion
-from puna.services.genesis import Network, genesis
+from puna.services.genesis import Network, genesis, standing
 from puna.vm.extensions import Host
 from puna.vm.machine import THREAD_STACK_BYTES, Machine
 from puna.vm.process import Process
@@ -100,6 +100,27 @@ class Whole(SimpleNamespace):
     network: Network
 
 
+class Dying:
+    """A store on a machine whose power fails right after its n-th append from now."""
+
+    def __init__(self, store, appends: int):
+        self._store, self._left = store, appends
+        self.dead = asyncio.Event()
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    async def append(self, items, notes={}):  # noqa: B006
+        self._left -= 1
+        if self._left < 0:
+            self.dead.set()
+            await asyncio.Event().wait()  # nothing after this line of a dead machine's program runs
+        await self._store.append(items, notes)
+        if self._left == 0:
+            self.dead.set()
+            await asyncio.Event().wait()
+
+
 @asynccontextmanager
 async def whole(folder, engine: PlayedEngine | None = None, clock: HandClock | None = None, **options):
     """A network on `folder`, raised or resumed; stopped in good order at the end."""
@@ -107,8 +128,7 @@ async def whole(folder, engine: PlayedEngine | None = None, clock: HandClock | N
     if not (folder / "model.gguf").exists():
         write_llama(folder / "model.gguf", seed=1)
     store = open_store(folder / "weave")
-    evaluators = NearEvaluators(store, engine)
-    units = Units.wire(store, evaluators, clock, scheduler=KEYS[0], compute=KEYS[1], messenger=KEYS[2])
+    units = _units(store, engine, clock)
     await units.resume()
     try:
         network = await genesis(
@@ -119,3 +139,25 @@ async def whole(folder, engine: PlayedEngine | None = None, clock: HandClock | N
     finally:
         await units.stop()
         await store.close()
+
+
+@asynccontextmanager
+async def dying(folder, appends: int):
+    """The network of `folder`, whose power fails after so many appends; nothing of it is stopped in good order."""
+    store = open_store(folder / "weave")
+    before, mortal = asyncio.all_tasks(), Dying(store, appends)
+    units = _units(mortal, PlayedEngine(), HandClock())
+    await units.resume()
+    try:
+        yield Whole(link=units.link, store=store, units=units, network=standing(store), dead=mortal.dead)
+    finally:
+        left = asyncio.all_tasks() - before
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await store.close()
+
+
+def _units(store, engine: PlayedEngine, clock: HandClock) -> Units:
+    evaluators = NearEvaluators(store, engine)
+    return Units.wire(store, evaluators, clock, scheduler=KEYS[0], compute=KEYS[1], messenger=KEYS[2])

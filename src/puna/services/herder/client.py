@@ -9,6 +9,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -24,7 +25,8 @@ from .. import letters
 from ..outbox import Sent, first, question, sent
 from ..token.client import balance, format_war
 
-PATIENCE_S = 20 * 60  # longer than the herder gives a worker
+PATIENCE_S = 30 * 60  # two workers may have failed by then, each in the ten minutes that the herder gives it
+POKE_S = 10 * 60 + 10
 STOPS_MAX = 4
 STOP_BYTES_MAX = 64
 REFERENCE_BYTES_MAX = 128
@@ -349,14 +351,16 @@ async def ask(
     item = letters.message(wallet, network.token, paid | request.tags(label))
     inquiry = Inquiry(payer, label, item.id, network.token, network.herder)
     watch = _Watch(link, inquiry, Ticker(on_text), monotonic, began)
+    poking = asyncio.create_task(_poke(link, wallet, network.herder, label))
     try:
         await asyncio.wait_for(watch.follow(item), patience_s)
     except TimeoutError:
-        await _poke(link, wallet, network.herder, label)
         raise NotYet(
             f"No answer came within {patience_s:g} seconds; request {label} is still with the herder.",
             "The herder refunds jobs that nobody runs; look at your balance later.",
         ) from None
+    finally:
+        poking.cancel()
     return watch.receipt(fee)
 
 
@@ -501,8 +505,11 @@ def _check_balance(payer: str, owned: int, fee: int) -> None:
 
 
 async def _poke(link: Link, wallet: Wallet, herder: str, reference: str) -> None:
-    """The herder looks at its deadlines whenever a message comes: this is one."""
-    await link.submit(letters.message(wallet, herder, {"Action": "Status", "X-Reference": reference}))
+    """The herder looks at its deadlines whenever a message comes. Where nobody else writes, this one does."""
+    while True:
+        await asyncio.sleep(POKE_S)
+        with suppress(NodeError):
+            await link.submit(letters.message(wallet, herder, {"Action": "Status", "X-Reference": reference}))
 
 
 async def _consult(link: Link, herder: str, asker: str, tags: dict[str, str], action: str, data: str = "") -> Sent:
