@@ -24,12 +24,12 @@ SOURCES = Path(__file__).parents[3] / "src" / "puna" / "vm" / "module" / "lua"
 MODULE_FILE = SOURCES.parent / "_built" / "puna-lua.wasm"
 
 
-def module_names() -> dict[str, str]:
-    """Name for `require` -> file stem, of every embedded file."""
-    names = {"." + path.stem: path.stem for path in sorted(SOURCES.glob("*.lua"))}
+def module_names() -> dict[str, Path]:
+    """Name for `require` -> file, of every embedded file."""
+    names = {"." + ".".join(path.relative_to(SOURCES).with_suffix("").parts): path for path in SOURCES.rglob("*.lua")}
     for line in (SOURCES / "INDEX").read_text().splitlines():
         file, *extra = line.split()
-        names.update({name: Path(file).stem for name in extra})
+        names.update({name: SOURCES / file for name in extra})
     return names
 
 
@@ -41,8 +41,8 @@ def new_lua(extension=None) -> lupa.lua53.LuaRuntime:
     """
     lua = lupa.lua53.LuaRuntime(unpack_returned_tuples=True)
     preload = lua.eval("function(name, chunk, text) package.preload[name] = assert(load(text, chunk, 't')) end")
-    for name, stem in module_names().items():
-        preload(name, "." + stem, (SOURCES / f"{stem}.lua").read_text())
+    for name, path in module_names().items():
+        preload(name, "." + path.stem, path.read_text())
     if extension:
         lua.globals()._ask = lambda name, request: _answer(extension, name, request)
         lua.execute("local ask = _ask; _ask = nil; function _host(name, request) return ask(name, request) end")

@@ -3,7 +3,7 @@
 
 local json = require(".json")
 
-local find, concat, type, rawget = string.find, table.concat, type, rawget
+local find, concat, math_type, pcall, type, rawget = string.find, table.concat, math.type, pcall, type, rawget
 local encode = json.encode
 
 local result = {}
@@ -27,13 +27,21 @@ local function opening(name)
   return text
 end
 
--- Appends the JSON of `value` to `out` after index `n`; returns the new last index.
+-- Appends the JSON of `value` to `out` after index `n`; returns the new last index. What JSON cannot say becomes null:
+-- the node drops such an entry, and its siblings live.
 local function put(value, out, n)
-  if type(value) == "string" and not find(value, '[%c"\\]') then
+  local kind = type(value)
+  if kind == "string" and not find(value, '[%c"\\]') then
     out[n + 1], out[n + 2], out[n + 3] = '"', value, '"'
     return n + 3
+  elseif kind == "string" or math_type(value) == "float" and value - value == 0 then
+    out[n + 1] = encode(value)
+  elseif math_type(value) == "integer" then
+    out[n + 1] = value -- all digits: it may be an amount
+  else
+    local ok, text = pcall(encode, value)
+    out[n + 1] = ok and text or "null"
   end
-  out[n + 1] = encode(value)
   return n + 1
 end
 
@@ -46,7 +54,7 @@ local function put_tags(tags, out, n)
     n = n + 1
     out[n] = index > 1 and "," or ""
     n = n + 1
-    out[n] = type(name) == "string" and opening(name) or '{"name":' .. encode(name) .. ',"value":'
+    out[n] = opening(type(name) == "string" and name or tostring(name))
     n = put(tag.value, out, n)
     n = n + 1
     out[n] = "}"
