@@ -282,7 +282,7 @@ async def no_sleep(seconds: float) -> None:
 class Town:
     """A network over one store. Messages are signed by ALICE unless said otherwise."""
 
-    def __init__(self, store=None, evaluators=None, clock=None, **options):
+    def __init__(self, store=None, evaluators=None, clock=None, messenger=None, **options):
         self.store = store if store is not None else MemoryStore()
         self.evaluators = evaluators or FakeEvaluators()
         self.clock = clock or HandClock()
@@ -293,7 +293,7 @@ class Town:
             self.clock,
             scheduler=SCHEDULER,
             compute=COMPUTE,
-            messenger=MESSENGER,
+            messenger=messenger or MESSENGER,
             compute_options={"sleep": no_sleep} | options,
             messenger_options=messenger_options,
         )

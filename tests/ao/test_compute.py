@@ -157,7 +157,7 @@ def test_48_a_number_shown_becomes_text_and_half_a_character_becomes_a_question_
     assert result_of(evaluation(output=None)).output == ""
     assert result_of(evaluation(output={"data": "\ud800"})).output == {"data": "?"}
     assert result_of(evaluation(messages={})).messages == ()
-    assert number_text(0.5) == "0.5"
+    assert [number_text(n) for n in (0.5, 1e-7, 1e21, -3.0)] == ["0.5", "1e-7", "1e+21", "-3"]
 
 
 # Order and sharing
@@ -595,3 +595,19 @@ async def test_verification_finds_a_false_signature_of_a_message():
     town.store.by_id[item.id] = forged
     report = await verify(town.store, FakeEvaluators(), process)
     assert ("signature of the item", "not valid") in {(d.field, d.found) for d in report.divergences}
+
+
+@pytest.mark.parametrize("lost", [["ao/result/"], ["ao/evaluated/", "ao/result/", "ao/checkpoint/"]])
+async def test_notes_of_results_are_derived_deleted_no_answer_changes(lost):
+    town = await Town.founded()
+    process = await lived(town)
+    messages = [a.item_id for _, a in await town.schedule(process)]
+    before = [(await town.link.result(process, message)).encode() for message in messages]
+    items = len(town.store.items)
+    for key, _ in [note for prefix in lost for note in town.store.notes(prefix)]:
+        del town.store.derived[key]
+    reborn = Town(store=town.store)
+    await reborn.units.resume()
+    await reborn.quiet()
+    assert [(await reborn.link.result(process, message)).encode() for message in messages] == before
+    assert len(town.store.items) == items

@@ -138,6 +138,11 @@ def test_a_journey_is_evaluated_then_sends_and_is_over():
     assert after is None and [type(parcel) for parcel in command.parcels] == [Dropped]
 
 
+def test_what_stands_beside_an_error_is_not_sent():
+    result = Result(messages=("nonsense",), error="returned by the module")
+    assert advance(Journey("i", ProcessId("p")), Evaluated(result, SENDER)) == (None, Send([]))
+
+
 def test_a_birth_is_told_to_the_spawner_before_it_is_evaluated_and_only_once():
     journey = Journey("child", ProcessId("child"), "root", spawner=BOB.address, reply=(Tag("Reference", "7"),))
     after, command = advance(journey, Assigned(FakeAssignment))

@@ -3,6 +3,7 @@
 Written by `compute/fold.py`, read by the messenger and by clients. Source: protocol reference 4.2.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import msgspec
 
 from puna.errors import Invalid
 
+_EXPONENT_ZEROS = re.compile(r"e([+-])0+")
 _EXACT_FLOAT_MAX = 1e21  # above this JavaScript, and so every client, writes whole numbers with an exponent
 
 
@@ -78,7 +80,7 @@ def _entries(wire: dict[str, Any], name: str) -> tuple[Any, ...]:
 
 
 def number_text(number: int | float) -> str:
-    """A number as clients write it: no decimal point on whole ones."""
+    """A number as clients write it: no decimal point on whole ones, no zeros before an exponent."""
     if isinstance(number, float) and number.is_integer() and abs(number) < _EXACT_FLOAT_MAX:
         return str(int(number))
-    return str(number)
+    return _EXPONENT_ZEROS.sub(r"e\1", str(number))

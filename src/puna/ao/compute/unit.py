@@ -23,7 +23,7 @@ import msgspec
 
 from puna.arweave.dataitem import DataItem, sign_item
 from puna.arweave.ids import b64url_decode, b64url_encode
-from puna.arweave.store.port import Store
+from puna.arweave.store.port import Query, Store
 from puna.arweave.wallet import Wallet
 from puna.errors import Invalid, Missing, NodeError, NotYet
 
@@ -385,7 +385,10 @@ class ComputeUnit:
         self._attached.move_to_end(stream.process)
         while stream.memory_nonce < stream.done.nonce:
             limit = min(PAGE, stream.done.nonce - stream.memory_nonce)
-            for item, assignment in await self._schedules.assignments(stream.process, stream.memory_nonce, limit):
+            page = await self._schedules.assignments(stream.process, stream.memory_nonce, limit)
+            if not page:
+                raise NotYet(f"the schedule of {stream.process} does not reach nonce {stream.done.nonce}")
+            for item, assignment in page:
                 await self._replay(stream, item, assignment)
 
     async def _attach(self, stream: _Stream) -> None:
@@ -511,10 +514,15 @@ class ComputeUnit:
 
     def _attestation(self, process: ProcessId, nonce: int) -> Attestation:
         note = self._store.note(_result_key(process, nonce))
-        item = self._store.view(note.decode()) if note is not None else None
+        item = self._store.view(note.decode()) if note is not None else self._find_attestation(process, nonce)
         if item is None:
             raise Missing(f"the result of nonce {nonce} of {process} is not in the store")
         return read_attestation(item)
+
+    def _find_attestation(self, process: ProcessId, nonce: int) -> DataItem | None:
+        tags = (("Type", ("Result",)), ("Process", (process,)), ("Nonce", (str(nonce),)))
+        found = self._store.find(Query(owners=(self.address,), tags=tags, limit=1))
+        return found[0].item if found else None
 
 
 def _check_follows(done: Evaluated, assignment: Assignment) -> None:

@@ -90,7 +90,9 @@ def advance(journey: Journey, event: Event) -> tuple[Journey | None, Command]:
         case Assigned(assignment):
             return replace(journey, root=journey.root or assignment.id), Evaluate()
         case Evaluated(result, sender):
-            parcels = address(result, sender, None if journey.orphan else journey.root)
+            # The memory that wrote an outbox beside an error is undone, and would write the same references again.
+            outbox = result if result.error is None else Result()
+            parcels = address(outbox, sender, None if journey.orphan else journey.root)
             if journey.share:
                 parcels.append(Share(ProcessId(journey.share), journey.item))
             return None, Send(parcels)
