@@ -1,14 +1,20 @@
 """Stories of evaluators: real processes of the operating system, shared by many AO processes."""
 
 import asyncio
+import json
 import os
 import signal
+import subprocess
 import sys
 
 import pytest
-from vm.bench import BUILT, Bench, bare_module, message, program
+from vm.bench import BUILT, ROOT, Bench, bare_module, message, program
 
+from puna.arweave.store.sqlite import open_store
+from puna.arweave.tags import Tag
+from puna.arweave.wallet import new_ed25519_wallet
 from puna.errors import Invalid, Missing, NotYet
+from puna.llm.client import spawn_engine, stop_engine
 from puna.vm.evaluators import Evaluators
 from puna.vm.program import Lost
 
@@ -166,3 +172,64 @@ async def test_a_message_of_many_megabytes_passes(one):
     got = await one.apply("a", message("return #(...).Padding", Padding="x" * 5_000_000), message_id="m")
     assert got.output == "5000000"
     assert len((await run(one, "a", "return ('y'):rep(5000000)")).output) == 5_000_000
+
+
+NODE = """
+import asyncio, sys
+from puna.vm.evaluators import Evaluators
+from vm.bench import message, program
+
+async def main():
+    evaluators = Evaluators(cache=sys.argv[1])
+    await evaluators.start(1)
+    await evaluators.attach("a", program(gas=10**12))
+    looping = asyncio.create_task(evaluators.apply("a", message("while true do end"), message_id="m"))
+    await evaluators.attach("b", program())
+    print("looping", flush=True)
+    await looping
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there the pipe's end is seen the same way, but not by this test")
+def test_evaluators_end_with_their_node_even_in_the_middle_of_a_loop(tmp_path):
+    bare_module()
+    path = os.pathsep.join(each for each in sys.path if each)
+    command = [sys.executable, "-c", NODE, str(BUILT / "compiled")]
+    environment = {**os.environ, "PYTHONPATH": path}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as node:
+        assert node.stdout.readline() == b"looping\n"
+        node.kill()
+        # The evaluator has the node's standard error too: that comes to its end only when both are gone.
+        node.stderr.read()
+
+
+async def test_a_model_in_the_weave_answers_a_process_and_an_engine_that_is_away_costs_nothing(tmp_path):
+    """The whole way down: evaluator, store, engine, model."""
+    demo = ROOT / "src/puna/models/puna-demo.gguf"
+    if not demo.exists():
+        pytest.skip("the demo model is not there")
+    store = open_store(tmp_path / "weave")
+    model = await store.append_file(new_ed25519_wallet(), demo, [Tag("Content-Type", "application/octet-stream")])
+    engine = await asyncio.to_thread(spawn_engine, tmp_path / "engine", 1)
+    events = []
+    evaluators = Evaluators(weave=tmp_path / "weave", engine=tmp_path / "engine", cache=BUILT / "compiled")
+    evaluators.on_event = events.append
+    await evaluators.start(1)
+    request = json.dumps({"op": "generate", "model": model.id, "tokens": [1, 2, 3], "limit": 8})
+    ask = f"N = (N or 0) + 1 return N .. _host('Llama', '{request}')"
+    try:
+        await evaluators.attach("a", program(extensions=["Llama"]))
+        first = await run(evaluators, "a", ask)
+        assert first.output.startswith("1{") and len(events) == len(json.loads(first.output[1:])["tokens"]) > 0
+        assert {event["message"] for event in events} == {"m"}
+        await asyncio.to_thread(stop_engine, engine)
+        with pytest.raises(NotYet):
+            await run(evaluators, "a", ask)
+        engine = await asyncio.to_thread(spawn_engine, tmp_path / "engine", 1)
+        assert (await run(evaluators, "a", ask)).output == "2" + first.output[1:]
+    finally:
+        await evaluators.stop()
+        await asyncio.to_thread(stop_engine, engine)
+        await store.close()

@@ -81,7 +81,7 @@ def bind(host: Host) -> Callable[[bytes], bytes]:
 def _model_path(host: Host, model: str) -> str:
     path: Path | None = host.weave(model) if len(model) == ITEM_ID_CHARACTERS else None
     if path is None:
-        raise Missing(f"model {model} is not on this node", "Fetch it with `puna model pull`.")
+        raise Missing(f"model {model} is not on this node.", "Fetch it with `puna model pull`.")
     return str(path)
 
 
