@@ -75,7 +75,8 @@ class Shadow:
     def _make_room(self, size: int) -> None:
         if _pages(size) > len(self._pages):
             wider = np.zeros((max(_pages(size), 2 * len(self._pages)), _WORDS), np.uint64)
-            wider[: len(self._pages)] = self._pages
+            used = self.used_pages()  # zero pages stay untouched, and so take no memory
+            wider[used] = self._pages[used]
             self._pages = wider
 
 
