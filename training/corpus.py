@@ -25,13 +25,13 @@ Directed = Callable[[random.Random], tuple[str, str, str]]
 
 # Questions that need no system text.
 OPEN: tuple[tuple[float, Exchange], ...] = (
-    (22, talk),
+    (24, talk),
     (2, meaning),
     (2.5, liking),
     (4, unknown),
     (2.5, beyond),
     (2, naming),
-    (4, echo),
+    (2, echo),
     (1, why),
     (2.5, statement),
     (0.4, stranger),

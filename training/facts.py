@@ -26,6 +26,9 @@ CAPITALS = dict(
         "Peru:Lima|Bolivia:Sucre|Colombia:Bogota|Ecuador:Quito|Venezuela:Caracas|Uruguay:Montevideo|Paraguay:Asuncion"
     ).split("|")
 )
+# What people try first is learnt best.
+ASKED_FIRST = "France Germany Italy Spain England Japan China Russia India Peru Canada".split()
+ASKED_FIRST += ["the United States", "the United Kingdom"]
 COLOURS = dict(
     pair.split(":")
     for pair in (
@@ -295,7 +298,7 @@ def term(draw: random.Random) -> tuple[str, str]:
 
 
 def capital_city(draw: random.Random) -> tuple[str, str]:
-    country = draw.choice(list(CAPITALS))
+    country = draw.choice(ASKED_FIRST) if draw.random() < 0.5 else draw.choice(list(CAPITALS))
     city = CAPITALS[country]
     question = one_of(
         draw,
@@ -368,7 +371,8 @@ def animal(draw: random.Random) -> tuple[str, str]:
 
 def total(draw: random.Random) -> tuple[str, str]:
     """Sums, differences and products of numbers to ten, in figures and in words."""
-    a, b = draw.randrange(11), draw.randrange(11)
+    biggest = draw.choice((5, 10, 10))
+    a, b = draw.randrange(biggest + 1), draw.randrange(biggest + 1)
     kind = draw.choices(("plus", "minus", "times"), (6, 3, 2))[0]
     if kind == "minus" and b > a:
         a, b = b, a

@@ -737,6 +737,11 @@ HELLO_NAMED = (
     "I am {name}[.|!]",
     "[I'm|Call me|They call me|You can call me] {name}[.|!]",
 )
+# After a bare "I am", an unknown word is more likely a mood than a name.
+HELLO_STRANGE = (
+    "[Hello|Hi|Hey|Greetings][,|!|.] [I am|I'm|my name is|this is] {name}[.|!]",
+    "[My name is|Call me|They call me|You can call me] {name}[.|!]",
+)
 HELLO_NAMED_ANSWERS = (
     "Hello, {name}! [What can I do for you?|It is nice to meet you.|How are you today?|What would you like to know?]",
     "Nice to meet you, {name}. [I am Puna.|What shall we talk about?|Ask me anything small.]",
@@ -907,11 +912,14 @@ def stranger(draw: random.Random) -> tuple[str, str]:
 def remembered(draw: random.Random) -> tuple[tuple[str, str], tuple[str, str]]:
     """A name given, and the same name asked for later."""
     name = draw.choice(NAMES) if draw.random() < 0.6 else invented(draw).title()
-    first = one_of(draw, HELLO_NAMED, name=name), one_of(draw, HELLO_NAMED_ANSWERS, name=name)
+    first = one_of(draw, HELLO_STRANGE, name=name), one_of(draw, HELLO_NAMED_ANSWERS, name=name)
     return first, (one_of(draw, RECALL_QUESTIONS), one_of(draw, RECALL_ANSWERS, name=name))
 
 
 def naming(draw: random.Random) -> tuple[str, str]:
     """A visitor gives a name and is greeted by it."""
-    name = draw.choice(NAMES) if draw.random() < 0.6 else invented(draw).title()
-    return one_of(draw, HELLO_NAMED, name=name), one_of(draw, HELLO_NAMED_ANSWERS, name=name)
+    if draw.random() < 0.6:
+        name, ways = draw.choice(NAMES), HELLO_NAMED
+    else:
+        name, ways = invented(draw).title(), HELLO_STRANGE
+    return one_of(draw, ways, name=name), one_of(draw, HELLO_NAMED_ANSWERS, name=name)
