@@ -30,12 +30,14 @@ from puna.node.engine import EngineProcess
 from puna.node.gateway import gateway_app
 from puna.node.home import Home, Keys, Running
 from puna.services.genesis import Network, genesis
+from puna.services.worker.client import warm
 from puna.vm.evaluators import Evaluators
 
 log = logging.getLogger("puna")
 
 PORT_DEFAULT = 4000
 EVALUATORS_MAX = 2  # processes of the operating system; each evaluates many AO processes at once, on threads
+EVALUATORS_EMBEDDED = 1  # a command asks one question; a second evaluator would only start more slowly
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ class Node:
         evaluators = Evaluators(weave=home.weave, cache=home.cache, engine=engine.address)
         stack.push_async_callback(engine.stop)
         stack.push_async_callback(evaluators.stop)
-        await asyncio.gather(engine.start(), evaluators.start(min(EVALUATORS_MAX, os.cpu_count() or 1)))
+        count = min(EVALUATORS_MAX, os.cpu_count() or 1) if options.serve else EVALUATORS_EMBEDDED
+        await asyncio.gather(engine.start(), evaluators.start(count))
 
         units = Units.wire(
             self.store, evaluators, clock,
@@ -121,6 +124,9 @@ class Node:
             scheduler=self.keys.scheduler.address, authority=self.keys.messenger.address, user=self.user.address,
             model=options.model or DEMO_MODEL, workers=options.workers, progress=progress,
         )  # fmt: skip
+        # In the background, for it changes nothing: the first question then finds memories and model loaded.
+        warming = asyncio.create_task(warm(self.link, self.network.workers, self.keys.operator.address))
+        stack.callback(warming.cancel)
         if doors is not None:
             progress("opening the doors")
             await self._serve(doors, units, clock)
