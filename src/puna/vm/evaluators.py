@@ -272,6 +272,8 @@ class _Worker:
     async def _end(self) -> None:
         """Make sure that the evaluator is dead, and tell everybody who waits for it."""
         self._running.clear()
+        if self._process is None:
+            return
         self._process.stdin.close()  # it ends by itself at that, in the middle of whatever it does
         try:
             await asyncio.wait_for(self._process.wait(), END_S)
