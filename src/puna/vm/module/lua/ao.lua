@@ -66,7 +66,7 @@ function ao.normalize(msg)
   return msg
 end
 
--- Identity and trust --------------------------------------------------------------------------------------------------
+-- Identity and trust ------------------------------------------------------------------------------------------------
 
 local function contains(list, value)
   for _, candidate in ipairs(list) do
@@ -114,7 +114,7 @@ function ao.registerHint() end
 
 assignment.init(ao)
 
--- The outbox ----------------------------------------------------------------------------------------------------------
+-- The outbox --------------------------------------------------------------------------------------------------------
 
 -- What has been printed so far, read as a process would read its own output.
 local PRINTED = {
@@ -154,7 +154,7 @@ function ao.result(result)
   }
 end
 
--- Sending -------------------------------------------------------------------------------------------------------------
+-- Sending -----------------------------------------------------------------------------------------------------------
 
 local RESERVED = { Target = true, Data = true, Anchor = true, Tags = true, From = true }
 local NONE = {}
@@ -332,7 +332,7 @@ function ao.assign(request)
   assignments[#assignments + 1] = request
 end
 
--- Answering -----------------------------------------------------------------------------------------------------------
+-- Answering ---------------------------------------------------------------------------------------------------------
 
 -- Gives `msg` its `reply(answer)` and `forward(target, changes)`.
 function ao.attach(msg)

@@ -27,7 +27,7 @@ local function power(base, exponent)
 end
 
 local function build(bits)
-  assert(math_type(bits) == "integer" and bits >= 64 and bits % 32 == 0, "bit width must be a multiple of 32, at least 64")
+  assert(math_type(bits) == "integer" and bits >= 64 and bits % 32 == 0, "the width must be a multiple of 32, from 64")
 
   local SIZE = bits // 32
   local bint = { bits = bits }
@@ -37,7 +37,7 @@ local function build(bits)
     return getmetatable(x) == bint
   end
 
-  -- Making ------------------------------------------------------------------------------------------------------------
+  -- Making ----------------------------------------------------------------------------------------------------------
 
   local function filled(word)
     local x = {}
@@ -217,7 +217,7 @@ local function build(bits)
     return bint.tobint(x, true)
   end
 
-  -- Reading -----------------------------------------------------------------------------------------------------------
+  -- Reading ---------------------------------------------------------------------------------------------------------
 
   local function is_negative(x)
     return x[SIZE] & 0x80000000 ~= 0
@@ -357,7 +357,7 @@ local function build(bits)
     return string.reverse(bint.tole(x, trim))
   end
 
-  -- Asking ------------------------------------------------------------------------------------------------------------
+  -- Asking ----------------------------------------------------------------------------------------------------------
 
   bint.isbint = is_bint
 
@@ -419,7 +419,7 @@ local function build(bits)
     return bint.eq(x, bint.maxinteger())
   end
 
-  -- Adding ------------------------------------------------------------------------------------------------------------
+  -- Adding ----------------------------------------------------------------------------------------------------------
 
   local function add(x, y)
     local z, carry = {}, 0
@@ -486,7 +486,7 @@ local function build(bits)
     return is_negative(value) and negate(value) or value
   end
 
-  -- Comparing ---------------------------------------------------------------------------------------------------------
+  -- Comparing -------------------------------------------------------------------------------------------------------
 
   local function equal(x, y)
     for i = 1, SIZE do
@@ -535,7 +535,7 @@ local function build(bits)
     return bint.new(bint.__lt(x, y) and x or y)
   end
 
-  -- Multiplying -------------------------------------------------------------------------------------------------------
+  -- Multiplying -----------------------------------------------------------------------------------------------------
 
   local function length(x)
     local size = SIZE
@@ -592,7 +592,7 @@ local function build(bits)
     return bint.tonumber(x) ^ bint.tonumber(y)
   end
 
-  -- Dividing ----------------------------------------------------------------------------------------------------------
+  -- Dividing --------------------------------------------------------------------------------------------------------
 
   -- The 16-bit digits of x, lowest first, and how many there are.
   local function halves(x)
@@ -773,7 +773,7 @@ local function build(bits)
     return result
   end
 
-  -- Bits --------------------------------------------------------------------------------------------------------------
+  -- Bits ------------------------------------------------------------------------------------------------------------
 
   local function bitwise(combine)
     return function(x, y)

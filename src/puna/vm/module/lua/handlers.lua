@@ -15,7 +15,7 @@ local Handlers = {
 
 local ipairs, type = ipairs, type
 
--- Changing the list ---------------------------------------------------------------------------------------------------
+-- Changing the list -------------------------------------------------------------------------------------------------
 
 local function position(name)
   for index, handler in ipairs(Handlers.list) do
@@ -114,7 +114,7 @@ function Handlers.remove(name)
   end
 end
 
--- Running -------------------------------------------------------------------------------------------------------------
+-- Running -----------------------------------------------------------------------------------------------------------
 
 -- A function from a function, or from a table of pattern to function of which the first that matches runs.
 function Handlers.generateResolver(resolver)
@@ -141,7 +141,7 @@ function Handlers.receive(pattern)
       error(failure, 0)
     end
   end)
-  return coroutine.yield({ From = "receive" })
+  return coroutine.yield()
 end
 
 -- "run" and whether to stop after, from what a pattern answered.

@@ -6,8 +6,10 @@
 
 local json = { _version = "0.2.0" }
 
-local byte, char, find, format, gsub, sub = string.byte, string.char, string.find, string.format, string.gsub, string.sub
-local concat, math_type, next, pairs, rawget, tonumber, type = table.concat, math.type, next, pairs, rawget, tonumber, type
+local byte, char, find, format = string.byte, string.char, string.find, string.format
+local gsub, sub = string.gsub, string.sub
+local concat, math_type = table.concat, math.type
+local next, pairs, rawget, tonumber, type = next, pairs, rawget, tonumber, type
 
 -- Encoding ---------------------------------------------------------------------------------------------------------
 
@@ -31,8 +33,8 @@ end
 
 -- The keys of every outbox entry, quoted once.
 local KEYS = {}
-for _, key in ipairs({ "name", "value", "Target", "Data", "Anchor", "Tags", "Output", "Messages", "Spawns", "Assignments",
-  "data", "prompt", "print", "test", "ok", "response", "Error" }) do
+for _, key in ipairs({ "name", "value", "Target", "Data", "Anchor", "Tags", "Output", "Messages", "Spawns",
+  "Assignments", "data", "prompt", "print", "test", "ok", "response", "Error" }) do
   KEYS[key] = quote(key) .. ":"
 end
 

@@ -31,7 +31,7 @@ local model -- {id, name, context, ...} as the node described it
 local context = { tokens = {}, generated = 0, finished = false }
 local saved
 
--- Logging ---------------------------------------------------------------------------------------------------------------
+-- Logging -----------------------------------------------------------------------------------------------------------
 
 -- Called with each log line; programs may replace it.
 function Llama.onLog() end
@@ -49,7 +49,7 @@ local function note(level, text)
   Llama.onLog(level, text)
 end
 
--- Asking the node ---------------------------------------------------------------------------------------------------------
+-- Asking the node ---------------------------------------------------------------------------------------------------
 
 local function ask(request)
   if type(_host) ~= "function" then
@@ -90,7 +90,7 @@ local function start(tokens)
   context = { tokens = tokens, generated = 0, finished = false }
 end
 
--- Model ---------------------------------------------------------------------------------------------------------------------
+-- Model -------------------------------------------------------------------------------------------------------------
 
 -- Opens a model: `/data/<item id>`, or the id alone. Raises when the node does not have it.
 function Llama.load(path)
@@ -118,7 +118,7 @@ function Llama.model()
   return model
 end
 
--- Context -------------------------------------------------------------------------------------------------------------------
+-- Context -----------------------------------------------------------------------------------------------------------
 
 -- Begins a new context with `text`.
 function Llama.setPrompt(text)
@@ -171,7 +171,7 @@ function Llama.clearState()
   saved = nil
 end
 
--- Sampling --------------------------------------------------------------------------------------------------------------------
+-- Sampling ----------------------------------------------------------------------------------------------------------
 
 function Llama.setTemperature(temperature)
   Llama.temperature = assert(tonumber(temperature), "temperature should be a number")
@@ -204,7 +204,7 @@ local function seed_of(step)
   return (Llama.seed + step * 0x9E3779B97F4A7C15) & SEED_MASK
 end
 
--- Generating ------------------------------------------------------------------------------------------------------------------
+-- Generating --------------------------------------------------------------------------------------------------------
 
 -- A character may take several tokens. Its first ones have no text of their own: what was generated since `from` is
 -- then held back, and the next call asks for it again together with what follows.
@@ -299,7 +299,8 @@ local function messages_of(chat)
 end
 
 -- Begins a new context from a conversation, in the model's own chat form: `{system=, user=}` or a list of
--- `{role=, content=}`. No text in it can pass for a role marker. With `tokens = n` it also runs, and returns the answer.
+-- `{role=, content=}`. No text in it can pass for a role marker. With `tokens = n` it also runs and returns the
+-- answer.
 function Llama.chat(chat)
   assert(type(chat) == "table", "chat should be a table")
   start(ask({ op = "chat", model = loaded(), messages = messages_of(chat) }).tokens)

@@ -14,7 +14,7 @@ local default = require(".default")
 
 local type = type
 
--- Globals ---------------------------------------------------------------------------------------------------------------
+-- Globals -----------------------------------------------------------------------------------------------------------
 
 -- Later parts call these by their global names, so that a program may load a newer `.ao` or `.handlers`.
 Colors = stringify.colors
@@ -27,8 +27,9 @@ _G.json = json
 base64 = require(".base64")
 
 function Prompt()
-  return Colors.green .. tostring(Name) .. Colors.gray .. "@" .. Colors.blue .. "aos-" .. process._version .. Colors.gray
-    .. "[Inbox:" .. Colors.red .. tostring(Inbox and #Inbox or 0) .. Colors.gray .. "]" .. Colors.reset .. "> "
+  return Colors.green .. tostring(Name) .. Colors.gray .. "@" .. Colors.blue .. "aos-" .. process._version
+    .. Colors.gray .. "[Inbox:" .. Colors.red .. tostring(Inbox and #Inbox or 0) .. Colors.gray .. "]"
+    .. Colors.reset .. "> "
 end
 
 local PAINT = { number = "green", boolean = "blue", ["nil"] = "red" }
@@ -92,7 +93,7 @@ function Version()
   print("version: " .. process._version)
 end
 
--- Time and chance ---------------------------------------------------------------------------------------------------------
+-- Time and chance ---------------------------------------------------------------------------------------------------
 
 local now = 0 -- milliseconds, of the message being handled
 local host_date = os.date
@@ -131,7 +132,7 @@ local function seed_chance(msg, module)
   math.randomseed = function() end
 end
 
--- Birth -------------------------------------------------------------------------------------------------------------------
+-- Birth -------------------------------------------------------------------------------------------------------------
 
 -- On the first message of all: names, owner, inbox. That message is the spawn item, unless evaluating it failed and
 -- the node took everything back; then the environment says who owns the process.
@@ -147,7 +148,7 @@ local function initialise(msg, env)
   Seeded = true
 end
 
--- Handling ----------------------------------------------------------------------------------------------------------------
+-- Handling ----------------------------------------------------------------------------------------------------------
 
 local function is_eval(msg)
   return msg.Action == "Eval" and Owner == msg.From
@@ -239,6 +240,7 @@ end
 
 local function failed(msg, was_eval, failure, traceback)
   failure = tostring(failure)
+  Errors = Errors or {}
   Errors[#Errors + 1] = failure
   if not was_eval then
     print(Colors.red .. "Error" .. Colors.gray .. " handling message "
@@ -289,7 +291,7 @@ function process.handle(msg, env)
   return ao.result(output({ print = true }))
 end
 
--- The host's door ---------------------------------------------------------------------------------------------------------
+-- The host's door ---------------------------------------------------------------------------------------------------
 
 local known_text, known_env -- the environment of a process does not change
 

@@ -2,7 +2,8 @@
 
 local Utils = { _version = "0.0.5" }
 
-local find, gsub, lower, match, sub, upper = string.find, string.gsub, string.lower, string.match, string.sub, string.upper
+local find, gsub, lower, match = string.find, string.gsub, string.lower, string.match
+local sub, upper = string.sub, string.upper
 local ipairs, next, pairs, type = ipairs, next, pairs, type
 
 -- Names ------------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ local function padded(text, block, length_form)
   return text .. "\x80" .. rep("\0", zeros) .. length
 end
 
--- MD5 -------------------------------------------------------------------------------------------------------------------
+-- MD5 ---------------------------------------------------------------------------------------------------------------
 
 local MD5_SINES = {
   0xD76AA478, 0xE8C7B756, 0x242070DB, 0xC1BDCEEE, 0xF57C0FAF, 0x4787C62A, 0xA8304613, 0xFD469501,
@@ -61,7 +61,7 @@ local function md5(text)
   return pack("<I4I4I4I4", h1, h2, h3, h4)
 end
 
--- SHA-1 -----------------------------------------------------------------------------------------------------------------
+-- SHA-1 -------------------------------------------------------------------------------------------------------------
 
 local function sha1_step(i, b, c, d)
   if i <= 20 then
@@ -85,7 +85,8 @@ local function sha1(text)
     local a, b, c, d, e = h1, h2, h3, h4, h5
     for i = 1, 80 do
       local mixed, constant = sha1_step(i, b, c, d)
-      a, b, c, d, e = (left32(a, 5) + (mixed & 0xFFFFFFFF) + e + constant + words[i]) & 0xFFFFFFFF, a, left32(b, 30), c, d
+      local sum = left32(a, 5) + (mixed & 0xFFFFFFFF) + e + constant + words[i]
+      a, b, c, d, e = sum & 0xFFFFFFFF, a, left32(b, 30), c, d
     end
     h1, h2, h3 = (h1 + a) & 0xFFFFFFFF, (h2 + b) & 0xFFFFFFFF, (h3 + c) & 0xFFFFFFFF
     h4, h5 = (h4 + d) & 0xFFFFFFFF, (h5 + e) & 0xFFFFFFFF
@@ -93,7 +94,7 @@ local function sha1(text)
   return pack(">I4I4I4I4I4", h1, h2, h3, h4, h5)
 end
 
--- SHA-2 -----------------------------------------------------------------------------------------------------------------
+-- SHA-2 -------------------------------------------------------------------------------------------------------------
 
 -- Fractions of the cube roots of the first 80 primes; SHA-256 uses the upper halves of the first 64. Then those of the
 -- square roots of the first 8.
@@ -139,7 +140,8 @@ local function sha2_256(text)
     end
     local a, b, c, d, e, f, g, k = table.unpack(h)
     for i = 1, 64 do
-      local first = k + (right32(e, 6) ~ right32(e, 11) ~ right32(e, 25)) + (e & f ~ ~e & g) + (ROOTS[i] >> 32) + words[i]
+      local first = k + (right32(e, 6) ~ right32(e, 11) ~ right32(e, 25)) + (e & f ~ ~e & g)
+      first = first + (ROOTS[i] >> 32) + words[i]
       local second = (right32(a, 2) ~ right32(a, 13) ~ right32(a, 22)) + (a & b ~ a & c ~ b & c)
       k, g, f, e, d, c, b, a = g, f, e, (d + first) & 0xFFFFFFFF, c, b, a, (first + second) & 0xFFFFFFFF
     end
@@ -177,7 +179,7 @@ local function sha2_512(text)
   return pack(">i8i8i8i8i8i8i8i8", table.unpack(h))
 end
 
--- Keccak ----------------------------------------------------------------------------------------------------------------
+-- Keccak ------------------------------------------------------------------------------------------------------------
 
 local ROUNDS = {
   0x0000000000000001, 0x0000000000008082, 0x800000000000808A, 0x8000000080008000,
@@ -248,7 +250,7 @@ local function keccak(text, size, mark)
   return table.concat(out)
 end
 
--- The functions programs call -------------------------------------------------------------------------------------------
+-- The functions programs call ---------------------------------------------------------------------------------------
 
 -- Text in, raw digest out; block size in bytes. For HMAC and key derivation.
 digest.raw = {
