@@ -23,7 +23,7 @@ from ao.fakes import (
 
 from puna.ao.compute.fold import message_of, preview_json, result_of
 from puna.ao.compute.port import Evaluation
-from puna.ao.compute.program import Limits, TooLarge, Unsupported, environment_json, parse_size, program_of
+from puna.ao.compute.program import Limits, ModuleFiles, TooLarge, Unsupported, environment_json, parse_size, program_of
 from puna.ao.compute.unit import ComputeUnit, Diverged
 from puna.ao.compute.verify import verify
 from puna.ao.result import Result, number_text
@@ -470,7 +470,7 @@ async def program(process_tags=(), **module_changes):
     item = module(**{name.replace("_", "-"): value for name, value in module_changes.items()})
     await store.append([item])
     process = sign_item(ALICE, tags=[*process_tags, ("Data-Protocol", "ao"), ("Type", "Process"), ("Module", item.id)])
-    return program_of(store, store.view, process, Limits())
+    return program_of(store.view, process, Limits(), ModuleFiles(store))
 
 
 async def test_the_process_limits_win_over_the_modules_and_extensions_of_both_count():
@@ -518,6 +518,20 @@ def test_sizes_are_powers_of_1024_with_or_without_a_dash():
         500 * 1024**2, 1024**3, 1024**3, 65536, 12,
     ]  # fmt: skip
     assert parse_size("1") is None and parse_size("-1-mb") is None and parse_size("x") is None
+
+
+async def test_a_small_module_is_copied_into_a_file_once(tmp_path):
+    class Rows(MemoryStore):
+        def payload_path(self, id):
+            return None
+
+    files = ModuleFiles(Rows(), tmp_path / "modules")
+    path = files.path(MODULE)
+    assert path.read_bytes() == bytes(MODULE.data) and files.path(MODULE) == path
+    temporary = ModuleFiles(Rows())
+    path = temporary.path(MODULE)
+    temporary.close()
+    assert not path.exists()
 
 
 async def test_a_module_that_comes_late_is_waited_for():

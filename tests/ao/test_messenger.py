@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 
 import pytest
 from ao.fakes import ALICE, BOB, MESSENGER, MODULE, SCHEDULER, FakeEvaluators, Town, message_item, named
@@ -23,6 +24,7 @@ from puna.ao.messenger.journey import (
     decode_journey,
     encode_journey,
 )
+from puna.ao.messenger.room import Room
 from puna.ao.result import Result
 from puna.arweave.dataitem import sign_item
 from puna.arweave.tags import Tag
@@ -208,7 +210,22 @@ async def test_a_message_that_begets_ever_more_does_not_crowd_out_others():
     assert [event["kind"] for event in await game.ended(root)].count("evaluated") == 63
 
 
-async def test_with_no_room_for_a_journey_users_are_asked_to_come_again():
+async def test_journeys_without_end_do_not_starve_their_own_siblings_or_other_roots():
+    """Twelve games without end begin from one message, with room for four; each of them goes on."""
+    town = await Town.founded(messenger_options={"journeys_max": 8, "root_journeys_max": 4})
+    a, b = await town.spawn(("Name", "a")), await town.spawn(("Name", "b"))
+    await town.do(a, *(["send", b, {"Ball": str(1000 * (n + 1))}, ""] for n in range(12)))
+    other = await town.do(a, ["send", BOB.address, {}, "served"])
+    assert "stored" in [event["kind"] for event in await town.ended(other)]
+    while await town.units.scheduler.newest(b) < 240:
+        await asyncio.sleep(0)
+    await town.units.stop()
+    balls = [int(named(item, "Ball")[0]) for item, _ in (await town.schedule(b))[1:]]
+    hops = Counter(-(-ball // 1000) for ball in balls)  # a ball counts down from a thousand of its own
+    assert len(hops) == 12 and min(hops.values()) >= 5, hops
+
+
+async def test_with_no_room_for_another_root_users_are_asked_to_come_again():
     town = await Town.founded(evaluators=FakeEvaluators(), messenger_options={"journeys_max": 2})
     town.evaluators.gate = asyncio.Event()
     process = await town.spawn()
@@ -217,6 +234,30 @@ async def test_with_no_room_for_a_journey_users_are_asked_to_come_again():
         await town.do(process, tags=[("N", "1")])
     town.evaluators.gate.set()
     await town.quiet()
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=60), st.integers(1, 12), st.integers(1, 6))
+def test_room_is_shared_nobody_is_forgotten_and_the_last_of_a_root_is_known(arrivals, journeys_max, root_max):
+    room = Room(journeys_max, root_max)
+    running, resting = [], []
+    for root in arrivals:
+        if room.arrive(root):
+            room.run(root)
+            running.append(root)
+        else:
+            resting.append(root)
+        assert room.resting(root) == resting.count(root)
+        assert running.count(root) <= root_max
+    while running:
+        root = running.pop()
+        last = room.leave(root)
+        assert last == (root not in running and root not in resting)
+        for waiting in list(resting):
+            if room.hungry() and room.has_room(waiting):
+                resting.remove(waiting)
+                room.run(waiting)
+                running.append(waiting)
+    assert not resting and room.roots == 0
 
 
 async def test_a_user_who_hangs_up_leaves_no_journey_unwalked():

@@ -4,6 +4,7 @@ Called by `unit.py` and `verify.py`. Source: protocol reference 4.2, 4.7, 4.9.
 """
 
 import re
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,11 +47,42 @@ class Limits:
     gas_default: int = 100_000_000_000  # about a minute and a half of an endless loop
 
 
-def program_of(store: Store, view: View, process: DataItem, limits: Limits, modules: Path | None = None) -> Program:
+class ModuleFiles:
+    """Modules as files, which is how they are compiled: the store's own file where it keeps one, else a copy.
+
+    `folder` holds the copies; without one, a temporary folder that `close` removes.
+    """
+
+    def __init__(self, store: Store, folder: Path | None = None):
+        self._store = store
+        self._folder = folder
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+
+    def path(self, module: DataItem) -> Path:
+        kept = self._store.payload_path(module.id)
+        return kept if kept is not None else self._copy(module)
+
+    def close(self) -> None:
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def _copy(self, module: DataItem) -> Path:
+        if self._folder is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="puna-modules-")
+            self._folder = Path(self._temporary.name)
+        path = self._folder / f"{module.id}.wasm"
+        if not path.exists():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            draft = path.with_suffix(".part")
+            draft.write_bytes(bytes(module.data))
+            draft.replace(path)  # nobody ever sees half a module
+        return path
+
+
+def program_of(view: View, process: DataItem, limits: Limits, files: ModuleFiles) -> Program:
     """The program of a process.
 
     Raises Invalid when the process or its module cannot run here, NotYet while the module is not on this node.
-    `modules` is a folder for module files that the store does not keep as files of their own.
     """
     module_id = _check_process(process)
     module = view(module_id)
@@ -59,7 +91,7 @@ def program_of(store: Store, view: View, process: DataItem, limits: Limits, modu
     _check_module(module)
     extensions = _extensions(process, module)
     return Program(
-        module_path=_module_path(store, module, modules),
+        module_path=files.path(module),
         module_id=module_id,
         memory_limit=_limit(process, module, "Memory-Limit", parse_size, limits.memory_default, limits.memory_max),
         gas_limit=_limit(process, module, "Compute-Limit", parse_count, limits.gas_default, limits.gas_max),
@@ -131,18 +163,3 @@ def _options(process: DataItem, module: DataItem, extensions: tuple[str, ...]) -
 
 def _party(item: DataItem) -> dict[str, object]:
     return {"Id": item.id, "Owner": owner_address(item), "Tags": tag_list(item.tags)}
-
-
-def _module_path(store: Store, module: DataItem, modules: Path | None) -> Path:
-    path = store.payload_path(module.id)
-    if path is not None:
-        return path
-    if modules is None:
-        raise Unsupported(f'module "{module.id}" is not kept as a file', "Give the compute unit a folder for modules.")
-    path = modules / f"{module.id}.wasm"
-    if not path.exists():
-        modules.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".part")
-        draft.write_bytes(bytes(module.data))
-        draft.replace(path)  # nobody ever sees half a module
-    return path

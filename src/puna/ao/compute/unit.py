@@ -12,7 +12,6 @@ attested one. Notes beside the items:
 
 import asyncio
 import logging
-import tempfile
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -34,7 +33,7 @@ from ..scheduler.port import Entry, Schedules
 from ..scheduler.schedule import hash_chain
 from .fold import message_json, preview_json, result_of
 from .port import Evaluation, Evaluators, Program
-from .program import Limits, View, program_of
+from .program import Limits, ModuleFiles, View, program_of
 from .testimony import Attestation, attestation_tags, checkpoint_tags, read_attestation
 
 ATTACHED_MAX = 256  # memories held at once; past it the longest unused is checkpointed and let go
@@ -116,8 +115,7 @@ class ComputeUnit:
         self._evaluators = evaluators
         self._view = view or store.view
         self._limits = limits
-        self._modules = modules
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._files = ModuleFiles(store, modules)
         self._attached_max = attached_max
         self._checkpoint_evaluations = checkpoint_evaluations
         self._checkpoint_gas = checkpoint_gas
@@ -229,8 +227,7 @@ class ComputeUnit:
         for stream in list(self._attached.values()):
             async with stream.lock:
                 await self._let_go(stream)
-        if self._scratch is not None:
-            self._scratch.cleanup()
+        self._files.close()
 
     # Reaching a place in the schedule
 
@@ -397,7 +394,7 @@ class ComputeUnit:
         process = self._view(stream.process)
         if process is None:
             raise NotYet(f"process item {stream.process} is not on this node", "Upload it.")
-        program = program_of(self._store, self._view, process, self._limits, self._modules_folder())
+        program = program_of(self._view, process, self._limits, self._files)
         self._attached[stream.process] = stream
         try:
             nonce = await self._attach_newest(stream.process, program)
@@ -408,13 +405,6 @@ class ComputeUnit:
         stream.memory_nonce, stream.module_id = nonce, program.module_id
         stream.last, stream.root = None, b""
         stream.unsaved_evaluations = stream.unsaved_gas = 0
-
-    def _modules_folder(self) -> Path:
-        """Where modules lie that the store keeps in a row and not as a file."""
-        if self._modules is None:
-            self._scratch = tempfile.TemporaryDirectory(prefix="puna-modules-")
-            self._modules = Path(self._scratch.name)
-        return self._modules
 
     async def _attach_newest(self, process: ProcessId, program: Program) -> int:
         """Attach from the newest checkpoint, or from nothing; answers the nonce that memory stands at."""

@@ -5,7 +5,7 @@ chain, results and state roots are all checked again. Source of the rules: proto
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ from ..message import ProcessId, tag
 from ..result import Result
 from ..scheduler import schedule as rules
 from .fold import message_json, result_of
-from .port import Evaluation, Evaluators
-from .program import Limits, View, program_of
+from .port import Evaluation, Evaluators, Program
+from .program import Limits, ModuleFiles, View, program_of
 from .testimony import Attestation, read_attestation
 
 PAGE = 1000
@@ -91,31 +91,53 @@ async def verify(
     attested = _attestations_of(store, process)
     found = _check_schedule(process, item, schedule, view)
     found += _check_coverage(schedule, attested)
-    program = program_of(store, view, item, limits, modules)
+    replay = _Replay()
+    files = ModuleFiles(store, modules)
+    try:
+        program = program_of(view, item, limits, files)
+        async for assignment, evaluation in _replayed(evaluators, process, program, schedule, view):
+            replay.add(evaluation)
+            for attestation in attested.get(assignment.nonce, ()):
+                found += _compare(assignment, evaluation, attestation)
+            on_progress(replay.count, len(schedule))
+    finally:
+        files.close()
+    found.sort(key=lambda divergence: divergence.nonce)
+    count = sum(map(len, attested.values()))
+    return Report(process, len(schedule), replay.count, count, replay.gas_used, replay.state_root, tuple(found))
+
+
+@dataclass
+class _Replay:
+    """What a replay came to so far."""
+
+    count: int = 0
+    gas_used: int = 0
+    state_root: str = ""
+
+    def add(self, evaluation: Evaluation) -> None:
+        self.count += 1
+        self.gas_used += evaluation.gas_used
+        self.state_root = b64url_encode(evaluation.state_root)
+
+
+async def _replayed(
+    evaluators: Evaluators, process: ProcessId, program: Program, schedule: list[Assignment], view: View
+) -> AsyncIterator[tuple[Assignment, Evaluation]]:
+    """Evaluate a schedule from nothing, up to its end or to the first item that is not here."""
     # A name of its own: the running node may hold the same process in the same evaluators.
     replica = f"verify {process}"
     await evaluators.attach(replica, program, None)
-    replayed, gas_used, root = 0, 0, ""
     try:
         for assignment in schedule:
-            message = view(assignment.item_id)
-            if message is None:
-                break  # told by _check_schedule; nothing after it can be replayed
-            evaluation = await evaluators.apply(
-                replica, message_json(message, assignment), message_id=assignment.item_id
-            )
-            replayed += 1
-            gas_used += evaluation.gas_used
-            root = b64url_encode(evaluation.state_root)
-            for attestation in attested.get(assignment.nonce, ()):
-                found += _compare(assignment, evaluation, attestation)
-            on_progress(replayed, len(schedule))
+            item = view(assignment.item_id)
+            if item is None:
+                return  # told by _check_schedule
+            message = message_json(item, assignment)
+            yield assignment, await evaluators.apply(replica, message, message_id=assignment.item_id)
     finally:
         if evaluators.attached(replica):
             await evaluators.detach(replica)
-    found.sort(key=lambda divergence: divergence.nonce)
-    count = sum(map(len, attested.values()))
-    return Report(process, len(schedule), replayed, count, gas_used, root, tuple(found))
 
 
 def _schedule_of(store: Store, process: ProcessId, scheduler: str) -> Iterator[Assignment]:

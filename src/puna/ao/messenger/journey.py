@@ -17,6 +17,8 @@ from ..message import ProcessId
 from ..result import Result
 from .address import EMPTY_DATA, Letter, Parcel, Sender, Share, address, spawned
 
+JOURNEY_NOTES = "ao/journey/"
+
 
 @dataclass(frozen=True, slots=True)
 class Journey:
@@ -110,7 +112,7 @@ def decode_journey(note: bytes) -> Journey:
 
 def journey_key(journey: Journey) -> str:
     """One note for each place: an item may have places in several processes."""
-    return f"ao/journey/{journey.process}/{journey.item}"
+    return f"{JOURNEY_NOTES}{journey.item}/{journey.process}"
 
 
 def _birth_notice(journey: Journey) -> Letter:

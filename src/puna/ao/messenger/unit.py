@@ -7,7 +7,7 @@ hub what happens.
 
 import asyncio
 import logging
-from collections import Counter
+import string
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
@@ -26,6 +26,7 @@ from ..result import Result
 from ..scheduler.port import Placed, Placing, Refused, Schedules
 from .address import Birth, Dropped, Letter, Parcel, Sender, Share
 from .journey import (
+    JOURNEY_NOTES,
     Assigned,
     End,
     Evaluate,
@@ -38,13 +39,16 @@ from .journey import (
     encode_journey,
     journey_key,
 )
+from .room import Room
 
-JOURNEYS_MAX = 8192  # under way in memory; past it users are asked to come again, and outboxes rest in the store
-ROOT_JOURNEYS_MAX = 2048  # of one root: a message that begets ever more messages must not crowd out the others
+JOURNEYS_MAX = 8192  # under way in memory, shared among their roots; past it what processes send rests in the store
+ROOT_JOURNEYS_MAX = 2048  # of one root, even when it is alone
 RETRY_FIRST_S = 1.0
 RETRY_LONGEST_S = 60.0
 EVENT_TEXT_MAX = 65_536  # characters of data in an event; who wants more reads the item or the result
 LARGE_BYTES = 1 << 20  # from here on a signature is checked on a thread
+
+ID_CHARACTERS = string.ascii_letters + string.digits + "-_"
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -76,14 +80,13 @@ class MessengerUnit:
         self._schedules = schedules
         self._results = results
         self._hub = hub
-        self._journeys_max = journeys_max
-        self._root_journeys_max = root_journeys_max
         self._sleep = sleep
+        self._room = Room(journeys_max, root_journeys_max)
         self._running: dict[str, asyncio.Task[None]] = {}  # by journey key
-        self._running_of: Counter[str] = Counter()  # by root
-        self._resting_of: Counter[str] = Counter()  # by root: journeys that are notes only, for want of room
         self._roots: dict[tuple[str, str], str] = {}  # by process and item, of the journeys under way
+        self._stuck: set[str] = set()  # keys of journeys that met a bug of ours; they wait for the next start
         self._owned: set[asyncio.Task[Any]] = set()
+        self._waking = self._wake_again = False
         self._stopping = False
 
     @property
@@ -114,21 +117,8 @@ class MessengerUnit:
 
     async def resume(self) -> None:
         """After a start: go on with every journey that was under way."""
-        self._resting_of.clear()
-        for key, note in self._store.notes("ao/journey/"):
-            journey = decode_journey(note)
-            if not journey.root:
-                journey = replace(journey, root=await self._own_root(journey))
-            # It may have ended while we waited: only a note that is still there is a journey.
-            if key not in self._running and self._store.note(key) is not None:
-                self._enter(journey)
-
-    async def _own_root(self, journey: Journey) -> str:
-        try:
-            return (await self._schedules.place(journey.process, journey.item))[1].id
-        except NodeError as error:
-            log.warning("the assignment of %s is not to be had now: %s", journey.item, error)
-            return journey.item
+        for _, note in self._store.notes(JOURNEY_NOTES):
+            self._enter(await self._rooted(decode_journey(note)))
 
     async def stop(self) -> None:
         """Let go of all journeys; the store keeps them."""
@@ -147,8 +137,8 @@ class MessengerUnit:
     async def _admit(self, journey: Journey, placing: Placing) -> Assignment:
         if self._stopping:
             raise NotYet("the messenger is stopping", "Send it again in a moment.")
-        if len(self._running) >= self._journeys_max:
-            raise NotYet(f"{len(self._running)} messages are under way", "Send it again in a moment.")
+        if self._room.full:
+            raise NotYet(f"{self._room.roots} messages are under way", "Send it again in a moment.")
         # A task of our own: a user who hangs up must not leave a durable journey that nobody walks.
         return await asyncio.shield(self._own(self._begin(journey, placing)))
 
@@ -168,7 +158,7 @@ class MessengerUnit:
         if answer.new:
             self._hub.publish(_news("accepted", root, journey))
             self._start_placed(replace(journey, root=root), answer.assignment)
-        elif not self._alive(root):
+        elif not self._room.alive(root):
             self._hub.publish({"kind": "finished", "root": root})
         return answer.assignment
 
@@ -180,37 +170,61 @@ class MessengerUnit:
         self._enter(journey)
 
     def _enter(self, journey: Journey) -> None:
-        if not self._stopping and not self._walk(journey):
-            self._resting_of[journey.root] += 1
+        if not self._stopping and self._room.arrive(journey.root):
+            self._walk(journey)
 
-    def _walk(self, journey: Journey) -> bool:
-        """Start the task of a journey, if there is room for it."""
-        key, root = journey_key(journey), journey.root
-        if len(self._running) >= self._journeys_max or self._running_of[root] >= self._root_journeys_max:
-            return False
+    def _walk(self, journey: Journey) -> None:
+        key = journey_key(journey)
         if key not in self._running:
-            self._running_of[root] += 1
-            self._roots[journey.process, journey.item] = root
+            self._room.run(journey.root)
+            self._roots[journey.process, journey.item] = journey.root
             self._running[key] = asyncio.create_task(self._travel(journey), name=f"journey {key}")
-        return True
 
     def _leave(self, journey: Journey) -> None:
-        root = journey.root
         del self._running[journey_key(journey)]
         del self._roots[journey.process, journey.item]
-        self._running_of[root] -= 1
         if self._stopping:
             return
-        if self._resting_of and (
-            self._running_of[root] == self._root_journeys_max // 2 or len(self._running) == self._journeys_max // 2
-        ):
-            self._own(self.resume())
-        if not self._alive(root):
-            del self._running_of[root]
-            self._hub.publish({"kind": "finished", "root": root})
+        if self._room.leave(journey.root):
+            self._hub.publish({"kind": "finished", "root": journey.root})
+        elif self._room.resting(journey.root) and self._room.hungry():
+            self._wake_soon()
 
-    def _alive(self, root: str) -> bool:
-        return self._running_of[root] > 0 or self._resting_of[root] > 0
+    def _wake_soon(self) -> None:
+        self._wake_again = True
+        if not self._waking:
+            self._waking = True
+            self._own(self._wake())
+
+    async def _wake(self) -> None:
+        """Start journeys that rest, of every root with room. Ids are spread evenly, so any part of them is as good."""
+        try:
+            while self._wake_again and not self._stopping:
+                self._wake_again = False
+                for first in ID_CHARACTERS:
+                    for key, note in self._store.notes(JOURNEY_NOTES + first):
+                        await self._walk_rested(key, decode_journey(note))
+                    if not self._room.hungry():
+                        break
+                    await asyncio.sleep(0)
+        finally:
+            self._waking = False
+
+    async def _walk_rested(self, key: str, journey: Journey) -> None:
+        journey = await self._rooted(journey)
+        if key not in self._stuck and self._room.resting(journey.root) and self._room.has_room(journey.root):
+            self._walk(journey)
+
+    async def _rooted(self, journey: Journey) -> Journey:
+        """An assignment by id is its own root, and was written down before it had an id."""
+        if journey.root:
+            return journey
+        try:
+            _, assignment = await self._schedules.place(journey.process, journey.item)
+        except NodeError as error:
+            log.warning("the assignment of %s is not to be had now: %s", journey.item, error)
+            return replace(journey, root=journey.item)
+        return replace(journey, root=assignment.id)
 
     async def _travel(self, journey: Journey) -> None:
         here: Journey | None = journey
@@ -227,6 +241,7 @@ class MessengerUnit:
                 await self._sleep(min(RETRY_FIRST_S * 2**attempt, RETRY_LONGEST_S))
                 attempt = min(attempt + 1, 16)
         except Exception as bug:
+            self._stuck.add(journey_key(journey))
             log.exception("the journey of %s stops until the next start", journey.item)
             self._hub.publish({**_news("failed", journey.root, journey), "error": f"{type(bug).__name__}: {bug}"})
         finally:
@@ -234,6 +249,8 @@ class MessengerUnit:
 
     async def _step(self, journey: Journey) -> Journey | None:
         """Take a journey through its next durable step; None when that was the last."""
+        if self._store.note(journey_key(journey)) is None:
+            return None  # it ended between the reading of its note and now
         _, assignment = await self._schedules.place(journey.process, journey.item)
         after, command = advance(journey, Assigned(assignment))
         if isinstance(command, Evaluate):
