@@ -97,7 +97,8 @@ def compare(path: Path, kind: str, options: argparse.Namespace) -> bool:
 
     context = options.prompt + options.generate
     random = np.random.default_rng(1)
-    ours, theirs = Puna(path, options.threads, context), LlamaCpp(path, options.threads, context + 256)
+    ours = Puna(path, options.threads, context, options.backend)
+    theirs = LlamaCpp(path, options.threads, context + 256)
     prompt = [1, *random.integers(300, theirs.vocab, options.prompt - 1).tolist()]
     print(f"\n{path.name}, {options.threads} thread(s): puna {ours.model.backend}; llama.cpp {theirs.system_info}")
     one_round(ours, prompt[:16], 2), one_round(theirs, prompt[:16], 2)  # pages, buffers and clocks warm up
@@ -190,6 +191,7 @@ def main() -> int:
     parser.add_argument("--hash-shape", choices=SHAPES, default="s15m")
     parser.add_argument("--types", nargs="+", choices=("q8_0", "q4_0", "f16", "f32"), default=["q8_0", "q4_0"])
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--backend", choices=kernel.available(), help="the kernel's build; default: the fastest")
     parser.add_argument("--prompt", type=int, default=256)
     parser.add_argument("--generate", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)

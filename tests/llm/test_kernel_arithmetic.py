@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from llm.kernel_models import GROUPED, SmallModel, path_of
+from llm.kernel_models import EQUAL, GROUPED, SmallModel, path_of
 
 from puna.errors import Invalid
 from puna.llm import kernel
@@ -132,6 +132,17 @@ def test_quantising_agrees_with_the_reference(parts, values, scale):
     assert np.array_equal(q, wanted_q.reshape(-1)) and same_bits(found_scale, wanted_scale)
 
 
+@pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS)
+def test_the_borders_of_quantising_are_where_the_reference_has_them(parts):
+    borders = np.array([2.0**-100, np.inf, 3.4e38, 1e-45, 0.0], np.float32)
+    borders = np.concatenate([borders, np.nextafter(borders, np.float32(0)), np.nextafter(borders, np.float32(np.inf))])
+    blocks = np.outer(borders, np.linspace(-1, 1, 32)).astype(np.float32)
+    with np.errstate(all="ignore"):
+        wanted_q, wanted_scale = reference.quantise(blocks.reshape(-1))
+    q, scale = parts.quantise(blocks.reshape(-1))
+    assert np.array_equal(q, wanted_q.reshape(-1)) and same_bits(scale, wanted_scale)
+
+
 @given(values=arrays(np.float32, 32, elements=st.floats(-1e4, 1e4, width=32)))
 @settings(max_examples=100, deadline=None)
 def test_a_quantised_block_is_within_half_a_step_of_the_values(values):
@@ -195,7 +206,8 @@ def test_the_smallest_weight_minus_128_works_in_every_build(tmp_path):
         if "ffn" in name and "norm" not in name:
             data.reshape(-1, 34)[:, 2:] = np.where(np.arange(32) % 3, 0x80, 0x7F)
 
-    logits = assert_all_equal(logits_everywhere(altered(tmp_path, SmallModel(GROUPED, "q8_0"), alter)))
+    # 9 and 11 blocks: whole vectors of 8 and a rest.
+    logits = assert_all_equal(logits_everywhere(altered(tmp_path, SmallModel(EQUAL, "q8_0"), alter)))
     assert np.isfinite(logits).all()
 
 
@@ -203,14 +215,14 @@ def test_the_smallest_weight_minus_128_works_in_every_build(tmp_path):
 @pytest.mark.parametrize("matrices", ["q8_0", "q4_0", "f16"])
 def test_a_scale_that_is_no_number_gives_the_same_nans_everywhere_and_is_found_by_validate(tmp_path, matrices, half):
     def alter(name, data):
-        if name == "blk.1.ffn_up.weight":
+        if name == "blk.0.ffn_up.weight":
             data[:2] = np.frombuffer(np.uint16(half).tobytes(), np.uint8)
 
-    model = SmallModel(GROUPED, matrices)
+    model = SmallModel(EQUAL, matrices)
     path = altered(tmp_path, model, alter)
     logits = assert_all_equal(logits_everywhere(path))
     assert np.isnan(logits).all() and set(logits.view(np.uint32).ravel()) == {0x7FC00000}
-    with pytest.raises(Invalid, match="blk.1.ffn_up.weight"):
+    with pytest.raises(Invalid, match="blk.0.ffn_up.weight"):
         kernel.validate(open_gguf(path))
     kernel.validate(open_gguf(path_of(model)))
 
@@ -234,6 +246,6 @@ def test_weights_of_random_bytes_give_the_same_bits_everywhere(tmp_path_factory,
         if "norm" not in name:
             data[:] = random.integers(0, 256, len(data), dtype=np.uint8)
 
-    for matrices in ("q8_0", "q4_0", "f32"):
+    for shape, matrices in ((EQUAL, "q8_0"), (EQUAL, "q4_0"), (GROUPED, "f32")):
         folder = tmp_path_factory.mktemp("random")
-        assert_all_equal(logits_everywhere(altered(folder, SmallModel(GROUPED, matrices), alter)))
+        assert_all_equal(logits_everywhere(altered(folder, SmallModel(shape, matrices), alter)))

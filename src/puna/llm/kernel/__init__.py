@@ -251,7 +251,7 @@ class KernelModel:
                 raise Invalid("A cache is closed or belongs to another model.")
             mine = positions[cache_index == index]
             rows_of[index] = len(mine)
-            if not np.array_equal(mine, np.arange(cache.length, cache.length + len(mine))):
+            if (mine != np.arange(cache.length, cache.length + len(mine))).any():
                 raise Invalid(
                     f"Rows at positions {mine[:8].tolist()} do not continue a sequence of {cache.length} positions.",
                     "Give rows in ascending order from there, or truncate the cache first.",
@@ -289,6 +289,8 @@ class KernelModel:
 
 def _vector(name: str, value: np.ndarray) -> np.ndarray:
     vector = np.asarray(value)
+    if vector.ndim == 1 and vector.dtype == np.int32 and vector.flags.c_contiguous:
+        return vector
     if vector.ndim != 1 or (vector.size and vector.dtype.kind not in "iu"):
         raise Invalid(f"{name} must be a vector of whole numbers.")
     if vector.size and (vector.min() < -(1 << 31) or vector.max() >= 1 << 31):
