@@ -29,14 +29,12 @@ class Process:
         self._watch: Watch | None = None
         self._module: LoadedModule = machine.load(program.module_path)
         if snapshot is None:
-            self._shadow = Shadow()
-            self._instance = self._new_instance()
-            self._instance.start()
+            self._start_anew()
         else:
             self._shadow = snapshots.unpack(snapshot, self._module.digest, program.memory_limit)
             self._restore_instance()
         self._tree = StateTree()
-        self._accept_all(snapshot is not None)
+        self._tree.update(self._shadow.size, self._shadow.used_pages().tolist(), self._shadow.page)
 
     @property
     def state_root(self) -> bytes:
@@ -87,13 +85,13 @@ class Process:
         self._shadow.accept(live, changed)
         self._tree.update(live.size, changed, self._shadow.page)
 
-    def _accept_all(self, restored: bool) -> None:
-        """The first reading of a memory: every page that is not zero is news to the tree."""
-        if not restored:
-            live = self._instance.view()
-            self._shadow.accept(live, self._shadow.changed(live))
-            self._start_watch(self._instance)
-        self._tree.update(self._shadow.size, self._shadow.used_pages().tolist(), self._shadow.page)
+    def _start_anew(self) -> None:
+        instance = self._new_instance()
+        instance.start()
+        live = instance.view()
+        self._shadow = Shadow()
+        self._shadow.accept(live, self._shadow.changed(live))
+        self._start_watch(instance)
 
     def _start_watch(self, instance: Instance) -> None:
         """From here on, where memory and shadow are equal, writes are watched if this machine can."""
