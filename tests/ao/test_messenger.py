@@ -301,6 +301,16 @@ async def test_tokens_of_a_model_reach_the_listener_under_the_root():
     assert [event["process"] for event in tokens] == [a, b] and tokens[0]["text"] == "a"
 
 
+async def test_news_of_a_long_text_bring_its_beginning_and_say_so():
+    town = await Town.founded()
+    process = await town.spawn()
+    root = await town.do(process, ["send", BOB.address, {}, "x" * 100_000], ["send", BOB.address, {}, "short"])
+    long, short = [event for event in await town.ended(root) if event["kind"] == "stored"]
+    assert (len(long["item"]["data"]), long["cut"]) == (65_536, True)
+    assert (short["item"]["data"], short["cut"]) == ("short", False)
+    assert len(town.store.view(long["message"]).data) == 100_000
+
+
 async def test_a_slow_listener_loses_the_oldest_news_and_is_told_so():
     hub = Hub(listener_max=3)
     listener = hub.subscribe()

@@ -12,7 +12,7 @@ from typing import Any
 
 Event = dict[str, Any]
 
-BACKLOG_MAX = 4096  # events kept for those who subscribe just after they submitted
+BACKLOG_MAX = 2048  # events kept for those who subscribe just after they submitted
 LISTENER_MAX = 4096  # events one slow listener may be behind; past it the oldest are dropped and a "gap" says so
 
 

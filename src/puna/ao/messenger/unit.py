@@ -340,7 +340,9 @@ class MessengerUnit:
     def _tell_stored(self, item: DataItem, parent: Journey) -> None:
         event = {"kind": "stored", "root": parent.root, "process": parent.process, "message": item.id}
         shown = to_feed(item)
-        self._hub.publish({**event, "target": item.target, "item": {**shown, "data": _cut(shown["data"])}})
+        data = _cut(shown["data"])
+        shown_item = {"target": item.target, "item": {**shown, "data": data}, "cut": len(data) < len(shown["data"])}
+        self._hub.publish({**event, **shown_item})
 
 
 def _shared(parent: Journey, item_id: str, process: str) -> Journey:
