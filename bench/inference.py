@@ -68,27 +68,34 @@ class Puna:
         return self.model.forward(tokens, rows + position, [self._cache], rows * 0, rows[-1:])[0]
 
 
-def measure(tokens: int, work: Callable[[], None]) -> Rate:
+def measure(tokens: int, work: Callable[..., None], *arguments: int) -> Rate:
     wall, cpu = time.perf_counter(), time.process_time()
-    work()
+    work(*arguments)
     return Rate(tokens / (time.perf_counter() - wall), tokens / (time.process_time() - cpu))
 
 
-def one_round(side, prompt: list[int], generated: int) -> tuple[Rate, Rate]:
-    """The rates of a prompt and of the tokens generated after it, greedily."""
-    last = np.zeros(1)
+BURST = 8  # tokens generated on one side before it is the other's turn
 
-    def read() -> None:
-        nonlocal last
-        last = side.forward(prompt, 0)
 
-    def generate() -> None:
-        nonlocal last
-        for step in range(generated):
-            last = side.forward([int(np.argmax(last))], len(prompt) + step)
+def one_round(sides: list, prompt: list[int], generated: int) -> dict[str, list[list[Rate]]]:
+    """Each side reads the prompt, then all generate greedily in short bursts by turns: rates by what, turn, side."""
+    last = [np.zeros(1)] * len(sides)
 
-    side.forget()
-    return measure(len(prompt), read), measure(generated, generate)
+    def read(which: int) -> None:
+        last[which] = sides[which].forward(prompt, 0)
+
+    def generate(which: int, start: int) -> None:
+        for position in range(start, start + BURST):
+            last[which] = sides[which].forward([int(np.argmax(last[which]))], position)
+
+    for side in sides:
+        side.forget()
+    turns = range(len(prompt), len(prompt) + generated, BURST)
+    numbers = range(len(sides))
+    return {
+        "prompt": [[measure(len(prompt), read, which) for which in numbers]],
+        "generation": [[measure(BURST, generate, which, start) for which in numbers] for start in turns],
+    }
 
 
 def compare(path: Path, kind: str, options: argparse.Namespace) -> bool:
@@ -100,14 +107,13 @@ def compare(path: Path, kind: str, options: argparse.Namespace) -> bool:
     ours = Puna(path, options.threads, context, options.backend)
     theirs = LlamaCpp(path, options.threads, context + 256)
     prompt = [1, *random.integers(300, theirs.vocab, options.prompt - 1).tolist()]
-    print(f"\n{path.name}, {options.threads} thread(s): puna {ours.model.backend}; llama.cpp {theirs.system_info}")
-    one_round(ours, prompt[:16], 2), one_round(theirs, prompt[:16], 2)  # pages, buffers and clocks warm up
-    rounds = [(one_round(ours, prompt, options.generate), one_round(theirs, prompt, options.generate))]
-    while len(rounds) < options.rounds:
-        rounds.append((one_round(ours, prompt, options.generate), one_round(theirs, prompt, options.generate)))
+    print(f"\n{path.name}, {options.threads} thread(s): puna {ours.model.backend}", flush=True)
+    print(f"  llama.cpp: {theirs.system_info}", flush=True)
+    one_round([ours, theirs], prompt[:16], BURST)  # pages, buffers and clocks warm up
+    rounds = [one_round([ours, theirs], prompt, options.generate) for _ in range(options.rounds)]
     met = True
-    for which, what in enumerate(("prompt", "generation")):
-        pairs = [(mine[which], other[which]) for mine, other in rounds]
+    for what in ("prompt", "generation"):
+        pairs = [pair for each in rounds for pair in each[what]]
         wall = statistics.median(a.wall / b.wall for a, b in pairs)
         cpu = statistics.median(a.cpu / b.cpu for a, b in pairs)
         target = TARGETS.get((kind, what), 0.0) if options.threads == 1 and options.shape == "tl11" else 0.0
