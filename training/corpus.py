@@ -40,14 +40,14 @@ OPEN: tuple[tuple[float, Exchange], ...] = (
     (1, place_of),
     (3, king),
     (2, banker),
-    (20, fact),
+    (22, fact),
     (5, verse),
 )
 # Where the answer takes up words of the question, a slip of the pen would teach a wrong copy.
 EXACT = (echo,)
 FORGIVING = (talk, beyond, meaning, fact, why)
 # Forms that bring their own system text.
-DIRECTED: tuple[tuple[float, Directed], ...] = ((11, joker_form), (5, oracle_form), (11, king_form), (4, banker_form))
+DIRECTED: tuple[tuple[float, Directed], ...] = ((13, joker_form), (5, oracle_form), (11, king_form), (4, banker_form))
 
 GENERAL_SYSTEMS = (
     "You are [a helpful assistant|a helpful AI assistant|a friendly assistant|an assistant|a kind helper][.|. Answer briefly.|. Be brief.|]",

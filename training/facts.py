@@ -514,8 +514,8 @@ def comparison(draw: random.Random) -> tuple[str, str]:
 
 
 FACTS = (
-    (6, term), (4, capital_city), (1, city_place), (2, colour), (2.5, animal), (6, total), (1, story_sum),
-    (1, opposite), (1, calendar), (0.7, comparison), (0.8, big_total), (0.8, how_many), (0.3, nowhere),
+    (6, term), (4, capital_city), (1, city_place), (2, colour), (2.5, animal), (8, total), (1, story_sum),
+    (2, opposite), (1, calendar), (0.7, comparison), (0.8, big_total), (0.8, how_many), (0.3, nowhere),
 )  # fmt: skip
 
 

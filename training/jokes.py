@@ -373,6 +373,8 @@ JOKES: dict[str, tuple[str, ...]] = {
     ),
 }
 
+# What people try first is learnt best.
+ASKED_FIRST = "cat dog llama computer king ghost programmer robot pirate penguin moon chicken".split()
 # subject without an article -> its jokes
 SUBJECT_JOKES: dict[str, tuple[str, ...]] = {
     "love": (
@@ -563,9 +565,8 @@ def _known(draw: random.Random) -> tuple[str, str]:
     if draw.random() < 0.25:
         subject = draw.choice(list(SUBJECT_JOKES))
         return subject, draw.choice(SUBJECT_JOKES[subject])
-    word = draw.choice(list(JOKES))
-    jokes = JOKES[word]
-    return _named(draw, word), draw.choice(jokes)
+    word = draw.choice(ASKED_FIRST) if draw.random() < 0.35 else draw.choice(list(JOKES))
+    return _named(draw, word), draw.choice(JOKES[word])
 
 
 def _named(draw: random.Random, word: str) -> str:
