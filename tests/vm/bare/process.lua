@@ -5,6 +5,8 @@
 
 local process = {}
 
+local json = require("json")
+
 function process.handle(message, environment)
   local chunk = assert(load(message.Data or "", "=data"))
   local result = chunk(message, environment)
@@ -12,6 +14,13 @@ function process.handle(message, environment)
     result = { Output = result == nil and "" or tostring(result) }
   end
   return result
+end
+
+-- The entry that the C side calls: texts in, text out. An error is the C side's to describe.
+function process.handle_json(message, environment)
+  message = json.decode(message)
+  _set_now(message.Timestamp)
+  return json.encode({ ok = true, response = process.handle(message, json.decode(environment)) })
 end
 
 return process

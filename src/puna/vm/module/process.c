@@ -27,7 +27,7 @@ void host_take(char *into);
 static const char NO_MEMORY[] = "{\"ok\":false,\"response\":\"not enough memory\"}";
 
 /* Registry keys: what a process does to its globals must not take these from us. */
-static const char REQUIRE = 0, DECODE = 0, ENCODE = 0;
+static const char REQUIRE = 0, HANDLE = 0;
 
 static lua_State *L;
 static char *failure; /* the last failure's JSON, ours to free */
@@ -46,6 +46,13 @@ static int ask_host(lua_State *l) {
   host_take(luaL_buffinitsize(l, &buffer, size));
   luaL_pushresultsize(&buffer, size);
   return answer < 0 ? 2 : 1;
+}
+
+/* _set_now(ms): what os.time and os.date take for the present, milliseconds since 1970; 0 for what is no time. */
+static int set_now(lua_State *l) {
+  lua_Number ms = lua_tonumber(l, 1);
+  puna_now_ms = ms >= 0 && ms < 8.64e15 ? (int64_t)ms : 0;
+  return 0;
 }
 
 static int exit_refused(lua_State *l) { return luaL_error(l, "os.exit is not available to a process"); }
@@ -117,6 +124,8 @@ static int open_everything(lua_State *l) {
   lua_setfield(l, -2, "exit");
   lua_pushcfunction(l, ask_host);
   lua_setglobal(l, "_host");
+  lua_pushcfunction(l, set_now);
+  lua_setglobal(l, "_set_now");
   lua_getglobal(l, "require");
   lua_rawsetp(l, LUA_REGISTRYINDEX, &REQUIRE);
   return 0;
@@ -130,53 +139,20 @@ static void require(lua_State *l, const char *name) {
   lua_call(l, 1, 1);
 }
 
-/* The JSON functions are looked up once: a process may put its own `json` into package.loaded. */
-static void keep_json(lua_State *l) {
-  if (lua_rawgetp(l, LUA_REGISTRYINDEX, &DECODE) == LUA_TNIL) {
-    require(l, "json");
-    lua_getfield(l, -1, "decode");
-    lua_rawsetp(l, LUA_REGISTRYINDEX, &DECODE);
-    lua_getfield(l, -1, "encode");
-    lua_rawsetp(l, LUA_REGISTRYINDEX, &ENCODE);
-    lua_pop(l, 1);
-  }
-  lua_pop(l, 1);
-}
-
-static void decode(lua_State *l, const char *json) {
-  lua_rawgetp(l, LUA_REGISTRYINDEX, &DECODE);
-  lua_pushstring(l, json);
-  lua_call(l, 1, 1);
-}
-
-static void set_time(lua_State *l, int message) {
-  if (lua_type(l, message) != LUA_TTABLE) return;
-  lua_pushliteral(l, "Timestamp");
-  lua_rawget(l, message);
-  lua_Number ms = lua_tonumber(l, -1); /* a number, or a text that reads as one; 0 else */
-  puna_now_ms = ms >= 0 && ms < 8.64e15 ? (int64_t)ms : 0;
-  lua_pop(l, 1);
-}
-
-/* (message JSON, environment JSON) -> result JSON; both are light userdata pointing to NUL-terminated text */
+/*
+ * (message JSON, environment JSON) -> result JSON; both are light userdata pointing to NUL-terminated text.
+ * The function is looked up once: a process may put a `.process` of its own into package.loaded.
+ */
 static int evaluate(lua_State *l) {
-  const char *message = lua_touserdata(l, 1), *environment = lua_touserdata(l, 2);
-  keep_json(l);
-  lua_settop(l, 0);
-  lua_rawgetp(l, LUA_REGISTRYINDEX, &ENCODE);
-  lua_createtable(l, 0, 2);
-  lua_pushboolean(l, 1);
-  lua_setfield(l, 2, "ok");
-  decode(l, message);
-  set_time(l, 3);
-  require(l, ".process");
-  lua_getfield(l, -1, "handle");
-  lua_pushvalue(l, 3);
-  decode(l, environment);
+  if (lua_rawgetp(l, LUA_REGISTRYINDEX, &HANDLE) == LUA_TNIL) {
+    require(l, ".process");
+    lua_getfield(l, -1, "handle_json");
+    lua_rawsetp(l, LUA_REGISTRYINDEX, &HANDLE);
+    lua_rawgetp(l, LUA_REGISTRYINDEX, &HANDLE);
+  }
+  lua_pushstring(l, lua_touserdata(l, 1));
+  lua_pushstring(l, lua_touserdata(l, 2));
   lua_call(l, 2, 1);
-  lua_setfield(l, 2, "response");
-  lua_settop(l, 2);
-  lua_call(l, 1, 1);
   luaL_checkstring(l, -1);
   return 1;
 }
