@@ -32,7 +32,7 @@ from puna.arweave.dataitem import sign_item, verify_item
 from puna.arweave.ids import b64url_encode
 from puna.arweave.store.port import Query
 from puna.clock import HandClock
-from puna.errors import Invalid, Missing, NotYet
+from puna.errors import Invalid, Missing, NodeError, NotYet
 
 
 async def entry(item, *before):
@@ -368,6 +368,36 @@ async def test_a_part_that_is_away_delays_an_evaluation_and_is_never_a_process_e
     message = await town.do(process, ["set", "x", 1])
     assert (await town.link.result(process, message)).error is None
     assert evaluators.applied == [(process, process), (process, message)]
+
+
+class StumblingStore(MemoryStore):
+    """Fails the appends of attestations as often as it is told, with the error it is told."""
+
+    def __init__(self):
+        super().__init__()
+        self.stumbles = []
+
+    async def append(self, items, notes={}):  # noqa: B006
+        if self.stumbles and any(item.address == COMPUTE.address for item in items):
+            raise self.stumbles.pop()
+        await super().append(items, notes)
+
+
+@pytest.mark.parametrize("error", [NotYet("locked"), NodeError("the disk is full"), OSError("unexpected")])
+async def test_an_evaluation_that_could_not_be_attested_is_not_applied_twice(error):
+    town = await Town.founded(store=StumblingStore())
+    process = await town.spawn()
+    await town.quiet()
+    town.store.stumbles = [error]
+    message = await town.do(process, ["set", "x", 1])
+    for _ in range(100):
+        await asyncio.sleep(0)
+    again = await town.do(process, ["get", "seen"], tags=[("N", "1")])
+    await town.link.result(process, again)
+    seen = [entry[0] for entry in (await town.memory(process))["seen"]]
+    assert seen == [process, message, again]
+    report = await verify(town.store, FakeEvaluators(), process)
+    assert report.agrees, report.first
 
 
 async def test_a_place_that_nobody_waits_for_is_evaluated_when_what_it_needs_is_back():

@@ -331,10 +331,11 @@ class ComputeUnit:
                 evaluation = await self._apply(stream, item, assignment)
                 result = result_of(evaluation)
                 await self._attest(stream, assignment, result, evaluation)
-            except BaseException as error:
+            except NotYet:
+                raise  # the memory is as it was, or not attached, or known to be ahead
+            except BaseException:
                 # The memory may be ahead of what is attested, and nothing tells by how much.
-                if not (isinstance(error, NotYet) and self._evaluators.attached(stream.process)):
-                    await self._abandon(stream)
+                await self._abandon(stream)
                 raise
             if stream.unsaved_evaluations >= self._checkpoint_evaluations:
                 await self._try_checkpoint(stream)
@@ -377,7 +378,9 @@ class ComputeUnit:
         """Make the attached memory that of the last attested evaluation."""
         if stream.broken is not None:
             raise stream.broken
-        if stream.memory_nonce is None or not self._evaluators.attached(stream.process):
+        lost = stream.memory_nonce is None or not self._evaluators.attached(stream.process)
+        # A memory that is ahead had an evaluation which could not be attested: it must not be applied twice.
+        if lost or stream.memory_nonce > stream.done.nonce:
             await self._attach(stream)
         self._attached.move_to_end(stream.process)
         while stream.memory_nonce < stream.done.nonce:
