@@ -102,7 +102,7 @@ def compare(path: Path, kind: str, options: argparse.Namespace) -> bool:
     """Print both sides' medians and ratios; whether all targets that apply are met."""
     from bench.llama_cpp import LlamaCpp
 
-    context = options.prompt + options.generate
+    context = options.prompt + options.generate + BURST
     random = np.random.default_rng(1)
     ours = Puna(path, options.threads, context, options.backend)
     theirs = LlamaCpp(path, options.threads, context + 256)

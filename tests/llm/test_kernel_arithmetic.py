@@ -59,7 +59,7 @@ class WasmParts:
         addresses = [self.instance.put("test", each) for each in (x, *outs)]
         self.instance.call(name, *addresses, count)
         for out, address in zip(outs, addresses[1:], strict=True):
-            self.instance.get(address, out)
+            self.instance.read(address, out)
         for address in addresses:
             self.instance.free(address)
 

@@ -2,7 +2,8 @@
 // written against them:
 //
 //   dot_q8_0, dot_q4_0     one matrix row times one quantised row (generation)
-//   Q4_HALVES, order_halves   when defined, dot_q4_0 wants the activations in a further order, which this makes
+//   Q8_ORDER, Q4_ORDER     when defined, the dot wants the activations in an order of its own as well (`ordered`,
+//                          bytes per value), which order_q8_0, order_q4_0 make
 //   half8                  8 half-precision numbers, already loaded, to float
 //   PANEL_ROWS, TILE_ROWS  0 when the build has no tiled product; else
 //   Q8_TILE_PAIRS, Q4_TILE_PAIRS   whether tiles hold int16 pairs (else int8 quads)

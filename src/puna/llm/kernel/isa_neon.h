@@ -33,11 +33,12 @@ static inline float32x4_t scaled_total(const int32x4_t m[4], int32x4_t less, flo
   return vmulq_f32(vcvtq_f32_s32(total), vmulq_f32(w_scale, vld1q_f32(scale)));
 }
 
-static inline float dot_q8_0(const uint8_t *w, const int8_t *q, const float *scale, const int32_t *sum, int blocks) {
+static inline float dot_q8_0(const uint8_t *w, const int8_t *q, const void *ordered, const float *scale,
+                             const int32_t *sum, int blocks) {
   float32x4_t lanes[2] = {vdupq_n_f32(0), vdupq_n_f32(0)};
   int32x4_t zero = vdupq_n_s32(0), m[4];
   int block = 0;
-  (void)sum;
+  (void)ordered, (void)sum;
   for (; block + 4 <= blocks; block += 4, w += 4 * Q8_0_BYTES, q += 4 * BLOCK) {
     for (int i = 0; i < 4; i++) {
       const int8_t *values = (const int8_t *)w + i * Q8_0_BYTES + 2;
@@ -50,12 +51,12 @@ static inline float dot_q8_0(const uint8_t *w, const int8_t *q, const float *sca
   return finish_q8_0(lanes_of(lanes[0], lanes[1]), w, q, scale, block, blocks);
 }
 
-static inline float dot_q4_0(const uint8_t *w, const int8_t *q, const int8_t *halves, const float *scale,
+static inline float dot_q4_0(const uint8_t *w, const int8_t *q, const void *ordered, const float *scale,
                              const int32_t *sum, int blocks) {
   float32x4_t lanes[2] = {vdupq_n_f32(0), vdupq_n_f32(0)};
   int32x4_t zero = vdupq_n_s32(0), m[4];
   int block = 0;
-  (void)halves;
+  (void)ordered;
   for (; block + 4 <= blocks; block += 4, w += 4 * Q4_0_BYTES, q += 4 * BLOCK) {
     for (int i = 0; i < 4; i++) {
       uint8x16_t raw = vld1q_u8(w + i * Q4_0_BYTES + 2);

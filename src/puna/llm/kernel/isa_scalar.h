@@ -7,13 +7,14 @@ static inline f32x8 half8(const uint8_t *p, int stride) {
   return out;
 }
 
-static inline float dot_q8_0(const uint8_t *w, const int8_t *q, const float *scale, const int32_t *sum, int blocks) {
-  (void)sum;
+static inline float dot_q8_0(const uint8_t *w, const int8_t *q, const void *ordered, const float *scale,
+                             const int32_t *sum, int blocks) {
+  (void)ordered, (void)sum;
   return finish_q8_0(splat8(0), w, q, scale, 0, blocks);
 }
 
-static inline float dot_q4_0(const uint8_t *w, const int8_t *q, const int8_t *halves, const float *scale,
+static inline float dot_q4_0(const uint8_t *w, const int8_t *q, const void *ordered, const float *scale,
                              const int32_t *sum, int blocks) {
-  (void)halves, (void)sum;
+  (void)ordered, (void)sum;
   return finish_q4_0(splat8(0), w, q, scale, 0, blocks);
 }

@@ -21,11 +21,6 @@ static inline f32x8 half8(const uint8_t *p, int stride) {
   return out;
 }
 
-static inline v128_t dot16(v128_t w, v128_t q) {
-  return wasm_i32x4_add(wasm_i32x4_dot_i16x8(wasm_i16x8_extend_low_i8x16(w), wasm_i16x8_extend_low_i8x16(q)),
-                        wasm_i32x4_dot_i16x8(wasm_i16x8_extend_high_i8x16(w), wasm_i16x8_extend_high_i8x16(q)));
-}
-
 // Four vectors of 4 partial sums -> the 4 totals, in order.
 static inline v128_t totals4(const v128_t m[4]) {
   v128_t a = wasm_i32x4_add(wasm_i32x4_shuffle(m[0], m[1], 0, 4, 1, 5), wasm_i32x4_shuffle(m[0], m[1], 2, 6, 3, 7));
@@ -43,40 +38,73 @@ static inline v128_t scaled_total(v128_t total, v128_t w_scale, const float *sca
   return wasm_f32x4_mul(wasm_f32x4_convert_i32x4(total), wasm_f32x4_mul(w_scale, wasm_v128_load(scale)));
 }
 
-static inline float dot_q8_0(const uint8_t *w, const int8_t *q, const float *scale, const int32_t *sum, int blocks) {
+// The dots read activations as int16, so that only the weights are widened on the way.
+#define Q8_ORDER 2
+#define Q4_ORDER 2
+
+static inline void order_q8_0(const int8_t *q, int blocks, void *ordered) {
+  int16_t *out = ordered;
+  for (int i = 0; i < blocks * BLOCK; i++) out[i] = q[i];
+}
+
+// In the order in which shifts of a 16-bit word free its nibbles: low ones of even bytes (values 0 2 .. 14), high
+// ones of even bytes (16 18 .. 30), low ones of odd bytes (1 3 .. 15), high ones of odd bytes (17 19 .. 31).
+static inline void order_q4_0(const int8_t *q, int blocks, void *ordered) {
+  int16_t *out = ordered;
+  for (int block = 0; block < blocks; block++, q += BLOCK, out += BLOCK)
+    for (int i = 0; i < 8; i++) {
+      out[i] = q[2 * i], out[8 + i] = q[16 + 2 * i];
+      out[16 + i] = q[2 * i + 1], out[24 + i] = q[17 + 2 * i];
+    }
+}
+
+static inline v128_t dot8(v128_t w, const int16_t *q) { return wasm_i32x4_dot_i16x8(w, wasm_v128_load(q)); }
+
+static inline v128_t dot4_q8_0(const uint8_t *w, const int16_t *q) {
+  v128_t low = wasm_i32x4_add(dot8(wasm_i16x8_load8x8(w + 2), q), dot8(wasm_i16x8_load8x8(w + 10), q + 8));
+  v128_t high = wasm_i32x4_add(dot8(wasm_i16x8_load8x8(w + 18), q + 16), dot8(wasm_i16x8_load8x8(w + 26), q + 24));
+  return wasm_i32x4_add(low, high);
+}
+
+static inline v128_t dot4_q4_0(const uint8_t *w, const int16_t *q) {
+  const v128_t mask = wasm_i16x8_splat(15);
+  v128_t raw = wasm_v128_load(w + 2);
+  v128_t even = wasm_i32x4_add(dot8(wasm_v128_and(raw, mask), q),
+                               dot8(wasm_v128_and(wasm_u16x8_shr(raw, 4), mask), q + 8));
+  v128_t odd = wasm_i32x4_add(dot8(wasm_v128_and(wasm_u16x8_shr(raw, 8), mask), q + 16),
+                              dot8(wasm_u16x8_shr(raw, 12), q + 24));
+  return wasm_i32x4_add(even, odd);
+}
+
+static inline float dot_q8_0(const uint8_t *w, const int8_t *q, const void *ordered, const float *scale,
+                             const int32_t *sum, int blocks) {
   v128_t lanes[2] = {wasm_f32x4_splat(0), wasm_f32x4_splat(0)};
+  const int16_t *wide = ordered;
   int block = 0;
   (void)sum;
-  for (; block + 4 <= blocks; block += 4, w += 4 * Q8_0_BYTES, q += 4 * BLOCK) {
+  for (; block + 4 <= blocks; block += 4, w += 4 * Q8_0_BYTES, wide += 4 * BLOCK) {
     v128_t m[4];
-    for (int i = 0; i < 4; i++)
-      m[i] = wasm_i32x4_add(dot16(wasm_v128_load(w + i * Q8_0_BYTES + 2), wasm_v128_load(q + i * BLOCK)),
-                            dot16(wasm_v128_load(w + i * Q8_0_BYTES + 18), wasm_v128_load(q + i * BLOCK + 16)));
+    for (int i = 0; i < 4; i++) m[i] = dot4_q8_0(w + i * Q8_0_BYTES, wide + i * BLOCK);
     v128_t *half = &lanes[block / 4 % 2];
     *half = wasm_f32x4_add(*half, scaled_total(totals4(m), half4_apart(w, Q8_0_BYTES), scale + block));
   }
-  return finish_q8_0(lanes_of(lanes[0], lanes[1]), w, q, scale, block, blocks);
+  return finish_q8_0(lanes_of(lanes[0], lanes[1]), w, q + block * BLOCK, scale, block, blocks);
 }
 
-static inline float dot_q4_0(const uint8_t *w, const int8_t *q, const int8_t *halves, const float *scale,
+static inline float dot_q4_0(const uint8_t *w, const int8_t *q, const void *ordered, const float *scale,
                              const int32_t *sum, int blocks) {
   v128_t lanes[2] = {wasm_f32x4_splat(0), wasm_f32x4_splat(0)};
-  const v128_t mask = wasm_i8x16_splat(15);
+  const int16_t *wide = ordered;
   int block = 0;
-  (void)halves;
-  for (; block + 4 <= blocks; block += 4, w += 4 * Q4_0_BYTES, q += 4 * BLOCK) {
+  for (; block + 4 <= blocks; block += 4, w += 4 * Q4_0_BYTES, wide += 4 * BLOCK) {
     v128_t m[4];
-    for (int i = 0; i < 4; i++) {
-      v128_t raw = wasm_v128_load(w + i * Q4_0_BYTES + 2);
-      m[i] = wasm_i32x4_add(dot16(wasm_v128_and(raw, mask), wasm_v128_load(q + i * BLOCK)),
-                            dot16(wasm_u8x16_shr(raw, 4), wasm_v128_load(q + i * BLOCK + 16)));
-    }
+    for (int i = 0; i < 4; i++) m[i] = dot4_q4_0(w + i * Q4_0_BYTES, wide + i * BLOCK);
     // The nibbles were taken as 0..15; the values are 8 less.
     v128_t total = wasm_i32x4_sub(totals4(m), wasm_i32x4_shl(wasm_v128_load(sum + block), 3));
     v128_t *half = &lanes[block / 4 % 2];
     *half = wasm_f32x4_add(*half, scaled_total(total, half4_apart(w, Q4_0_BYTES), scale + block));
   }
-  return finish_q4_0(lanes_of(lanes[0], lanes[1]), w, q, scale, block, blocks);
+  return finish_q4_0(lanes_of(lanes[0], lanes[1]), w, q + block * BLOCK, scale, block, blocks);
 }
 
 // ---- panels and tiles of int16 pairs: [block][16][PANEL_ROWS][2] ----

@@ -56,9 +56,11 @@ static inline __m256i dot4_q8_0(__m256i w, __m256i q) {
 #endif
 }
 
-static inline float dot_q8_0(const uint8_t *w, const int8_t *q, const float *scale, const int32_t *sum, int blocks) {
+static inline float dot_q8_0(const uint8_t *w, const int8_t *q, const void *ordered, const float *scale,
+                             const int32_t *sum, int blocks) {
   __m256 lanes = _mm256_setzero_ps();
   int block = 0;
+  (void)ordered;
   for (; block + 8 <= blocks; block += 8, w += 8 * Q8_0_BYTES, q += 8 * BLOCK) {
     for (int i = 0; Q8_PREFETCH && i < 5; i++) PREFETCH(w + Q8_PREFETCH + 64 * i);
     __m256i m[8];
@@ -75,9 +77,10 @@ static inline float dot_q8_0(const uint8_t *w, const int8_t *q, const float *sca
 
 // Q4_0 takes two blocks into one register, 16 bytes each, without a shuffle; for that the activations lie in the
 // order of the nibbles: of each two blocks first both low halves, then both high ones.
-#define Q4_HALVES 1
+#define Q4_ORDER 1
 
-static inline void order_halves(const int8_t *q, int blocks, int8_t *halves) {
+static inline void order_q4_0(const int8_t *q, int blocks, void *ordered) {
+  int8_t *halves = ordered;
   for (int block = 0; block + 2 <= blocks; block += 2, q += 2 * BLOCK, halves += 2 * BLOCK) {
     memcpy(halves, q, 16), memcpy(halves + 16, q + 32, 16);
     memcpy(halves + 32, q + 16, 16), memcpy(halves + 48, q + 48, 16);
@@ -105,8 +108,9 @@ static inline __m256i add_neighbours(__m256i a, __m256i b) {
   return _mm256_madd_epi16(_mm256_packs_epi32(a, b), _mm256_set1_epi16(1));
 }
 
-static inline float dot_q4_0(const uint8_t *w, const int8_t *q, const int8_t *halves, const float *scale,
+static inline float dot_q4_0(const uint8_t *w, const int8_t *q, const void *ordered, const float *scale,
                              const int32_t *sum, int blocks) {
+  const int8_t *halves = ordered;
   const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
   __m256 lanes = _mm256_setzero_ps();
   int block = 0;

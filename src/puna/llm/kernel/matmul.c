@@ -90,8 +90,20 @@ static void interleave_tile(const Activations *a, Tiles *tiles, int tile, int pa
 
 typedef struct {
   Activations *a;
-  int rows_per_unit, tile_q8, tile_q4, halves;
+  int rows_per_unit, tile_q8, tile_q4, order_q8, order_q4;
 } SetJob;
+
+static void order_row(const SetJob *job, int row, int blocks) {
+  Activations *a = job->a;
+  size_t at = (size_t)row * a->cols;
+  (void)blocks, (void)at;
+#ifdef Q8_ORDER
+  if (job->order_q8) order_q8_0(a->q + at, blocks, a->ordered_q8 + at * Q8_ORDER);
+#endif
+#ifdef Q4_ORDER
+  if (job->order_q4) order_q4_0(a->q + at, blocks, a->ordered_q4 + at * Q4_ORDER);
+#endif
+}
 
 static void set_unit(void *argument, int unit, int worker) {
   SetJob *job = argument;
@@ -103,10 +115,7 @@ static void set_unit(void *argument, int unit, int worker) {
       size_t at = (size_t)row * blocks + block;
       a->scale[at] = quantise_block(a->values + at * BLOCK, a->q + at * BLOCK, &a->sum[at]);
     }
-#ifdef Q4_HALVES
-    size_t row_start = (size_t)row * a->cols;
-    if (job->halves) order_halves(a->q + row_start, blocks, a->halves + row_start);
-#endif
+    order_row(job, row, blocks);
   }
 #if PANEL_ROWS
   if (job->tile_q8) interleave_tile(a, &a->q8, unit, Q8_TILE_PAIRS, Q8_CORRECTION);
@@ -122,9 +131,9 @@ void activations_set(Activations *a, Pool *pool, const float *values, int rows, 
   if (!q8 && !q4) return;
 #if PANEL_ROWS
   int tiled = rows >= TILED_FROM;
-  SetJob job = {a, TILE_ROWS, tiled && q8, tiled && q4, !tiled && q4};
+  SetJob job = {a, TILE_ROWS, tiled && q8, tiled && q4, !tiled && q8, !tiled && q4};
 #else
-  SetJob job = {a, 4, 0, 0, 0};
+  SetJob job = {a, 4, 0, 0, q8, q4};
 #endif
   pool_run(pool, (rows + job.rows_per_unit - 1) / job.rows_per_unit, set_unit, &job);
 }
@@ -148,7 +157,8 @@ int activations_init(Activations *a, int rows_max, int cols_max) {
   a->sum = take(&memory, scales);
   a->q8 = (Tiles){take(&memory, values * Q8_WIDTH), take(&memory, scales), take(&memory, scales)};
   a->q4 = (Tiles){take(&memory, values * Q4_WIDTH), take(&memory, scales), take(&memory, scales)};
-  a->halves = (int8_t *)a->q4.data;  // never wanted together
+  // Tiles and ordered rows are never wanted together, and a tile's value is at least as wide.
+  a->ordered_q8 = a->q8.data, a->ordered_q4 = a->q4.data;
   return 1;
 }
 
@@ -169,18 +179,30 @@ typedef struct {
   MatmulScratch *scratch;
 } MatmulJob;
 
+#ifdef Q8_ORDER
+#define ORDERED_Q8(a, at) ((a)->ordered_q8 + (at) * BLOCK * Q8_ORDER)
+#else
+#define ORDERED_Q8(a, at) NULL
+#endif
+#ifdef Q4_ORDER
+#define ORDERED_Q4(a, at) ((a)->ordered_q4 + (at) * BLOCK * Q4_ORDER)
+#else
+#define ORDERED_Q4(a, at) NULL
+#endif
+
 static void rows_one_by_one(const Product *p, int first, int end) {
   const Activations *a = p->a;
   const Matrix *m = p->matrix;
-  int blocks = a->cols / BLOCK;
+  int blocks = a->cols / BLOCK, q8 = m->type == TYPE_Q8_0;
   for (int row = first; row < end; row++) {
     const uint8_t *w = m->data + (size_t)row * m->row_bytes;
     for (int t = 0; t < a->rows; t++) {
       size_t at = (size_t)t * blocks;
-      const int8_t *q = a->q + at * BLOCK, *halves = a->halves + at * BLOCK;
-      p->out[(size_t)t * m->rows + row] = m->type == TYPE_Q8_0
-                                              ? dot_q8_0(w, q, a->scale + at, a->sum + at, blocks)
-                                              : dot_q4_0(w, q, halves, a->scale + at, a->sum + at, blocks);
+      const int8_t *q = a->q + at * BLOCK;
+      const float *scale = a->scale + at;
+      const int32_t *sum = a->sum + at;
+      p->out[(size_t)t * m->rows + row] = q8 ? dot_q8_0(w, q, ORDERED_Q8(a, at), scale, sum, blocks)
+                                             : dot_q4_0(w, q, ORDERED_Q4(a, at), scale, sum, blocks);
     }
   }
 }

@@ -33,7 +33,7 @@ typedef struct {
   float *scale;         // (rows, cols / 32)
   int32_t *sum;         // (rows, cols / 32): the sum of each block's q
   Tiles q8, q4;         // for Q8_0 and for Q4_0 matrices, when there are many rows
-  int8_t *halves;       // (rows, cols): q in another order for Q4_0 matrices, when there are few (isa.h, Q4_HALVES)
+  uint8_t *ordered_q8, *ordered_q4;  // when there are few: q in the order the dots want (isa.h, Q8_ORDER)
   int rows_max, cols_max;
   void *memory;
   size_t memory_bytes;

@@ -61,10 +61,13 @@ class Instance:
         """A copy of `data` in linear memory; its address."""
         view = np.frombuffer(data, np.uint8) if isinstance(data, bytes) else data
         address = self.allocate(max(view.nbytes, 1), what)
-        c.memmove(self._base() + address, view.ctypes.data, view.nbytes)
+        self.write(address, view)
         return address
 
-    def get(self, address: int, out: np.ndarray) -> None:
+    def write(self, address: int, data: np.ndarray) -> None:
+        c.memmove(self._base() + address, data.ctypes.data, data.nbytes)
+
+    def read(self, address: int, out: np.ndarray) -> None:
         c.memmove(out.ctypes.data, self._base() + address, out.nbytes)
 
     def _base(self) -> int:
@@ -73,6 +76,22 @@ class Instance:
 
     def close(self) -> None:
         self._store.close()
+
+
+class Buffer:
+    """Memory in an instance that is kept between calls and grows when more is wanted."""
+
+    def __init__(self, wasm: Instance, what: str):
+        self._wasm, self._what = wasm, what
+        self._address, self._size = 0, 0
+
+    def at_least(self, size: int) -> int:
+        """The address of `size` bytes, whose content is lost."""
+        if size > self._size or not self._address:
+            self._wasm.free(self._address)
+            self._address, self._size = 0, max(size + size // 2, 64)
+            self._address = self._wasm.allocate(self._size, self._what)
+        return self._address
 
 
 class WasmModel:
@@ -94,6 +113,7 @@ class WasmModel:
         if not self._model:
             raise memory_refused("model")
         self._wasm.free(spec)
+        self._batch, self._logits = Buffer(self._wasm, "batch"), Buffer(self._wasm, "logits")
 
     def new_cache(self, positions_max: int) -> int:
         cache = self._wasm.call("puna_cache_new", self._model, positions_max)
@@ -113,22 +133,19 @@ class WasmModel:
         logits_rows: np.ndarray,
     ) -> np.ndarray:
         logits = np.empty((len(logits_rows), self._vocab), np.float32)
-        arrays = (tokens, positions, cache_index, np.array(caches, np.uint64), logits_rows)
-        addresses: list[int] = []
-        try:
-            addresses += [self._wasm.put("batch", array) for array in arrays]
-            addresses.append(self._wasm.allocate(max(logits.nbytes, 1), "logits"))
-            token, position, index, cache, wanted, out = addresses
-            status = self._wasm.call(
-                "puna_forward", self._model, len(tokens), token, position, index, cache, len(logits_rows), wanted, out
-            )
-            if status:
-                raise memory_refused("attention of so long a sequence")
-            self._wasm.get(out, logits)
-            return logits
-        finally:
-            for address in addresses:
-                self._wasm.free(address)
+        arrays = (np.array(caches, np.uint64), tokens, positions, cache_index, logits_rows)
+        sizes = [array.nbytes for array in arrays]
+        start = self._batch.at_least(sum(sizes))
+        cache, token, position, index, wanted = (start + sum(sizes[:place]) for place in range(len(sizes)))
+        self._wasm.write(start, np.frombuffer(b"".join(array.tobytes() for array in arrays), np.uint8))
+        out = self._logits.at_least(logits.nbytes)
+        status = self._wasm.call(
+            "puna_forward", self._model, len(tokens), token, position, index, cache, len(logits_rows), wanted, out
+        )
+        if status:
+            raise memory_refused("attention of so long a sequence")
+        self._wasm.read(out, logits)
+        return logits
 
     def close(self) -> None:
         self._wasm.close()
