@@ -1,4 +1,8 @@
-"""The scheduler unit over HTTP. Source: protocol reference 3.1 to 3.7. Every refusal is a 400 with a JSON error."""
+"""The scheduler unit over HTTP. Source: protocol reference 3.1 to 3.7. Every refusal is a 400 with a JSON error.
+
+Told apart from the unit itself: over the wire an item that has a place already is refused, as messengers elsewhere
+expect, and the refusal says which place that is.
+"""
 
 from typing import Any
 
@@ -7,13 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from puna.arweave.dataitem import decode_item
-from puna.errors import Invalid, NodeError, NotYet
+from puna.arweave.dataitem import DataItem, decode_item, encode_item, verify_item
+from puna.errors import Invalid, Missing, NodeError, NotYet
 
 from ..assignment import HEIGHT_DIGITS
 from ..message import ProcessId, to_feed
 from ..wire import application, body_of, json_reply, number_of
-from .port import Entry
+from . import schedule as rules
+from .port import Entry, Placing, Refused
 from .unit import SchedulerUnit
 
 LIMIT_DEFAULT = 100
@@ -24,6 +29,9 @@ def scheduler_app(unit: SchedulerUnit) -> Starlette:
     """The web application of one scheduler unit."""
 
     async def root(request: Request) -> Response:
+        process = request.query_params.get("process-id")
+        if process is not None and not await unit.knows(process):
+            raise Missing("Process not found")
         return json_reply({"timestamp": str(unit.tip().timestamp_ms), "address": unit.address})
 
     async def submit(request: Request) -> Response:
@@ -32,11 +40,30 @@ def scheduler_app(unit: SchedulerUnit) -> Starlette:
             raise Invalid("If sending assign or process-id, you must send both.")
         if process is not None:
             exclude = tuple(filter(None, request.query_params.get("exclude", "").split(",")))
-            base_layer = "base-layer" in request.query_params
-            assignment = await unit.assign(ProcessId(process), item_id, exclude, base_layer=base_layer)
-            return json_reply({"id": assignment.id, "timestamp": assignment.timestamp_ms})
-        assignment = await unit.submit(decode_item(await body_of(request)))
-        return json_reply({"id": assignment.item_id, "timestamp": assignment.timestamp_ms})
+            return await place(Placing(process=ProcessId(process), item_id=item_id, exclude=exclude))
+        return await place(Placing(item=_verified(await body_of(request))))
+
+    async def place(placing: Placing) -> Response:
+        (answer,) = await unit.place_all([placing])
+        if isinstance(answer, Refused):
+            raise answer.error
+        assignment = answer.assignment
+        found = {"id": assignment.id if placing.process else assignment.item_id, "timestamp": assignment.timestamp_ms}
+        if answer.new:
+            return json_reply(found)
+        item_id = placing.item.id if placing.item is not None else placing.item_id
+        same = item_id == assignment.item_id
+        # The place it has already is told as well: who sends again after a lost reply needs to know it.
+        known = {"id": assignment.item_id, "assignment": assignment.id, "timestamp": assignment.timestamp_ms}
+        return json_reply({"error": rules.MESSAGE_EXISTS if same else rules.CONTENT_EXISTS, **known}, 400)
+
+    async def raw(request: Request) -> Response:
+        process, item_id = ProcessId(request.path_params["process"]), request.path_params["id"]
+        item, assignment = await unit.place(process, item_id)
+        wanted = assignment.item if item_id == assignment.id else item
+        if wanted is None:
+            raise Missing(rules.NOT_FOUND)
+        return Response(encode_item(wanted), media_type="application/octet-stream")
 
     async def timestamp(request: Request) -> Response:
         tip = unit.tip()
@@ -72,7 +99,7 @@ def scheduler_app(unit: SchedulerUnit) -> Starlette:
             return json_reply(await _feed(unit, ProcessId(item_id), request))
         process_id = request.query_params.get("process-id")
         if process_id is None:
-            raise Invalid("Message or Process not found", "Name the process with ?process-id=")
+            raise Missing(rules.NOT_FOUND, "Name the process with ?process-id=")
         return json_reply(_node(await unit.place(ProcessId(process_id), item_id)))
 
     async def health(request: Request) -> Response:
@@ -85,6 +112,7 @@ def scheduler_app(unit: SchedulerUnit) -> Starlette:
             Route("/timestamp", timestamp),
             Route("/health", health),
             Route("/processes/{process}", process),
+            Route("/raw/{process}/{id}", raw),
             Route("/{process}/latest", latest),
             Route("/{id}", feed_or_entry),
         ],
@@ -96,9 +124,22 @@ def _status_of(error: NodeError) -> int:
     return 503 if isinstance(error, NotYet) else 400
 
 
+def _verified(body: bytes) -> DataItem:
+    """The item of a body. Raises Invalid with the text of 3.2, our reason after it."""
+    try:
+        item = decode_item(body)
+        verify_item(item)
+    except Invalid as error:
+        wanted = (
+            'error in builder: BuilderError("Byte error in builder: ByteError(\\"Signature verification failed\\")")'
+        )
+        raise Invalid(f"{wanted} ({error.what})", error.todo) from error
+    return item
+
+
 async def _feed(unit: SchedulerUnit, process: ProcessId, request: Request) -> dict[str, Any]:
     """One page of a schedule, by nonces or by milliseconds. Source: 3.6."""
-    limit = min(number_of(request, "limit") or LIMIT_DEFAULT, LIMIT_MAX)
+    limit = max(1, min(number_of(request, "limit") or LIMIT_DEFAULT, LIMIT_MAX))
     last = (await unit.head(process)).nonce
     if "from-nonce" in request.query_params or "to-nonce" in request.query_params:
         after = number_of(request, "from-nonce")

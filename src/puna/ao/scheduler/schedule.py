@@ -18,6 +18,7 @@ from ..assignment import Assignment, assignment_tags
 from ..message import MessageId, ProcessId, is_pushed
 
 MESSAGE_EXISTS = 'MessageExists("Message already exists")'
+CONTENT_EXISTS = 'MessageExists("Deep hash already exists")'
 NOT_FOUND = "Message or Process not found"
 ITEM_BYTES_MAX = 10 * 1024 * 1024  # what one message may weigh; models and modules are uploaded, not scheduled
 
