@@ -1,15 +1,17 @@
 """Data items and keys: the network's witnesses, what each key kind signs, and hostile bytes."""
 
+import contextlib
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from arweave.strategies import ED25519, ETHEREUM, data_items
-from coincurve import PrivateKey
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.asymmetric import rsa as crypto_rsa
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,6 +43,9 @@ WITNESSES = json.loads(Path(__file__).with_name("arbundles-items.json").read_tex
 )
 def test_deep_hash_agrees_with_the_network(value, expected):
     assert deep_hash(value).hex() == expected
+
+
+CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141  # of secp256k1
 
 
 def test_the_ethereum_witness_is_what_we_sign_and_verify():
@@ -117,12 +122,35 @@ def test_solana_items_sign_the_hexadecimal_text():
         verify_item(replace(item, signature=ED25519.sign(message)))
 
 
+def openssl_key(secret: bytes) -> tuple[ec.EllipticCurvePrivateKey, bytes]:
+    """A secp256k1 key of OpenSSL's, and its public point, 65 bytes."""
+    key = ec.derive_private_key(int.from_bytes(secret), ec.SECP256K1())
+    return key, key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+
+
+def openssl_signature(key: ec.EllipticCurvePrivateKey, digest: bytes) -> bytes:
+    """r and s, the lower of the two that are valid, 64 bytes: what OpenSSL does not say is v."""
+    r, s = decode_dss_signature(key.sign(digest, ec.ECDSA(Prehashed(hashes.SHA256()))))
+    return r.to_bytes(32) + min(s, CURVE_ORDER - s).to_bytes(32)
+
+
+def recovered(digest: bytes, signature: bytes) -> dict[int, bytes]:
+    """The public keys that r and s may come from, by v."""
+    found = {}
+    for v in (27, 28):
+        with contextlib.suppress(Invalid, ValueError):
+            found[v] = secp256k1.recover(digest, signature + bytes([v]))
+    return found
+
+
 def test_typed_ethereum_items_recover_their_owner_from_the_signature():
-    key = PrivateKey(b"\x11" * 32)
-    owner = native_address(key.public_key.format(compressed=False)).encode()
+    key, point = openssl_key(b"\x11" * 32)
+    owner = native_address(point).encode()
     message = deep_hash([b"dataitem", b"1", b"7", owner, b"", b"", b"", b"data"])
-    signed = key.sign_recoverable(typed_digest(bytes.fromhex(owner[2:].decode()), message), hasher=None)
-    item = DataItem(7, signed[:64] + bytes([signed[64] + 27]), owner, "", b"", (), b"data")
+    digest = typed_digest(bytes.fromhex(owner[2:].decode()), message)
+    signature = openssl_signature(key, digest)
+    (v,) = [v for v, found in recovered(digest, signature).items() if found == point]
+    item = DataItem(7, signature + bytes([v]), owner, "", b"", (), b"data")
     verify_item(decode_item(encode_item(item)))
     for stranger in (b"0x" + b"0" * 40, b"1x" + owner[2:], b"0x" + b"g" * 40, bytes(42)):
         with pytest.raises(Invalid, match="does not match"):
@@ -135,10 +163,10 @@ def test_an_ethereum_owner_has_the_checksummed_native_address():
 
 @settings(max_examples=15, deadline=None)
 @given(st.binary(min_size=32, max_size=32).filter(any), st.binary(min_size=32, max_size=32))
-def test_recovered_keys_agree_with_libsecp256k1(secret, digest):
-    key = PrivateKey(secret)
-    signature = key.sign_recoverable(digest, hasher=None)
-    assert secp256k1.recover(digest, signature[:64] + bytes([signature[64] + 27])) == key.public_key.format(False)
+def test_recovered_keys_agree_with_openssl(secret, digest):
+    secret = (int.from_bytes(secret) % (CURVE_ORDER - 1) + 1).to_bytes(32)
+    key, point = openssl_key(secret)
+    assert list(recovered(digest, openssl_signature(key, digest)).values()).count(point) == 1
 
 
 def test_the_twin_of_an_ethereum_signature_is_refused():

@@ -60,7 +60,6 @@ class LupaHost:
     """The runtime in lupa's Lua: quick to start, but a failed message's memory is not taken back."""
 
     name = "lupa"
-    takes_back = False
 
     def __init__(self, extension=None):
         self.lua = new_lua(extension)
@@ -85,7 +84,6 @@ class ModuleHost:
     """The built module as the node runs it: what a failed message did is taken back."""
 
     name = "module"
-    takes_back = True
 
     def __init__(self, extension=None):
         self.extension = extension
@@ -120,4 +118,4 @@ class ModuleHost:
         self.process = Process(_machine(), self.process.program, Node(), snapshot)
 
 
-HOSTS = [LupaHost, *([ModuleHost] if MODULE_FILE.exists() else [])]
+HOSTS = [LupaHost, ModuleHost]

@@ -122,9 +122,8 @@ def test_an_error_in_a_handler_is_told_with_its_place(process):
     assert answer.messages == []
 
 
-def test_an_error_takes_everything_back(process):  # [9]
-    if not process.host.takes_back:
-        pytest.skip("this host keeps the memory of a failed message")
+def test_an_error_takes_everything_back(module_process):  # [9]
+    process = module_process
     process.eval('Count = 0; Handlers.add("Break", function() Count = 1; ao.send({Target = "x"}); error("no") end)')
     before = process.ask("ao.reference .. '/' .. #Inbox .. '/' .. #Errors")
     assert process.send(action="Break", signer=BOB).messages == []
@@ -319,9 +318,8 @@ def test_a_handler_waits_for_its_answer(process):  # [23]
     assert process.ask("#Handlers.list") == "3"
 
 
-def test_a_waiting_handler_survives_a_restart(process):  # [25]
-    if process.host.name == "lupa":
-        pytest.skip("this host has no snapshots")
+def test_a_waiting_handler_survives_a_restart(module_process):  # [25]
+    process = module_process
     process.eval(f'local m = Send({{Target = "{OTHER}"}}).receive() print("got " .. m.Data)')
     process.host.restart()
     assert reply(process, "1", "42").data == "got 42"
@@ -514,7 +512,7 @@ def check_values_that_are_no_text(process):
     assert second.data == 5
 
 
-def test_a_replay_gives_the_same_bytes(host):  # [40], the process's side
+def test_a_replay_gives_the_same_bytes(module_host):  # [40], the process's side
     def life(host) -> list[str]:
         process = Process(host)
         told = [process.spawn()]
@@ -525,8 +523,6 @@ def test_a_replay_gives_the_same_bytes(host):  # [40], the process's side
         told.append(process.eval("return {math.random(), tostring(print), Handlers.list}"))
         return [json.dumps(answer.raw) for answer in told]
 
-    if host.name == "lupa":
-        pytest.skip("this host salts its hashes")
-    with type(host)() as again:
-        assert life(host) == life(again)
-        assert host.process.state_root == again.process.state_root
+    with type(module_host)() as again:
+        assert life(module_host) == life(again)
+        assert module_host.process.state_root == again.process.state_root
