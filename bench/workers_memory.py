@@ -13,7 +13,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from make_random_gguf import model_file
+from inference import model_file
 
 from puna.node.home import Home
 from puna.node.node import Node, Options
