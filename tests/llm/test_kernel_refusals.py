@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
-from llm.kernel_models import SMALL_MODELS, open_small, path_of
+from llm.kernel_models import SMALL_MODELS, SmallModel, open_small, path_of
 
+from bench.make_random_gguf import Shape
 from puna.errors import Invalid, NotYet
 from puna.llm import kernel
 from puna.llm.families import read_config
@@ -137,3 +140,17 @@ def test_many_threads_may_call_one_model():
     for caller in callers:
         caller.join()
     assert all(np.array_equal(results[0], each) for each in results.values()) and len(results) == 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the resident size from /proc")
+def test_a_caches_memory_is_taken_as_positions_are_filled():
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    model = SmallModel(Shape(dim=64, layers=8, heads=8, kv_heads=8, ffn=64, vocab=300, context=1 << 16), "q8_0")
+    loaded = open_small(model, "scalar")
+    forward(loaded, [1] * 64, range(64), [loaded.new_cache(64)])
+    before = resident()
+    cache = loaded.new_cache(1 << 16)  # 268 MB when full
+    forward(loaded, [1] * 64, range(64), [cache])
+    assert resident() - before < 16 << 20
