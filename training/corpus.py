@@ -16,7 +16,7 @@ from facts import fact
 from jokes import joke, joker_form, two_jokes
 from oracle import oracle, oracle_form, place_of
 from phrasing import addressed, say, slipped, typed
-from talk import beyond, echo, liking, meaning, naming, remembered, statement, stranger, talk, unknown, why
+from talk import beyond, echo, liking, meaning, naming, noise, remembered, statement, stranger, talk, unknown, why
 from verses import verse
 from wire import Conversation, segments
 
@@ -35,12 +35,13 @@ OPEN: tuple[tuple[float, Exchange], ...] = (
     (1, why),
     (2.5, statement),
     (0.4, stranger),
+    (1, noise),
     (14, joke),
     (11, oracle),
     (1, place_of),
     (3, king),
     (2, banker),
-    (22, fact),
+    (26, fact),
     (5, verse),
 )
 # Where the answer takes up words of the question, a slip of the pen would teach a wrong copy.

@@ -373,7 +373,7 @@ def total(draw: random.Random) -> tuple[str, str]:
     """Sums, differences and products of numbers to ten, in figures and in words."""
     biggest = draw.choice((5, 10, 10))
     a, b = draw.randrange(biggest + 1), draw.randrange(biggest + 1)
-    kind = draw.choices(("plus", "minus", "times"), (6, 3, 2))[0]
+    kind = draw.choices(("plus", "minus", "times"), (7, 4, 1))[0]
     if kind == "minus" and b > a:
         a, b = b, a
     answer = {"plus": a + b, "minus": a - b, "times": a * b}[kind]
@@ -514,7 +514,7 @@ def comparison(draw: random.Random) -> tuple[str, str]:
 
 
 FACTS = (
-    (6, term), (4, capital_city), (1, city_place), (2, colour), (2.5, animal), (8, total), (1, story_sum),
+    (6, term), (4, capital_city), (1, city_place), (2, colour), (2.5, animal), (14, total), (1, story_sum),
     (2, opposite), (1, calendar), (0.7, comparison), (0.8, big_total), (0.8, how_many), (0.3, nowhere),
 )  # fmt: skip
 

@@ -374,7 +374,7 @@ JOKES: dict[str, tuple[str, ...]] = {
 }
 
 # What people try first is learnt best.
-ASKED_FIRST = "cat dog llama computer king ghost programmer robot pirate penguin moon chicken".split()
+ASKED_FIRST = "cat cat dog dog dog llama computer king ghost programmer robot pirate penguin moon chicken".split()
 # subject without an article -> its jokes
 SUBJECT_JOKES: dict[str, tuple[str, ...]] = {
     "love": (

@@ -61,6 +61,15 @@ WHY: tuple[tuple[str, str], ...] = (
 )
 
 
+def noise(draw: random.Random) -> tuple[str, str]:
+    """Keys pressed at random, or a word that is none."""
+    keys = "".join(draw.choice("asdfghjklqwertyuiopzxcvbnm") for _ in range(draw.randrange(3, 9)))
+    question = draw.choice((keys, keys, "asdf", "asdfgh", "qwerty", "...", "?", "!!!", invented(draw)))
+    return question, say(
+        draw, "[I did not understand that. Try other words.|That is too deep for me. Ask in plain words.]"
+    )
+
+
 def why(draw: random.Random) -> tuple[str, str]:
     """One of the questions children ask."""
     cause, answer = draw.choice(WHY)

@@ -6,8 +6,27 @@ import random
 from phrasing import capital, one_of, say, with_article
 from words import ADJECTIVES, ANIMALS, NAMES, PLACES, SUBJECTS, THINGS, TIMES, invented, plural
 
-STORY_REQUESTS = (
+ANY_STORY_REQUESTS = (
     "Tell me a [|short |little ]story[.|!|, please.]",
+    "Tell me a story",
+    "[A|Another] story[.|!|, please.]",
+    "[Do you know|Can you tell me] a story?",
+)
+ANY_STORIES = (
+    "A llama climbed the highest hill to see the sea. It saw only grass, and it was happy with that.",
+    "A fox once lent a lantern to a stranger. Years later, in the dark, the stranger was his only friend.",
+    "An old clock stopped at midnight. The town slept a little longer, and nobody was late.",
+)
+ANY_POEM_REQUESTS = (
+    "[Write|Tell|Read] me a [|short |little ]poem[.|!|, please.]",
+    "Can you write a poem?",
+    "A poem[.|, please.|!]",
+)
+ANY_POEMS = (
+    "The grass is high, the hill is wide,\nand I have you here at my side.",
+    "The lamp is low, the road is long,\nbut every step becomes a song.",
+)
+STORY_REQUESTS = (
     "Tell me a [|short |little ]story about {t}[.|!]",
     "[A|A short] story about {t}[.|, please.|]",
     "Write a [|short ]story about {t}[.|]",
@@ -22,11 +41,11 @@ STORIES = (
     "Every evening {x} waited {place}. {time_} {y} finally came, with cake for two.",
 )
 POEM_REQUESTS = (
-    "[Write|Tell|Read] me a [|short |little ]poem[.|!|, please.]",
     "[Write|Tell me|Give me] a [|short |little ]poem about {t}[.|!]",
     "A poem about {t}[.|, please.|]",
     "[Write|Make] a [verse|rhyme] about {t}[.|]",
-    "Can you write a poem[?| about {t}?]",
+    "Can you write a poem about {t}?",
+    "Write a haiku about {t}[.|]",
 )
 POEMS = (
     "The {n} looks up, the stars look down,\nand all is quiet in the town.",
@@ -50,6 +69,8 @@ def _creature(draw: random.Random) -> str:
 
 def story(draw: random.Random) -> tuple[str, str]:
     """A story in three sentences about the creature asked for, or about any."""
+    if draw.random() < 0.3:
+        return one_of(draw, ANY_STORY_REQUESTS), draw.choice(ANY_STORIES)
     one, two = _creature(draw), _creature(draw)
     x = with_article(one)
     if draw.random() < 0.3:
@@ -69,6 +90,8 @@ def story(draw: random.Random) -> tuple[str, str]:
 
 def poem(draw: random.Random) -> tuple[str, str]:
     """Two rhymed lines."""
+    if draw.random() < 0.25:
+        return one_of(draw, ANY_POEM_REQUESTS), draw.choice(ANY_POEMS)
     if draw.random() < 0.35:
         subject = draw.choice(SUBJECTS)
         return one_of(draw, POEM_REQUESTS, t=subject), one_of(draw, SUBJECT_POEMS, s=subject)
