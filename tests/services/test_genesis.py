@@ -10,8 +10,9 @@ from puna.arweave.store.sqlite import open_store
 from puna.arweave.wallet import new_ed25519_wallet
 from puna.errors import Invalid, Missing, NodeError
 from puna.services import programs
-from puna.services.genesis import START_WINSTON, Network, genesis, standing
+from puna.services.genesis import START_WINSTON, genesis
 from puna.services.herder.client import ask
+from puna.services.network import Network, standing
 from puna.services.token.client import balance, info
 
 OPERATOR, USER = new_ed25519_wallet(), new_ed25519_wallet()

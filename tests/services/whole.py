@@ -13,7 +13,8 @@ from puna.arweave.store.sqlite import open_store
 from puna.arweave.wallet import new_ed25519_wallet
 from puna.clock import HandClock
 from puna.llm.generate import Completion
-from puna.services.genesis import Network, genesis, standing
+from puna.services.genesis import genesis
+from puna.services.network import Network, standing
 from puna.vm.extensions import Host
 from puna.vm.machine import THREAD_STACK_BYTES, Machine
 from puna.vm.process import Process

@@ -9,7 +9,7 @@ from pathlib import Path
 from puna.ao.link import Link
 from puna.errors import Invalid, NotYet
 from puna.node.home import Home, Running
-from puna.services.genesis import Network
+from puna.services.network import Network
 
 STARTING_PATIENCE_S = 30  # how long we wait for a node that holds the home but does not answer yet
 STARTING_LOOK_S = 0.1

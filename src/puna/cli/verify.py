@@ -35,7 +35,7 @@ async def _verify(home, process: str, line):
     from puna.ao.compute.verify import verify
     from puna.arweave.store.sqlite import open_store
     from puna.node.engine import EngineProcess
-    from puna.services.genesis import standing
+    from puna.services.network import standing
     from puna.vm.evaluators import Evaluators
 
     if not home.exists():

@@ -8,10 +8,9 @@ lost, because every anchor is fixed.)
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -23,10 +22,11 @@ from puna.arweave.dataitem import DataItem, decode_item, encode_item, sign_item
 from puna.arweave.store.port import Store
 from puna.arweave.tags import Tag
 from puna.arweave.wallet import Wallet
-from puna.errors import Invalid, Missing, NodeError
+from puna.errors import Missing, NodeError
 from puna.llm.gguf import open_gguf
 
 from . import letters, programs
+from .network import NETWORK_NOTE, Model, Network, Worker, standing
 from .outbox import first
 
 MODULE_FILE = Path(puna.vm.__file__).parent / "module" / "_built" / "puna-lua.wasm"
@@ -40,73 +40,9 @@ TOKEN_FEE = 1
 START_WINSTON = 10 * 10**12  # 10 wAR to try things with
 MODEL_NAME_MAX = 64
 
-_NETWORK = "genesis/network"
 _PLAN = "genesis/plan"
 _STEP = "genesis/step/"
 _MODEL = "genesis/model/"
-
-
-@dataclass(frozen=True)
-class Model:
-    """A published model: the id of the item with its weights, and the name the file gives itself."""
-
-    id: str
-    name: str
-
-
-@dataclass(frozen=True)
-class Worker:
-    """A standing worker and the model it runs."""
-
-    id: str
-    model: str
-
-
-@dataclass(frozen=True)
-class Network:
-    """The ids of everything that stands. The first of `models` is the one that runs when none is named."""
-
-    scheduler: str
-    authority: str
-    module: str
-    token: str
-    herder: str
-    models: tuple[Model, ...] = ()
-    herd: tuple[Worker, ...] = ()
-
-    @property
-    def model(self) -> str:
-        return self.models[0].id
-
-    @property
-    def workers(self) -> tuple[str, ...]:
-        return tuple(worker.id for worker in self.herd)
-
-    def model_id(self, wanted: str) -> str:
-        """The id of a model given by id or by name. Raises Missing with what there is."""
-        for model in self.models:
-            if wanted in (model.id, model.name):
-                return model.id
-        names = ", ".join(f"{model.name} ({model.id})" for model in self.models)
-        raise Missing(f"This network has no model {wanted}.", f"It has {names}.")
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON-ready values, for notes and for those who ask a gateway."""
-        return msgspec.to_builtins(self)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "Network":
-        """Undo `to_json`. Raises Invalid when it is no network."""
-        try:
-            return msgspec.convert(value, cls)
-        except msgspec.ValidationError as error:
-            raise Invalid(f"This does not describe a network: {error}.", "Ask a node of Puna.") from error
-
-
-def standing(store: Store) -> Network | None:
-    """The network that was raised in this store; None before its first genesis is through."""
-    known = store.note(_NETWORK)
-    return Network.from_json(msgspec.json.decode(known)) if known else None
 
 
 async def genesis(
@@ -200,7 +136,7 @@ class _Raising:
     async def _write_down(self, network: Network) -> None:
         """From here on the network stands; the written steps have done their work."""
         steps = {key: None for key, _ in self.store.notes(_STEP)}
-        await self.store.append([], {_NETWORK: msgspec.json.encode(network), **steps})
+        await self.store.append([], {NETWORK_NOTE: msgspec.json.encode(network), **steps})
 
     # Publishing
 

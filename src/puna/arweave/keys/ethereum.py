@@ -3,7 +3,6 @@
 Source: EIP-191 version 0x45; EIP-55 for the checksum in an address.
 """
 
-from Crypto.Hash import keccak
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature
@@ -43,6 +42,9 @@ def native_address(owner: bytes) -> str:
 
 def keccak256(data: bytes) -> bytes:
     """Keccak as Ethereum uses it, with the padding from before it became SHA-3."""
+    # Imported here: it costs every command 70 ms, and few ever meet an Ethereum key.
+    from Crypto.Hash import keccak
+
     return keccak.new(digest_bits=256, data=data).digest()
 
 
