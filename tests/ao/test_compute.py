@@ -24,7 +24,7 @@ from ao.fakes import (
 from puna.ao.compute.fold import message_of, preview_json, result_of
 from puna.ao.compute.port import Evaluation
 from puna.ao.compute.program import Limits, ModuleFiles, TooLarge, Unsupported, environment_json, parse_size, program_of
-from puna.ao.compute.unit import ComputeUnit, Diverged
+from puna.ao.compute.unit import ComputeUnit, Diverged, Position
 from puna.ao.compute.verify import verify
 from puna.ao.result import Result, number_text
 from puna.ao.scheduler.unit import SchedulerUnit
@@ -220,9 +220,9 @@ async def test_54_pages_of_results_leave_out_failures_and_reach_every_other_once
     compute = town.units.compute
     first, more = await compute.results(process, limit=2)
     assert [a.nonce for a, _ in first] == [0, 1] and more
-    rest, more = await compute.results(process, after=1)
+    rest, more = await compute.results(process, after=Position(1))
     assert [a.nonce for a, _ in rest] == [3, 5, 7] and not more
-    assert [a.nonce for a, _ in (await compute.results(process, after=0, until=5))[0]] == [1, 3, 5]
+    assert [a.nonce for a, _ in (await compute.results(process, after=Position(0), until=Position(5)))[0]] == [1, 3, 5]
 
 
 async def test_55_what_came_after_the_newest_page_follows_its_cursor():
@@ -230,10 +230,10 @@ async def test_55_what_came_after_the_newest_page_follows_its_cursor():
     compute = town.units.compute
     ((newest, _),), more = await compute.results(process, limit=1, newest_first=True)
     assert newest.nonce == 7 and more
-    assert await compute.results(process, after=newest.nonce) == ([], False)
+    assert await compute.results(process, after=Position(newest.nonce)) == ([], False)
     await town.link.result(process, await town.do(process, ["set", "n", 8]))
-    assert [a.nonce for a, _ in (await compute.results(process, after=newest.nonce))[0]] == [8]
-    older, _ = await compute.results(process, after=5, newest_first=True)
+    assert [a.nonce for a, _ in (await compute.results(process, after=Position(newest.nonce)))[0]] == [8]
+    older, _ = await compute.results(process, after=Position(5), newest_first=True)
     assert [a.nonce for a, _ in older] == [3, 1, 0]
 
 

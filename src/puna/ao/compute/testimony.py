@@ -15,13 +15,17 @@ from puna.errors import Invalid
 from ..assignment import HEIGHT_DIGITS, Assignment
 from ..message import PROTOCOL, VARIANT, tag
 from ..result import Result
+from .cron import Tick
 
 SNAPSHOT_FORMAT = "puna-snapshot-1"
 
 
 @dataclass(frozen=True, slots=True)
 class Attestation:
-    """One attested evaluation; `state_root` is b64url of 32 bytes, `encoded` the result's bytes as signed."""
+    """One attested evaluation; `state_root` is b64url of 32 bytes, `encoded` the result's bytes as signed.
+
+    Of a cron message `message` is its identity, `nonce` the entry before it, `tick` which one after that, from 1.
+    """
 
     item: DataItem
     process: str
@@ -29,6 +33,8 @@ class Attestation:
     nonce: int
     state_root: str
     encoded: bytes
+    tick: int = 0
+    timestamp_ms: int = 0  # of a cron message
 
     @property
     def result(self) -> Result:
@@ -49,21 +55,48 @@ def attestation_tags(assignment: Assignment, state_root: bytes, gas_used: int) -
     )
 
 
-def read_attestation(item: DataItem) -> Attestation:
-    """Read an attestation. Raises Invalid when a tag is missing."""
-    values = {name: tag(item, name) for name in ("Process", "Message", "Nonce", "State-Root")}
-    missing = [name for name, value in values.items() if not value]
-    if missing or not values["Nonce"].isdigit():
-        raise Invalid(f"item {item.id} is no result attestation: {', '.join(missing) or 'Nonce'} is wrong")
-    return Attestation(
-        item, values["Process"], values["Message"], int(values["Nonce"]), values["State-Root"], bytes(item.data)
+def tick_tags(process: str, nonce: int, number: int, tick: Tick, state_root: bytes, gas_used: int) -> tuple[Tag, ...]:
+    """The tags of a cron message's attestation: the `number`-th after entry `nonce`, from 1.
+
+    It has an Ordinate and no Nonce, for it has no place in the schedule.
+    """
+    return (
+        PROTOCOL,
+        VARIANT,
+        Tag("Type", "Result"),
+        Tag("Process", process),
+        Tag("Cron-Interval", tick.cron.name),
+        Tag("Ordinate", str(nonce)),
+        Tag("Tick", str(number)),
+        Tag("Timestamp", str(tick.timestamp_ms)),
+        Tag("Block-Height", f"{tick.block_height:0{HEIGHT_DIGITS}d}"),
+        Tag("State-Root", b64url_encode(state_root)),
+        Tag("Gas-Used", str(gas_used)),
+        Tag("Content-Type", "application/json"),
     )
 
 
-def checkpoint_tags(module_id: str, last: Assignment, state_root: bytes, snapshot: bytes, unit: str) -> tuple[Tag, ...]:
-    """The tags of a checkpoint after the evaluation of `last`. `SHA-256` is of the data as stored.
+def read_attestation(item: DataItem) -> Attestation:
+    """Read an attestation. Raises Invalid when a tag is missing."""
+    of_tick = tag(item, "Cron-Interval") is not None
+    numbers = ("Ordinate", "Tick", "Timestamp") if of_tick else ("Nonce",)
+    names = ("Process", "Cron-Interval" if of_tick else "Message", "State-Root", *numbers)
+    values = {name: tag(item, name) or "" for name in names}
+    wrong = [name for name, value in values.items() if not value or (name in numbers and not value.isdecimal())]
+    if wrong:
+        raise Invalid(f"item {item.id} is no result attestation: {', '.join(wrong)} is wrong")
+    process, message, state_root, *counts = values.values()
+    nonce, tick, timestamp_ms = (*map(int, counts), 0, 0)[:3]
+    return Attestation(item, process, message, nonce, state_root, bytes(item.data), tick, timestamp_ms)
 
-    Our snapshots are compressed inside, in a form of their own, so there is no Content-Encoding.
+
+def checkpoint_tags(
+    module_id: str, last: Assignment, ticks: int, state_root: bytes, snapshot: bytes, unit: str
+) -> tuple[Tag, ...]:
+    """The tags of a checkpoint after `last` and the `ticks` cron messages that follow it.
+
+    `SHA-256` is of the data as stored. Our snapshots are compressed inside, in a form of their own, so there is no
+    Content-Encoding.
     """
     return (
         PROTOCOL,
@@ -83,4 +116,5 @@ def checkpoint_tags(module_id: str, last: Assignment, state_root: bytes, snapsho
         Tag("Hash-Chain", b64url_encode(last.hash_chain)),
         Tag("Epoch", str(last.epoch)),
         Tag("State-Root", b64url_encode(state_root)),
+        *((Tag("Tick", str(ticks)),) if ticks else ()),
     )

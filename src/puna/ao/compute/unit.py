@@ -6,17 +6,18 @@ lost, the newest checkpoint and a replay of the schedule bring it back, and ever
 attested one. Notes beside the items:
 
     ao/evaluated/<process>           the last attested evaluation
-    ao/result/<process>/<nonce>      id of the attestation
-    ao/checkpoint/<process>          nonce and id of the newest checkpoint
+    ao/result/<process>/<nonce>      id of the attestation, time; of cron messages after it: <nonce>/<number>, name too
+    ao/checkpoint/<process>          nonce, id and cron messages of the newest checkpoint
 """
 
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -31,10 +32,11 @@ from ..message import ProcessId
 from ..result import Result
 from ..scheduler.port import Entry, Schedules
 from ..scheduler.schedule import hash_chain
+from .cron import Blocks, Cron, Moment, Place, Tick, cron_json, crons_of, no_blocks, ticks
 from .fold import message_json, preview_json, result_of
 from .port import Evaluation, Evaluators, Program
 from .program import Limits, ModuleFiles, View, program_of
-from .testimony import Attestation, attestation_tags, checkpoint_tags, read_attestation
+from .testimony import Attestation, attestation_tags, checkpoint_tags, read_attestation, tick_tags
 
 ATTACHED_MAX = 256  # memories held at once; past it the longest unused is checkpointed and let go
 CHECKPOINT_EVALUATIONS = 64  # a replay never takes more evaluations than this
@@ -56,7 +58,10 @@ class Diverged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """The last attested evaluation of a process; nonce -1 before the first. `root` is the state root, b64url."""
+    """The last attested evaluation of a process; nonce -1 before the first. `root` is the state root, b64url.
+
+    `ticks` cron messages were evaluated after that entry, up to `place`.
+    """
 
     nonce: int = -1
     timestamp_ms: int = 0
@@ -64,6 +69,49 @@ class Evaluated:
     assignment: str = ""
     hash_chain: str = ""
     root: str = ""
+    ticks: int = 0
+    place: Place | None = None
+
+    @property
+    def position(self) -> "Position":
+        return Position(self.nonce, self.ticks)
+
+
+class Position(NamedTuple):
+    """A place in the order of evaluation: an entry of the schedule, or the `tick`-th cron message after it, from 1."""
+
+    nonce: int
+    tick: int = 0
+
+
+class Kept(NamedTuple):
+    """An evaluation that is attested: where, when, and which cron it was ("" for an entry of the schedule)."""
+
+    nonce: int
+    tick: int
+    timestamp_ms: int
+    cron: str
+
+    @property
+    def position(self) -> Position:
+        return Position(self.nonce, self.tick)
+
+
+class State(NamedTuple):
+    """A process's memory as a snapshot, after the evaluation `at`."""
+
+    snapshot: bytes
+    at: Kept
+    block_height: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Timetable:
+    """The crons of a process, and the moment they count from."""
+
+    item: DataItem
+    crons: tuple[Cron, ...]
+    origin: Moment
 
 
 @dataclass(slots=True, eq=False)
@@ -73,7 +121,10 @@ class _Stream:
     process: ProcessId
     done: Evaluated
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    memory_nonce: int | None = None  # the nonce up to which the attached memory has been folded; None: not attached
+    memory: Position | None = None  # up to where the attached memory has been folded; None: not attached
+    timetable: _Timetable | None = None  # of a process without crons it has none in it; None: not read yet
+    present: Position = Position(-1)  # crons are wanted after this nonce, up to the time in `tick` (ms)
+    kept: Position = Position(-1)  # crons are done after this nonce, up to the time in `tick` (ms)
     module_id: str = ""
     last: Assignment | None = None  # of the attached memory
     root: bytes = b""  # state root of the attached memory
@@ -81,7 +132,7 @@ class _Stream:
     unsaved_gas: int = 0
     goal: int = -1
     previews: int = 0
-    waiters: list[tuple[int, "asyncio.Future[None]"]] = field(default_factory=list)
+    waiters: list[tuple[Position, "asyncio.Future[None]"]] = field(default_factory=list)
     task: "asyncio.Task[None] | None" = None
     rest: "asyncio.Task[None] | None" = None  # the pause between two attempts
     broken: Diverged | None = None
@@ -91,7 +142,7 @@ class ComputeUnit:
     """Evaluates on demand and in the background; different processes in parallel, each one in order.
 
     `view` finds items that the store does not have, such as modules of an upstream gateway; `modules` is a folder
-    for module files, a temporary one if not given.
+    for module files, a temporary one if not given; `blocks` are those that crons count.
     """
 
     def __init__(
@@ -104,6 +155,7 @@ class ComputeUnit:
         *,
         limits: Limits = Limits(),  # noqa: B008 (frozen)
         modules: Path | None = None,
+        blocks: Blocks = no_blocks,
         attached_max: int = ATTACHED_MAX,
         checkpoint_evaluations: int = CHECKPOINT_EVALUATIONS,
         checkpoint_gas: int = CHECKPOINT_GAS,
@@ -116,6 +168,7 @@ class ComputeUnit:
         self._view = view or store.view
         self._limits = limits
         self._files = ModuleFiles(store, modules)
+        self._blocks = blocks
         self._attached_max = attached_max
         self._checkpoint_evaluations = checkpoint_evaluations
         self._checkpoint_gas = checkpoint_gas
@@ -124,6 +177,7 @@ class ComputeUnit:
         self._attached: OrderedDict[ProcessId, _Stream] = OrderedDict()  # least recently used first
         self._room = asyncio.Event()
         self._stopping = False
+        self._replicas = 0
 
     @property
     def address(self) -> str:
@@ -141,18 +195,29 @@ class ComputeUnit:
         await self._reach(process, assignment.nonce)
         return self._attested(process, assignment.nonce)
 
-    async def preview(self, process: ProcessId, body: Mapping[str, Any]) -> Result:
+    async def preview(self, process: ProcessId, body: Mapping[str, Any], to: str | None = None) -> Result:
         """What the process would answer to an unsigned message at the newest point of its schedule (a dry-run).
 
-        Nothing is stored, no memory changes. Raises as `result`.
+        With `to`, a message id, right after that one. Nothing is stored, no memory changes. Raises as `result`.
         """
+        if to is not None:
+            _, assignment = await self._schedules.place(process, to)
+            if assignment.nonce < await self._schedules.newest(process):
+                return await self._preview_past(process, body, assignment)
         await self._reach(process, await self._schedules.newest(process))
         stream = self._stream(process)
+        with self._waiting_preview(stream):
+            return result_of(await self._persist(stream, lambda: self._preview_once(stream, body)))
+
+    @contextmanager
+    def _waiting_preview(self, stream: _Stream) -> Iterator[None]:
         if stream.previews >= PREVIEWS_MAX:
-            raise NotYet(f"{stream.previews} dry-runs of process {process} wait already", "Ask again in a moment.")
+            raise NotYet(
+                f"{stream.previews} dry-runs of process {stream.process} wait already", "Ask again in a moment."
+            )
         stream.previews += 1
         try:
-            return result_of(await self._persist(stream, lambda: self._preview_once(stream, body)))
+            yield
         finally:
             stream.previews -= 1
 
@@ -166,37 +231,143 @@ class ComputeUnit:
         finally:
             self._room.set()
 
+    async def _preview_past(self, process: ProcessId, body: Mapping[str, Any], at: Assignment) -> Result:
+        await self._reach(process, at.nonce)
+        message = preview_json(process, body, at.timestamp_ms, at.block_height)
+        with self._waiting_preview(self._stream(process)):
+            async with self._replica(process, Position(at.nonce)) as replica:
+                return result_of(await self._evaluators.preview(replica, message))
+
+    async def state(self, process: ProcessId, to_ms: int | None = None) -> State:
+        """The memory of a process now, or as it was at a time in the past. Raises as `result`."""
+        await self._reach_present(process)
+        newest = self.evaluated(process).position
+        past = newest if to_ms is None else min(newest, self.position_at(process, to_ms))
+        if past.nonce < 0:
+            raise Missing(f"process {process} had not begun at {to_ms}")
+        if past == newest:
+            return await self._persist(self._stream(process), lambda: self._state_now(self._stream(process)))
+        ((_, assignment),) = await self._schedules.assignments(process, past.nonce - 1, 1)
+        async with self._replica(process, past) as replica:
+            snapshot = await self._evaluators.snapshot(replica)
+        return State(snapshot, self._kept(process, past), assignment.block_height)
+
+    async def _state_now(self, stream: _Stream) -> State:
+        try:
+            async with stream.lock:
+                await self._bring_up(stream)
+                snapshot = await self._evaluators.snapshot(stream.process)
+                return State(snapshot, self._kept(stream.process, stream.done.position), stream.done.block_height)
+        finally:
+            self._room.set()
+
+    @asynccontextmanager
+    async def _replica(self, process: ProcessId, goal: Position) -> AsyncIterator[str]:
+        """A memory of its own that stands at `goal`, for as long as the caller uses it; answers its name."""
+        item = self._view(process)
+        if item is None:
+            raise NotYet(f"process item {process} is not on this node", "Upload it.")
+        program = program_of(self._view, item, self._limits, self._files)
+        position, snapshot = self._newest_checkpoint(process)
+        if position > goal:
+            position, snapshot = Position(-1), None
+        self._replicas += 1
+        name = f"replica {self._replicas} of {process}"
+        await self._evaluators.attach(name, program, snapshot)
+        try:
+            async for number, message in self._messages(process, position, goal):
+                await self._evaluators.apply(name, message, message_id=str(number))
+            yield name
+        finally:
+            if self._evaluators.attached(name):
+                with suppress(NotYet):
+                    await self._evaluators.detach(name)
+
+    async def _messages(self, process: ProcessId, after: Position, goal: Position) -> AsyncIterator[tuple[int, bytes]]:
+        """The messages of everything attested after one position up to another, cron messages in their places."""
+        position = after
+        while position < goal:
+            for kept in self._ticks(process, position):
+                if kept.position > goal:
+                    return
+                yield kept.nonce, await self._tick_json(process, kept)
+            if position.nonce >= goal.nonce:
+                return
+            ((item, assignment),) = await self._schedules.assignments(process, position.nonce, 1)
+            item = item or self._item_of(assignment)
+            yield assignment.nonce, message_json(item, assignment)
+            position = Position(assignment.nonce)
+
     async def results(
         self,
         process: ProcessId,
         *,
-        after: int | None = None,
-        until: int | None = None,
+        after: Position | None = None,
+        until: Position | None = None,
         limit: int = 25,
         newest_first: bool = False,
-    ) -> tuple[list[tuple[Assignment, Result]], bool]:
+        only_crons: bool = False,
+    ) -> tuple[list[tuple[Kept, Result]], bool]:
         """A page of the results there are, and whether more follow it. Evaluates nothing.
 
-        In the order asked for: from the nonce next to `after` (not itself) up to `until` (itself too). Failed
+        In the order asked for: from what is next to `after` (not itself) up to `until` (itself too). Failed
         evaluations are left out, as clients expect of a page. Source: 4.3.
         """
-        newest = self.evaluated(process).nonce
-        if newest_first:
-            first = newest if after is None else min(after - 1, newest)
-            nonces = range(first, max(0, until or 0) - 1, -1)
-        else:
-            first = 0 if after is None else max(after + 1, 0)
-            nonces = range(first, (newest if until is None else min(until, newest)) + 1)
-        page: list[tuple[Assignment, Result]] = []
-        for nonce in nonces:
-            result = self._attested(process, nonce)
+        page: list[tuple[Kept, Result]] = []
+        for kept in self._all_kept(process, after, until, newest_first):
+            if only_crons and not kept.cron:
+                continue
+            result = self._attestation(process, kept.position).result
             if result.error is not None:
                 continue
             if len(page) == limit:
                 return page, True
-            ((_, assignment),) = await self._schedules.assignments(process, nonce - 1, 1)
-            page.append((assignment, result))
+            page.append((kept, result))
         return page, False
+
+    async def crons(
+        self, process: ProcessId, *, after: Position | None = None, until: Position | None = None, limit: int = 500
+    ) -> tuple[list[tuple[Kept, Result]], bool]:
+        """A page of the results of cron messages, evaluated up to the present. Raises as `result`. Source: 4.4."""
+        await self._reach_present(process)
+        return await self.results(process, after=after, until=until, limit=limit, only_crons=True)
+
+    def position_at(self, process: ProcessId, timestamp_ms: int) -> Position:
+        """The newest evaluation at or before a time; nonce -1 when all are later. Times grow with nonces."""
+        low, high = -1, self.evaluated(process).nonce
+        while low < high:
+            middle = (low + high + 1) // 2
+            early = self._kept(process, Position(middle)).timestamp_ms <= timestamp_ms
+            low, high = (middle, high) if early else (low, middle - 1)
+        if low < 0:
+            return Position(-1)
+        early_ticks = [kept.tick for kept in self._ticks(process, Position(low)) if kept.timestamp_ms <= timestamp_ms]
+        return Position(low, max(early_ticks, default=0))
+
+    def find_cron(self, process: ProcessId, nonce: int, cron: str, timestamp_ms: int) -> Position:
+        """The position of a cron message by what a cursor says of it. Raises Missing."""
+        for kept in self._ticks(process, Position(nonce)):
+            if (kept.cron, kept.timestamp_ms) == (cron, timestamp_ms):
+                return kept.position
+        raise Missing(f"cron {cron} of process {process} at {timestamp_ms} was not evaluated")
+
+    def _all_kept(
+        self, process: ProcessId, after: Position | None, until: Position | None, newest_first: bool
+    ) -> Iterator[Kept]:
+        """Everything attested after `after` up to `until`, one nonce at a time: a page must not read the whole past."""
+        newest = self.evaluated(process).position
+        if newest_first:
+            start = newest if after is None else min(Position(after.nonce, after.tick), newest)
+            for nonce in range(start.nonce, max(0, until.nonce if until else 0) - 1, -1):
+                for kept in reversed([self._kept(process, Position(nonce)), *self._ticks(process, Position(nonce))]):
+                    if (after is None or kept.position < after) and (until is None or kept.position >= until):
+                        yield kept
+            return
+        last = newest if until is None else min(until, newest)
+        for nonce in range(max(0, after.nonce if after else 0), last.nonce + 1):
+            for kept in (self._kept(process, Position(nonce)), *self._ticks(process, Position(nonce))):
+                if (after is None or kept.position > after) and kept.position <= last:
+                    yield kept
 
     def evaluated(self, process: ProcessId) -> Evaluated:
         """The last attested evaluation of a process, nonce -1 before the first."""
@@ -232,21 +403,37 @@ class ComputeUnit:
     # Reaching a place in the schedule
 
     async def _reach(self, process: ProcessId, nonce: int) -> None:
+        """Evaluate up to an entry of the schedule, and every cron before it."""
         stream = self._stream(process)
-        if stream.done.nonce >= nonce:
-            return
+        if stream.done.nonce < nonce:
+            await self._wait_for(stream, Position(nonce), lambda: self._aim(stream, nonce))
+
+    async def _reach_present(self, process: ProcessId) -> None:
+        """Evaluate the whole schedule, and every cron up to now."""
+        # In this order: an entry that comes after the question for the time is not earlier than the answer.
+        present = await self._schedules.present()
+        newest = await self._schedules.newest(process)
+        await self._reach(process, newest)
+        stream = self._stream(process)
+        timetable = await self._read_timetable(stream)
+        if timetable.crons and stream.done.nonce == newest:
+            stream.present = Position(newest, present.timestamp_ms)
+            await self._wait_for(stream, stream.present, lambda: self._aim(stream, newest))
+
+    async def _wait_for(self, stream: _Stream, goal: Position, aim: Callable[[], None]) -> None:
         if self._stopping:
             raise NotYet("the compute unit is stopping", "Ask again after the restart.")
         reached = asyncio.get_running_loop().create_future()
-        stream.waiters.append((nonce, reached))
-        self._aim(stream, nonce)
+        stream.waiters.append((goal, reached))
+        aim()
+        self._wake(stream)
         await reached
 
     def _aim(self, stream: _Stream, nonce: int) -> None:
         stream.goal = max(stream.goal, nonce)
         if stream.rest is not None:
             stream.rest.cancel()
-        if stream.task is None and stream.done.nonce < stream.goal:
+        if stream.task is None and (stream.done.nonce < stream.goal or _time_is_behind(stream)):
             # A task of its own: whoever asked may go away in the middle of an evaluation.
             stream.task = asyncio.create_task(self._run(stream), name=f"compute {stream.process}")
 
@@ -258,6 +445,7 @@ class ComputeUnit:
         finally:
             stream.task = None
             stream.goal = stream.done.nonce
+            stream.present = Position(-1)
             self._disappoint(stream, NotYet("the compute unit is stopping", "Ask again after the restart."))
 
     async def _try_to_advance(self, stream: _Stream) -> bool:
@@ -290,21 +478,54 @@ class ComputeUnit:
             stream.rest = None
 
     async def _advance(self, stream: _Stream) -> None:
-        while stream.done.nonce < stream.goal and not self._stopping:
-            page = await self._schedules.assignments(stream.process, stream.done.nonce, PAGE)
-            if not page:
-                raise Missing(f"the schedule of {stream.process} ends before nonce {stream.goal}")
-            for entry in page:
-                if self._stopping:
-                    return
-                await self._persist(stream, lambda entry=entry: self._evaluate_next(stream, entry))
+        while not self._stopping:
+            if stream.done.nonce < stream.goal:
+                await self._advance_page(stream)
+            elif _time_is_behind(stream):
+                await self._keep_time(stream, stream.present.tick)
                 self._wake(stream)
+            else:
+                return
+
+    async def _advance_page(self, stream: _Stream) -> None:
+        page = await self._schedules.assignments(stream.process, stream.done.nonce, PAGE)
+        if not page:
+            raise Missing(f"the schedule of {stream.process} ends before nonce {stream.goal}")
+        for entry in page:
+            if self._stopping:
+                return
+            await self._keep_time(stream, entry[1].timestamp_ms)
+            await self._persist(stream, lambda entry=entry: self._evaluate_next(stream, entry))
+            self._wake(stream)
+
+    async def _keep_time(self, stream: _Stream, until_ms: int) -> None:
+        """Evaluate the crons between the last entry and a moment."""
+        timetable = await self._read_timetable(stream)
+        done = stream.done
+        if not timetable.crons or done.nonce < 0:
+            return
+        left = Moment(done.timestamp_ms, done.block_height)
+        for tick in ticks(timetable.crons, timetable.origin, left, until_ms, self._blocks, done.place):
+            if self._stopping:
+                return
+            await self._persist(stream, lambda tick=tick: self._evaluate_tick(stream, tick, timetable))
+        stream.kept = Position(done.nonce, until_ms)
+
+    async def _read_timetable(self, stream: _Stream) -> _Timetable:
+        """Raises Invalid when the process's cron tags are wrong."""
+        if stream.timetable is None:
+            ((item, assignment),) = await self._schedules.assignments(stream.process, -1, 1)
+            item = item or self._item_of(assignment)
+            origin = Moment(assignment.timestamp_ms, assignment.block_height)
+            stream.timetable = _Timetable(item, crons_of(item), origin)
+        return stream.timetable
 
     def _wake(self, stream: _Stream) -> None:
-        for nonce, waiter in stream.waiters:
-            if nonce <= stream.done.nonce and not waiter.done():
+        for goal, waiter in stream.waiters:
+            reached = stream.done.nonce > goal.nonce or Position(stream.done.nonce) == goal or stream.kept >= goal
+            if reached and not waiter.done():
                 waiter.set_result(None)
-        stream.waiters = [(nonce, waiter) for nonce, waiter in stream.waiters if not waiter.done()]
+        stream.waiters = [(goal, waiter) for goal, waiter in stream.waiters if not waiter.done()]
 
     async def _persist(self, stream: _Stream, step: Callable[[], Awaitable[T]]) -> T:
         """Take a step again while a part of the node is away, waiting longer each time."""
@@ -327,29 +548,52 @@ class ComputeUnit:
                 return
             _check_follows(stream.done, assignment)
             await self._bring_up(stream)
-            try:
+            async with self._undone_on_error(stream):
                 evaluation = await self._apply(stream, item, assignment)
-                result = result_of(evaluation)
-                await self._attest(stream, assignment, result, evaluation)
-            except NotYet:
-                raise  # the memory is as it was, or not attached, or known to be ahead
-            except BaseException:
-                # The memory may be ahead of what is attested, and nothing tells by how much.
-                await self._abandon(stream)
-                raise
+                await self._attest(stream, assignment, result_of(evaluation), evaluation)
             if stream.unsaved_evaluations >= self._checkpoint_evaluations:
                 await self._try_checkpoint(stream)
         self._room.set()
 
-    async def _apply(self, stream: _Stream, item: DataItem | None, assignment: Assignment) -> Evaluation:
-        item = item or self._view(assignment.item_id)
+    async def _evaluate_tick(self, stream: _Stream, tick: Tick, timetable: _Timetable) -> None:
+        async with stream.lock:
+            await self._bring_up(stream)
+            async with self._undone_on_error(stream):
+                position = Position(stream.done.nonce, stream.done.ticks + 1)
+                evaluation = await self._apply_message(
+                    stream, position, tick.cron.name, cron_json(timetable.item, tick)
+                )
+                await self._attest_tick(stream, position, tick, evaluation)
+            if stream.unsaved_evaluations >= self._checkpoint_evaluations:
+                await self._try_checkpoint(stream)
+        self._room.set()
+
+    @asynccontextmanager
+    async def _undone_on_error(self, stream: _Stream) -> AsyncIterator[None]:
+        try:
+            yield
+        except NotYet:
+            raise  # the memory is as it was, or not attached, or known to be ahead
+        except BaseException:
+            # The memory may be ahead of what is attested, and nothing tells by how much.
+            await self._abandon(stream)
+            raise
+
+    def _item_of(self, assignment: Assignment) -> DataItem:
+        item = self._view(assignment.item_id)
         if item is None:
             raise NotYet(f"item {assignment.item_id} is not on this node", "Upload it; evaluation goes on then.")
-        evaluation = await self._evaluators.apply(
-            stream.process, message_json(item, assignment), message_id=assignment.item_id
-        )
-        stream.memory_nonce = assignment.nonce
-        stream.last, stream.root = assignment, evaluation.state_root
+        return item
+
+    async def _apply(self, stream: _Stream, item: DataItem | None, assignment: Assignment) -> Evaluation:
+        message = message_json(item or self._item_of(assignment), assignment)
+        evaluation = await self._apply_message(stream, Position(assignment.nonce), assignment.item_id, message)
+        stream.last = assignment
+        return evaluation
+
+    async def _apply_message(self, stream: _Stream, position: Position, name: str, message: bytes) -> Evaluation:
+        evaluation = await self._evaluators.apply(stream.process, message, message_id=name)
+        stream.memory, stream.root = position, evaluation.state_root
         stream.unsaved_evaluations += 1
         stream.unsaved_gas += evaluation.gas_used
         return evaluation
@@ -366,7 +610,19 @@ class ComputeUnit:
             b64url_encode(evaluation.state_root),
         )
         notes = {
-            _result_key(stream.process, assignment.nonce): attestation.id.encode(),
+            _result_key(stream.process, assignment.nonce): f"{attestation.id} {assignment.timestamp_ms}".encode(),
+            _evaluated_key(stream.process): msgspec.json.encode(done),
+        }
+        await self._store.append([attestation], notes)
+        stream.done = done
+
+    async def _attest_tick(self, stream: _Stream, position: Position, tick: Tick, evaluation: Evaluation) -> None:
+        tags = tick_tags(stream.process, *position, tick, evaluation.state_root, evaluation.gas_used)
+        attestation = sign_item(self._wallet, data=result_of(evaluation).encode(), tags=tags)
+        root = b64url_encode(evaluation.state_root)
+        done = replace(stream.done, root=root, ticks=position.tick, place=tick.place)
+        notes = {
+            _result_key(stream.process, *position): f"{attestation.id} {tick.timestamp_ms} {tick.cron.name}".encode(),
             _evaluated_key(stream.process): msgspec.json.encode(done),
         }
         await self._store.append([attestation], notes)
@@ -378,18 +634,37 @@ class ComputeUnit:
         """Make the attached memory that of the last attested evaluation."""
         if stream.broken is not None:
             raise stream.broken
-        lost = stream.memory_nonce is None or not self._evaluators.attached(stream.process)
+        lost = stream.memory is None or not self._evaluators.attached(stream.process)
         # A memory that is ahead had an evaluation which could not be attested: it must not be applied twice.
-        if lost or stream.memory_nonce > stream.done.nonce:
+        if lost or stream.memory > stream.done.position:
             await self._attach(stream)
         self._attached.move_to_end(stream.process)
-        while stream.memory_nonce < stream.done.nonce:
-            limit = min(PAGE, stream.done.nonce - stream.memory_nonce)
-            page = await self._schedules.assignments(stream.process, stream.memory_nonce, limit)
-            if not page:
+        while stream.memory < stream.done.position:
+            await self._replay_ticks(stream)
+            limit = min(PAGE, stream.done.nonce - stream.memory.nonce)
+            page = await self._schedules.assignments(stream.process, stream.memory.nonce, limit) if limit else []
+            if limit and not page:
                 raise NotYet(f"the schedule of {stream.process} does not reach nonce {stream.done.nonce}")
             for item, assignment in page:
+                await self._replay_ticks(stream)
                 await self._replay(stream, item, assignment)
+
+    async def _replay_ticks(self, stream: _Stream) -> None:
+        """Replay the cron messages that were evaluated where the memory stands."""
+        for kept in self._ticks(stream.process, stream.memory):
+            message = await self._tick_json(stream.process, kept)
+            evaluation = await self._apply_message(stream, kept.position, kept.cron, message)
+            await self._check_replay(stream, kept.position, kept.cron, evaluation)
+
+    async def _tick_json(self, process: ProcessId, kept: Kept) -> bytes:
+        """The message of a cron that was evaluated, from its attestation and the tags of the process."""
+        timetable = await self._read_timetable(self._stream(process))
+        signed = self._attestation(process, kept.position).item
+        height = next((int(value) for name, value in signed.tags if name == "Block-Height"), 0)
+        for cron in timetable.crons:
+            if cron.name == kept.cron:
+                return cron_json(timetable.item, Tick(cron, kept.timestamp_ms, height, Place(0, 0, 0)))
+        raise Missing(f"process {process} has no cron {kept.cron}")
 
     async def _attach(self, stream: _Stream) -> None:
         await self._abandon(stream)
@@ -400,60 +675,67 @@ class ComputeUnit:
         program = program_of(self._view, process, self._limits, self._files)
         self._attached[stream.process] = stream
         try:
-            nonce = await self._attach_newest(stream.process, program)
+            memory = await self._attach_newest(stream.process, program)
         except BaseException:
             del self._attached[stream.process]
             self._room.set()
             raise
-        stream.memory_nonce, stream.module_id = nonce, program.module_id
+        stream.memory, stream.module_id = memory, program.module_id
         stream.last, stream.root = None, b""
         stream.unsaved_evaluations = stream.unsaved_gas = 0
 
-    async def _attach_newest(self, process: ProcessId, program: Program) -> int:
-        """Attach from the newest checkpoint, or from nothing; answers the nonce that memory stands at."""
-        nonce, snapshot = self._newest_checkpoint(process)
+    async def _attach_newest(self, process: ProcessId, program: Program) -> Position:
+        """Attach from the newest checkpoint, or from nothing; answers where that memory stands."""
+        position, snapshot = self._newest_checkpoint(process)
         try:
             await self._evaluators.attach(process, program, snapshot)
-            return nonce
+            return position
         except Invalid:
             if snapshot is None:
                 raise
         log.warning("process %s: its checkpoint cannot be used; replaying from nothing", process)
         await self._evaluators.attach(process, program, None)
-        return -1
+        return Position(-1)
 
     async def _replay(self, stream: _Stream, item: DataItem | None, assignment: Assignment) -> None:
         evaluation = await self._apply(stream, item, assignment)
-        attested = self._attestation(stream.process, assignment.nonce)
+        await self._check_replay(stream, Position(assignment.nonce), f"message {assignment.item_id}", evaluation)
+
+    async def _check_replay(self, stream: _Stream, position: Position, name: str, evaluation: Evaluation) -> None:
+        """Hold a replayed evaluation against the attested one. Raises Diverged."""
+        attested = self._attestation(stream.process, position)
         found = result_of(evaluation).encode()
         root = b64url_encode(evaluation.state_root)
         if found == attested.encoded and root == attested.state_root:
             return
         differs = "the result" if found != attested.encoded else "the state root"
         stream.broken = Diverged(
-            f"replaying process {stream.process}, nonce {assignment.nonce}, message {assignment.item_id}: {differs} "
+            f"replaying process {stream.process}, nonce {position.nonce}, {name}: {differs} "
             f"differs from what was attested; `puna verify {stream.process}` says in what"
         )
         log.critical("%s", stream.broken)
         await self._abandon(stream)
         raise stream.broken
 
-    def _newest_checkpoint(self, process: ProcessId) -> tuple[int, bytes | None]:
+    def _newest_checkpoint(self, process: ProcessId) -> tuple[Position, bytes | None]:
         note = self._store.note(_checkpoint_key(process))
         if note is None:
-            return -1, None
-        nonce, checkpoint_id = note.decode().split()
+            return Position(-1), None
+        nonce, checkpoint_id, *tick = note.decode().split()
         item = self._store.view(checkpoint_id)
-        return (int(nonce), bytes(item.data)) if item is not None else (-1, None)
+        position = Position(int(nonce), *map(int, tick))
+        return (position, bytes(item.data)) if item is not None else (Position(-1), None)
 
     async def _checkpoint(self, stream: _Stream) -> None:
         """Store the attached memory, signed. It is that of the last attested evaluation."""
-        if stream.last is None or stream.memory_nonce != stream.done.nonce:
+        if not stream.root or stream.memory != stream.done.position:
             return
+        if stream.last is None:  # only crons since it was attached
+            ((_, stream.last),) = await self._schedules.assignments(stream.process, stream.memory.nonce - 1, 1)
         snapshot = await self._evaluators.snapshot(stream.process)
-        tags = checkpoint_tags(stream.module_id, stream.last, stream.root, snapshot, self.address)
+        tags = checkpoint_tags(stream.module_id, stream.last, stream.memory.tick, stream.root, snapshot, self.address)
         item = sign_item(self._wallet, data=snapshot, tags=tags)
-        note = f"{stream.memory_nonce} {item.id}".encode()
+        note = f"{stream.memory.nonce} {item.id} {stream.memory.tick}".encode()
         await self._store.append([item], {_checkpoint_key(stream.process): note})
         stream.unsaved_evaluations = stream.unsaved_gas = 0
 
@@ -472,7 +754,7 @@ class ComputeUnit:
 
     async def _abandon(self, stream: _Stream) -> None:
         """Detach a memory as it is. It can be made again from the store."""
-        stream.memory_nonce = None
+        stream.memory = None
         self._attached.pop(stream.process, None)
         self._room.set()
         if self._evaluators.attached(stream.process):
@@ -503,14 +785,28 @@ class ComputeUnit:
         return msgspec.json.decode(note, type=Evaluated) if note is not None else Evaluated()
 
     def _attested(self, process: ProcessId, nonce: int) -> Result:
-        return self._attestation(process, nonce).result
+        return self._attestation(process, Position(nonce)).result
 
-    def _attestation(self, process: ProcessId, nonce: int) -> Attestation:
-        note = self._store.note(_result_key(process, nonce))
-        item = self._store.view(note.decode()) if note is not None else self._find_attestation(process, nonce)
+    def _attestation(self, process: ProcessId, position: Position) -> Attestation:
+        note = self._store.note(_result_key(process, *position))
+        found = None if position.tick else self._find_attestation
+        item = self._store.view(note.decode().split()[0]) if note else found and found(process, position.nonce)
         if item is None:
-            raise Missing(f"the result of nonce {nonce} of {process} is not in the store")
+            raise Missing(f"the result of nonce {position.nonce} of {process} is not in the store")
         return read_attestation(item)
+
+    def _kept(self, process: ProcessId, position: Position) -> Kept:
+        note = self._store.note(_result_key(process, *position))
+        _, timestamp_ms, *cron = (note or b"? 0").decode().split()
+        return Kept(*position, int(timestamp_ms), *(cron or [""]))
+
+    def _ticks(self, process: ProcessId, after: Position) -> list[Kept]:
+        """The cron messages evaluated after the same entry as `after`, and after it."""
+        if after.nonce < 0:
+            return []
+        prefix = f"{_result_key(process, after.nonce)}/"
+        numbers = [int(key.removeprefix(prefix)) for key, _ in self._store.notes(prefix)]
+        return [self._kept(process, Position(after.nonce, number)) for number in numbers if number > after.tick]
 
     def _find_attestation(self, process: ProcessId, nonce: int) -> DataItem | None:
         tags = (("Type", ("Result",)), ("Process", (process,)), ("Nonce", (str(nonce),)))
@@ -530,8 +826,13 @@ def _evaluated_key(process: str) -> str:
     return f"ao/evaluated/{process}"
 
 
-def _result_key(process: str, nonce: int) -> str:
-    return f"ao/result/{process}/{nonce:012d}"
+def _time_is_behind(stream: _Stream) -> bool:
+    return stream.present.nonce == stream.done.nonce and stream.kept < stream.present
+
+
+def _result_key(process: str, nonce: int, tick: int = 0) -> str:
+    key = f"ao/result/{process}/{nonce:012d}"
+    return f"{key}/{tick:012d}" if tick else key
 
 
 def _checkpoint_key(process: str) -> str:

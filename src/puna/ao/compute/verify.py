@@ -21,6 +21,7 @@ from ..assignment import Assignment, read_assignment
 from ..message import ProcessId, tag
 from ..result import Result
 from ..scheduler import schedule as rules
+from .cron import Blocks, Moment, Tick, cron_json, crons_of, no_blocks, ticks
 from .fold import message_json, result_of
 from .port import Evaluation, Evaluators, Program
 from .program import Limits, ModuleFiles, View, program_of
@@ -77,8 +78,9 @@ async def verify(
     view: View | None = None,
     limits: Limits = Limits(),  # noqa: B008 (frozen)
     modules: Path | None = None,
+    blocks: Blocks = no_blocks,
 ) -> Report:
-    """Replay `process` and compare with all that was signed about it.
+    """Replay `process` and compare with all that was signed about it; its crons are made up again from the rule.
 
     `on_progress` is told how many assignments of how many are done. Raises Missing when the process is not here,
     Invalid when it cannot run here, NotYet when its module is not here or an evaluator was lost.
@@ -90,16 +92,17 @@ async def verify(
     schedule = list(_schedule_of(store, process, tag(item, "Scheduler") or ""))
     attested = _attestations_of(store, process)
     found = _check_schedule(process, item, schedule, view)
-    found += _check_coverage(schedule, attested)
+    steps = list(_steps(item, schedule, attested, blocks, view))
+    found += _check_coverage(steps, attested)
     replay = _Replay()
     files = ModuleFiles(store, modules)
     try:
         program = program_of(view, item, limits, files)
-        async for assignment, evaluation in _replayed(evaluators, process, program, schedule, view):
+        async for step, evaluation in _replayed(evaluators, process, program, steps):
             replay.add(evaluation)
-            for attestation in attested.get(assignment.nonce, ()):
-                found += _compare(assignment, evaluation, attestation)
-            on_progress(replay.count, len(schedule))
+            for attestation in attested.get(step.place, ()):
+                found += _compare(step, evaluation, attestation)
+            on_progress(replay.count, len(steps))
     finally:
         files.close()
     found.sort(key=lambda divergence: divergence.nonce)
@@ -121,20 +124,62 @@ class _Replay:
         self.state_root = b64url_encode(evaluation.state_root)
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One evaluation that is due: its nonce, which cron after that entry (0: the entry itself), and its message.
+
+    `message` is None when the item is not here.
+    """
+
+    place: tuple[int, int]
+    name: str
+    message: bytes | None
+
+
+def _steps(
+    process: DataItem, schedule: list[Assignment], attested: "_Attested", blocks: Blocks, view: View
+) -> Iterator[_Step]:
+    """Everything that is to be evaluated, in order: entries, and between them the crons that the rule gives."""
+    crons = crons_of(process)
+    for assignment, following in zip(schedule, [*schedule[1:], None], strict=True):
+        item = view(assignment.item_id)
+        message = message_json(item, assignment) if item is not None else None
+        yield _Step((assignment.nonce, 0), assignment.item_id, message)
+        # After the last entry crons go on for ever: those are due that somebody attested.
+        until = following.timestamp_ms if following else _attested_until(attested, assignment.nonce)
+        left, origin = _moment(assignment), _moment(schedule[0])
+        for number, tick in enumerate(ticks(crons, origin, left, until, blocks), 1):
+            if following is None and (assignment.nonce, number) not in attested:
+                break
+            yield _Step((assignment.nonce, number), _tick_name(tick), cron_json(process, tick))
+
+
+def _moment(assignment: Assignment) -> Moment:
+    return Moment(assignment.timestamp_ms, assignment.block_height)
+
+
+def _tick_name(tick: Tick) -> str:
+    return f"{tick.cron.name} at {tick.timestamp_ms}"
+
+
+def _attested_until(attested: "_Attested", nonce: int) -> int:
+    """The end, in milliseconds, of the last second in which a cron after this entry was attested."""
+    times = [a.timestamp_ms for (at, tick), some in attested.items() if at == nonce and tick for a in some]
+    return max(times, default=-1000) + 1000
+
+
 async def _replayed(
-    evaluators: Evaluators, process: ProcessId, program: Program, schedule: list[Assignment], view: View
-) -> AsyncIterator[tuple[Assignment, Evaluation]]:
-    """Evaluate a schedule from nothing, up to its end or to the first item that is not here."""
+    evaluators: Evaluators, process: ProcessId, program: Program, steps: list[_Step]
+) -> AsyncIterator[tuple[_Step, Evaluation]]:
+    """Evaluate from nothing, up to the end or to the first item that is not here."""
     # A name of its own: the running node may hold the same process in the same evaluators.
     replica = f"verify {process}"
     await evaluators.attach(replica, program, None)
     try:
-        for assignment in schedule:
-            item = view(assignment.item_id)
-            if item is None:
+        for step in steps:
+            if step.message is None:
                 return  # told by _check_schedule
-            message = message_json(item, assignment)
-            yield assignment, await evaluators.apply(replica, message, message_id=assignment.item_id)
+            yield step, await evaluators.apply(replica, step.message, message_id=step.name)
     finally:
         if evaluators.attached(replica):
             await evaluators.detach(replica)
@@ -147,13 +192,16 @@ def _schedule_of(store: Store, process: ProcessId, scheduler: str) -> Iterator[A
     yield from sorted(found, key=lambda assignment: assignment.nonce)
 
 
-def _attestations_of(store: Store, process: ProcessId) -> dict[int, list[Attestation]]:
-    """All attested results of a process by nonce, whoever signed them."""
-    by_nonce: dict[int, list[Attestation]] = defaultdict(list)
+_Attested = dict[tuple[int, int], list[Attestation]]
+
+
+def _attestations_of(store: Store, process: ProcessId) -> _Attested:
+    """All attested results of a process by nonce and number of the cron after it, whoever signed them."""
+    by_place: _Attested = defaultdict(list)
     for item in _all(store, Query(tags=(("Type", ("Result",)), ("Process", (process,))))):
         attestation = read_attestation(item)
-        by_nonce[attestation.nonce].append(attestation)
-    return by_nonce
+        by_place[attestation.nonce, attestation.tick].append(attestation)
+    return dict(by_place)
 
 
 def _all(store: Store, query: Query) -> Iterator[DataItem]:
@@ -197,27 +245,28 @@ def _signature(item: DataItem | None) -> str:
     return "valid"
 
 
-def _check_coverage(schedule: list[Assignment], attested: dict[int, list[Attestation]]) -> list[Divergence]:
-    """Attestations of places that the schedule does not have."""
-    nonces = {assignment.nonce for assignment in schedule}
+def _check_coverage(steps: list[_Step], attested: _Attested) -> list[Divergence]:
+    """Attestations of places that neither the schedule nor its crons have."""
+    places = {step.place for step in steps}
     return [
-        Divergence(nonce, attestation.message, "place in the schedule", "present", "absent")
-        for nonce, attestations in attested.items()
+        Divergence(place[0], attestation.message, "place in the schedule", "present", "absent")
+        for place, attestations in attested.items()
         for attestation in attestations
-        if nonce not in nonces
+        if place not in places
     ]
 
 
-def _compare(assignment: Assignment, evaluation: Evaluation, attestation: Attestation) -> list[Divergence]:
+def _compare(step: _Step, evaluation: Evaluation, attestation: Attestation) -> list[Divergence]:
     """Every field in which a replayed evaluation is not what was attested."""
-    place = (assignment.nonce, assignment.item_id)
+    place = (step.place[0], step.name)
     by = f"attested by {attestation.item.address}"
     replayed = result_of(evaluation)
     found = []
     if _signature(attestation.item) != "valid":
         found.append(Divergence(*place, f"signature {by}", "valid", "not valid"))
-    if attestation.message != assignment.item_id:
-        found.append(Divergence(*place, f"Message {by}", attestation.message, assignment.item_id))
+    message = f"{attestation.message} at {attestation.timestamp_ms}" if attestation.tick else attestation.message
+    if message != step.name:
+        found.append(Divergence(*place, f"Message {by}", message, step.name))
     if attestation.encoded != replayed.encode():
         found += [Divergence(*place, f"{field} {by}", *values) for field, values in _fields(attestation, replayed)]
     root = b64url_encode(evaluation.state_root)

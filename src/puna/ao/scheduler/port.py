@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from puna.arweave.dataitem import DataItem
+from puna.clock import Tip
 from puna.errors import NodeError
 
 from ..assignment import Assignment
@@ -70,6 +71,10 @@ class Schedules(Protocol):
         ...
 
     async def assignments(self, process: ProcessId, after_nonce: int = -1, limit: int = 100) -> list[Entry]: ...
+
+    async def present(self) -> Tip:
+        """A moment with nothing more to come before it: whatever is assigned from now on is not earlier."""
+        ...
 
     async def newest(self, process: ProcessId) -> int:
         """The nonce of the newest assignment. Raises Missing."""

@@ -68,6 +68,7 @@ class SchedulerUnit:
         self._waiting: deque[_Request] = deque()
         self._writer: asyncio.Task[None] | None = None
         self._closed = False
+        self._promised_ms = 0  # no assignment from now on is earlier than this
 
     @property
     def address(self) -> str:
@@ -75,7 +76,17 @@ class SchedulerUnit:
 
     def tip(self) -> Tip:
         """The present as this unit would stamp it."""
-        return self._clock.tip()
+        tip = self._clock.tip()
+        return tip._replace(timestamp_ms=max(tip.timestamp_ms, self._promised_ms))
+
+    async def present(self) -> Tip:
+        """A moment with nothing more to come before it: crons up to it can be evaluated for good. See `port`."""
+        tip = self.tip()
+        self._promised_ms = tip.timestamp_ms
+        if self._writer is not None:
+            # What is being written was stamped before; an empty request is answered after it.
+            await self.place_all([])
+        return tip
 
     # Writing
 
@@ -137,7 +148,7 @@ class SchedulerUnit:
 
     async def _write(self, batch: Sequence[_Request]) -> None:
         try:
-            draft = _Draft(self._store, self._wallet, self._clock.tip(), self._entropy)
+            draft = _Draft(self._store, self._wallet, self.tip(), self._entropy)
             answers = [draft.take(request) for request in batch]
             await self._store.append(draft.items, draft.notes)
         except Exception as error:
