@@ -3,18 +3,22 @@
 `LocalLink` is the one inside a node: function calls, no HTTP, no polling. A remote one speaks the wire.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from puna.arweave.dataitem import DataItem
 
 from .assignment import Assignment
-from .compute.unit import ComputeUnit
 from .events import Event, Hub
 from .message import ProcessId
-from .messenger.unit import MessengerUnit
 from .result import Result
 from .scheduler.port import Entry, Schedules
+
+if TYPE_CHECKING:  # a client of a network far away runs without units
+    from .compute.unit import ComputeUnit
+    from .messenger.unit import MessengerUnit
 
 
 class Link(Protocol):
@@ -40,7 +44,7 @@ class Link(Protocol):
         """A page of a schedule."""
         ...
 
-    def events(self, root: str | None = None) -> "Events":
+    def events(self, root: str | None = None) -> Events:
         """What happens from now on; with a root, that journey from its beginning until it is finished.
 
         An answer that a process gives later, because of somebody else's message, belongs to that message's root.
@@ -51,11 +55,11 @@ class Link(Protocol):
 class Events(Protocol):
     """News as they come; `async with` begins to listen and ends it."""
 
-    def __aiter__(self) -> "Events": ...
+    def __aiter__(self) -> Events: ...
 
     async def __anext__(self) -> Event: ...
 
-    async def __aenter__(self) -> "Events": ...
+    async def __aenter__(self) -> Events: ...
 
     async def __aexit__(self, *_: object) -> None: ...
 
