@@ -11,9 +11,6 @@ NAME = "typedEthereum"
 SIGNATURE_BYTES = 65
 OWNER_BYTES = 42
 
-_DOMAIN = keccak256(keccak256(b"EIP712Domain(string name,string version)") + keccak256(b"Bundlr") + keccak256(b"1"))
-_STRUCT = keccak256(b"Bundlr(bytes Transaction hash,address address)")
-
 
 def verify(owner: bytes, message: bytes, signature: bytes) -> bool:
     try:
@@ -28,5 +25,8 @@ def verify(owner: bytes, message: bytes, signature: bytes) -> bool:
 
 def typed_digest(address: bytes, message: bytes) -> bytes:
     """The 32 bytes that are signed, for the raw 20-byte address that signs them."""
-    struct = keccak256(_STRUCT + keccak256(message) + address.rjust(32, b"\0"))
-    return keccak256(b"\x19\x01" + _DOMAIN + struct)
+    domain_type = keccak256(b"EIP712Domain(string name,string version)")
+    domain = keccak256(domain_type + keccak256(b"Bundlr") + keccak256(b"1"))
+    struct_type = keccak256(b"Bundlr(bytes Transaction hash,address address)")
+    struct = keccak256(struct_type + keccak256(message) + address.rjust(32, b"\0"))
+    return keccak256(b"\x19\x01" + domain + struct)
