@@ -41,6 +41,11 @@ class Node:
         self._client: Any = None
 
     def weave(self, item_id: str) -> Path | None:
+        store = self.archive()
+        return None if store is None else store.payload_path(item_id)
+
+    def archive(self) -> Any:
+        """The node's store, to read from; None where there is none."""
         if self._setup.weave is None:
             return None
         with self._lock:
@@ -51,7 +56,7 @@ class Node:
                     self._store = open_store(Path(self._setup.weave), read_only=True)
                 except NodeError as error:  # what cannot be read now is no fact about the process
                     raise NotYet(error.what, error.todo) from None
-        return self._store.payload_path(item_id)
+        return self._store
 
     def engine(self) -> Any:
         if self._setup.engine is None:
@@ -108,8 +113,10 @@ class Lane:
             asked.extensions,
             asked.environment,
             asked.options,
+            asked.module_format,
         )
         host = Host(self._process_id, self._node.weave, self._node.engine, self._node.tell, asked.options)
+        host.archive = self._node.archive
         self._close()
         self._process = Process(self._node.machine, program, host, asked.snapshot)
 

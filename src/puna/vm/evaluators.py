@@ -85,6 +85,7 @@ class Evaluators:
             tuple(program.extensions),
             program.environment,
             dict(program.options),
+            program.module_format,
             snapshot,
         )
         try:

@@ -40,6 +40,7 @@ class Attach(msgspec.Struct):
     extensions: tuple[str, ...]
     environment: bytes
     options: dict[str, str]
+    module_format: str
     snapshot: bytes | None
 
 

@@ -46,7 +46,7 @@ def _call(environment, caller, values, count):
         values[0].i32 = instance.host_call(name, request)
         return 0
     except BaseException as error:
-        return _trap(instance, error)
+        return trap(instance, error)
 
 
 @ffi.wasmtime_func_unchecked_callback_t
@@ -57,10 +57,11 @@ def _take(environment, caller, values, count):
         instance.pending = b""
         return 0
     except BaseException as error:
-        return _trap(instance, error)
+        return trap(instance, error)
 
 
-def _trap(instance: "Instance | None", error: BaseException) -> int:
+def trap(instance: "Instance | None", error: BaseException) -> int:
+    """Keep what went wrong and answer the trap that stops the evaluation."""
     if instance is not None:
         instance.stopped_by = error
     text = b"stopped by the host"

@@ -16,7 +16,9 @@ from wasmtime import _ffi as ffi
 from puna.errors import Invalid, Missing
 
 from . import hostcalls
+from .extensions import Host, bind_all
 from .machine import LoadedModule, Machine
+from .program import Program
 
 WASM_PAGE_BYTES = 65536
 INIT_GAS = 1_000_000_000  # ao_init takes a thousandth of it
@@ -54,6 +56,15 @@ class Instance:
 
         Raises Invalid when the module needs more than `memory_limit` bytes.
         """
+        self._prepare(machine, memory_limit)
+        self._instantiate(loaded, memory_limit)
+        self._memory = self._export("memory").memory
+        self._stack_pointer = self._export("__stack_pointer").global_
+        self._handle, self._alloc, self._free = (self._export(name).func for name in ("handle", "ao_alloc", "ao_free"))
+        self._stack_at_rest = self._get_stack_pointer()
+
+    def _prepare(self, machine: Machine, memory_limit: int) -> None:
+        """All that is not the module's: a store with its limits, and room for the arguments of calls."""
         self.extensions: Mapping[str, Answer] = {}
         self.pending = b""
         self.stopped_by: BaseException | None = None
@@ -63,11 +74,11 @@ class Instance:
         self._context = self._store._context()
         self._values = (ffi.wasmtime_val_raw_t * 4)()
         self._trap = ctypes.POINTER(ffi.wasm_trap_t)()
-        self._instantiate(loaded, memory_limit)
-        self._memory = self._export("memory").memory
-        self._stack_pointer = self._export("__stack_pointer").global_
-        self._handle, self._alloc, self._free = (self._export(name).func for name in ("handle", "ao_alloc", "ao_free"))
-        self._stack_at_rest = self._get_stack_pointer()
+
+    def bind(self, program: Program, host: Host) -> None:
+        """Give the module what its process may ask of the node."""
+        host.charge, host.gas_left = self.charge, self.gas_left
+        self.extensions = bind_all(program.extensions, host)
 
     def _instantiate(self, loaded: LoadedModule, memory_limit: int) -> None:
         self._instance = ffi.wasmtime_instance_t()

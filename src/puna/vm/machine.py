@@ -9,10 +9,12 @@ import os
 import platform
 import tempfile
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, TypeVar
 
 import wasmtime
 from wasmtime import _ffi as ffi
@@ -28,6 +30,9 @@ THREAD_STACK_BYTES = 16 << 20  # for threads that evaluate
 
 EXPORTS = {"memory", "__stack_pointer", "_initialize", "ao_init", "ao_alloc", "ao_free", "handle"}
 SETTINGS = "exceptions fuel canonical-nan no-threads no-relaxed-simd 4MiB-stack"
+
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -46,43 +51,52 @@ class Machine:
         """`cache` is the folder for compiled code; without one, modules are compiled in each process anew."""
         self.engine = wasmtime.Engine(_config())
         self._cache = cache
-        self._loaded: dict[tuple, LoadedModule] = {}
+        self._loaded: dict[tuple, Any] = {}
         self._lock = threading.Lock()
 
     def load(self, path: Path | str) -> LoadedModule:
-        """Read and compile a module, or take it from the cache.
+        """Read and compile a module of ours, or take it from the cache.
 
         Raises Missing when there is no file, Invalid when it is no module of ours.
+        """
+        return self.once(path, "", self._load)
+
+    def once(self, path: Path | str, kind: str, make: Callable[[bytes, bytes], Made]) -> Made:
+        """What `make` makes of a file's bytes and their SHA-256, kept for as long as the file stays the same.
+
+        `kind` tells apart what different callers make of one file. Raises Missing when there is no file, and as
+        `make` does.
         """
         try:
             status = os.stat(path)
         except OSError as error:
             raise Missing(f"Module file {path} cannot be read: {error.strerror}.") from None
-        key = (str(path), status.st_size, status.st_mtime_ns)
+        at = (str(path), status.st_size, status.st_mtime_ns, kind)
         with self._lock:
-            if key not in self._loaded:
-                self._loaded[key] = self._load(Path(path))
-            return self._loaded[key]
+            if at not in self._loaded:
+                wasm = Path(path).read_bytes()
+                digest = hashlib.sha256(wasm).digest()
+                if (digest, kind) not in self._loaded:
+                    self._loaded[digest, kind] = make(wasm, digest)
+                self._loaded[at] = self._loaded[digest, kind]
+            return self._loaded[at]
 
-    def _load(self, path: Path) -> LoadedModule:
-        wasm = path.read_bytes()
-        digest = hashlib.sha256(wasm).digest()
-        for same in self._loaded.values():
-            if same.digest == digest:
-                return same
-        module = self._compiled(wasm, digest)
+    def _load(self, wasm: bytes, digest: bytes) -> LoadedModule:
+        module = self.compile(wasm)
         missing = EXPORTS - {export.name for export in module.exports}
         if missing:
-            raise Invalid(f"Module file {path} lacks the exports {', '.join(sorted(missing))}.")
+            raise Invalid(f"The module lacks the exports {', '.join(sorted(missing))}.")
         linker = wasmtime.Linker(self.engine)
         define_imports(linker)
         try:
             ready = linker.instantiate_pre(module)
         except wasmtime.WasmtimeError as error:
-            raise Invalid(f"Module file {path} asks for what processes do not get: {error}") from None
+            raise Invalid(f"The module asks for what processes do not get: {error}") from None
         return LoadedModule(digest, module, ready)
 
-    def _compiled(self, wasm: bytes, digest: bytes) -> wasmtime.Module:
+    def compile(self, wasm: bytes) -> wasmtime.Module:
+        """The compiled module, from the folder of compiled code where it is there. Raises Invalid."""
+        digest = hashlib.sha256(wasm).digest()
         file = self._cache / f"{digest.hex()[:32]}-{_setup()}.compiled" if self._cache else None
         code = _read_checked(file) if file else None
         if code is not None:

@@ -5,9 +5,10 @@ leaves both exactly as they were.
 """
 
 from . import snapshot as snapshots
-from .extensions import Host, bind_all
+from .extensions import Host
+from .formats import FORMATS
 from .instance import Instance, Outcome
-from .machine import LoadedModule, Machine
+from .machine import Machine
 from .memory import Shadow
 from .program import Program
 from .result import Step, read_answer
@@ -27,7 +28,8 @@ class Process:
         self._machine = machine
         self._host = host
         self._watch: Watch | None = None
-        self._module: LoadedModule = machine.load(program.module_path)
+        self._format = FORMATS[program.module_format]
+        self._module = self._format.load(machine, program)
         if snapshot is None:
             self._start_anew()
         else:
@@ -118,10 +120,8 @@ class Process:
         return None
 
     def _new_instance(self) -> Instance:
-        instance = Instance(self._machine, self._module, self.program.memory_limit)
-        self._host.charge = instance.charge
-        self._host.gas_left = instance.gas_left
-        instance.extensions = bind_all(self.program.extensions, self._host)
+        instance = self._format.instance(self._machine, self._module, self.program.memory_limit)
+        instance.bind(self.program, self._host)
         return instance
 
     def _restore_instance(self) -> None:

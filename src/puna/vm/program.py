@@ -16,7 +16,7 @@ class Program:
     """What a process runs.
 
     `memory_limit` is in bytes, `gas_limit` per message; `environment` is the environment JSON of the module ABI.
-    `options` are the options of its extensions.
+    `options` are the options of its extensions; `module_format` is a row of `formats.py`.
     """
 
     module_path: Path | str
@@ -26,6 +26,7 @@ class Program:
     extensions: tuple[str, ...] = ()
     environment: bytes = b"{}"
     options: dict[str, str] = field(default_factory=dict)
+    module_format: str = "wasm32-puna-lua-1"
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,15 @@ from puna.arweave.dataitem import DataItem
 from puna.arweave.store.port import Store
 from puna.arweave.tags import Tag
 from puna.errors import Invalid, NotYet
+from puna.vm.formats import FORMATS, OURS
 
 from ..message import owner_address, tag, tag_list
 from .port import Program
 
 View = Callable[[str], DataItem | None]
 
-MODULE_FORMATS = frozenset(("wasm32-puna-lua-1",))
-MODULE_FORMAT_OURS = "wasm32-puna-lua-1"
+MODULE_FORMATS = frozenset(FORMATS)
+MODULE_FORMAT_OURS = OURS
 ENCODING = "JSON-1"
 
 _SIZE_UNITS = {"b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3}
@@ -98,6 +99,7 @@ def program_of(view: View, process: DataItem, limits: Limits, files: ModuleFiles
         extensions=extensions,
         environment=environment_json(process, module),
         options=_options(process, module, extensions),
+        module_format=tag(module, "Module-Format"),
     )
 
 

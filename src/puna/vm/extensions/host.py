@@ -23,7 +23,7 @@ class Host:
     `weave(id)` is the file with the data of an item, None when it is not on this node. `engine()` is the client of
     the inference engine, connected at the first call; it raises NotYet when there is none. `charge(gas)` takes gas
     from the message, and ends its evaluation when there is too little. `emit(event)` tells those who watch; nothing
-    of it enters the result.
+    of it enters the result. `archive()` is the node's store, to read from (`weavedrive.py` says what of it).
     """
 
     process_id: str = ""
@@ -34,3 +34,4 @@ class Host:
     message_id: str = ""  # of the message under evaluation; "" during a preview
     charge: Callable[[int], None] = _no_gas
     gas_left: Callable[[], int] = lambda: 0
+    archive: Callable[[], Any] = lambda: None
