@@ -1,5 +1,11 @@
-"""The compute unit over HTTP. Source: protocol reference 4.1, 4.2, 4.5."""
+"""The compute unit over HTTP. Source: protocol reference 4.1 to 4.5.
 
+Every result is kept and computed eagerly, so there is no 425, no 202 and no stale answer; `no-busy` and `x-max-age`
+are accepted and change nothing.
+"""
+
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -9,16 +15,22 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from puna.clock import wall_ms
-from puna.errors import Invalid
+from puna.errors import Invalid, NodeError
+from puna.vm.image import image
 
 from ..message import ProcessId
 from ..result import Result
-from ..wire import application, body_of, json_reply, usual_status
-from .unit import ComputeUnit
+from ..wire import application, body_of, json_reply, number_of, usual_status
+from .cursor import cursor_of, read_cursor
+from .program import TooLarge, Unsupported
+from .unit import ComputeUnit, HashChainBroken, Kept, Position
+
+RESULTS_DEFAULT, RESULTS_MAX = 25, 1000
+CRONS_DEFAULT = 500
 
 
-def compute_app(unit: ComputeUnit) -> Starlette:
-    """The web application of one compute unit."""
+def compute_app(unit: ComputeUnit, image: Callable[[bytes], bytes] = image) -> Starlette:
+    """The web application of one compute unit; `image` turns a snapshot into plain memory."""
 
     async def root(request: Request) -> Response:
         return json_reply({"address": unit.address, "timestamp": wall_ms()})
@@ -27,21 +39,75 @@ def compute_app(unit: ComputeUnit) -> Starlette:
         found = await unit.result(_process_of(request), request.path_params["id"])
         return json_reply(_shown(found))
 
+    async def results(request: Request) -> Response:
+        process = ProcessId(request.path_params["process"])
+        sort = request.query_params.get("sort", "ASC").upper() or "ASC"
+        if sort not in ("ASC", "DESC"):
+            raise Invalid("'sort': must be ASC or DESC")
+        await unit.known(process)
+        after, until = (position(process, request.query_params.get(name)) for name in ("from", "to"))
+        page, more = await unit.results(
+            process, after=after, until=until, limit=_limit(request, RESULTS_DEFAULT), newest_first=sort == "DESC"
+        )
+        return json_reply(_page(page, more, sort))
+
+    async def crons(request: Request) -> Response:
+        process = ProcessId(request.path_params["process"])
+        await unit.known(process)
+        after, until = (position(process, request.query_params.get(name)) for name in ("from", "to"))
+        page, more = await unit.crons(process, after=after, until=until, limit=_limit(request, CRONS_DEFAULT))
+        return json_reply(_page(page, more, "ASC"))
+
+    def position(process: ProcessId, text: str | None) -> Position | None:
+        if not text:
+            return None
+        cursor = read_cursor(text)
+        if not cursor.ordinate:
+            return unit.position_at(process, cursor.timestamp)
+        if cursor.cron:
+            return unit.find_cron(process, int(cursor.ordinate), cursor.cron, cursor.timestamp)
+        return Position(int(cursor.ordinate))
+
     async def dry_run(request: Request) -> Response:
+        process = _process_of(request)
         try:
-            body = msgspec.json.decode(await body_of(request), type=dict[str, Any])
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            body = msgspec.json.decode(await body_of(request))
+        except (msgspec.DecodeError, RecursionError) as error:
             raise Invalid(f"'body': a JSON object must be provided: {error}") from error
-        return json_reply(_shown(await unit.preview(_process_of(request), body)))
+        _check_dry_run(body)
+        return json_reply(_shown(await unit.preview(process, body, request.query_params.get("to") or None)))
+
+    async def state(request: Request) -> Response:
+        found = await unit.state(ProcessId(request.path_params["process"]), number_of(request, "to"))
+        headers = {
+            "Last-Timestamp": str(found.at.timestamp_ms),
+            "Last-Ordinate": str(found.at.nonce),
+            "Last-Block-Height": str(found.block_height),
+        }
+        memory = await asyncio.to_thread(image, found.snapshot)
+        return Response(memory, headers=headers, media_type="application/octet-stream")
 
     return application(
         [
             Route("/", root),
             Route("/result/{id}", result),
+            Route("/results/{process}", results),
+            Route("/cron/{process}", crons),
+            Route("/state/{process}", state),
             Route("/dry-run", dry_run, methods=["POST"]),
         ],
-        usual_status,
+        _status_of,
     )
+
+
+def _status_of(error: NodeError) -> int:
+    match error:
+        case TooLarge():
+            return 413
+        case Unsupported() | HashChainBroken():
+            return 422
+        case _:
+            return usual_status(error)
 
 
 def _process_of(request: Request) -> ProcessId:
@@ -49,6 +115,28 @@ def _process_of(request: Request) -> ProcessId:
     if not process:
         raise Invalid("'process-id': Required", "Name the process with ?process-id=")
     return ProcessId(process)
+
+
+def _limit(request: Request, default: int) -> int:
+    return max(1, min(number_of(request, "limit") or default, RESULTS_MAX))
+
+
+def _check_dry_run(body: Any) -> None:
+    """Raises Invalid when a message could not be made of it."""
+    if not isinstance(body, dict):
+        raise Invalid("'body': a JSON object must be provided")
+    tags = body.get("Tags")
+    if tags is not None and not (isinstance(tags, list) and all(map(_is_tag, tags))):
+        raise Invalid("'Tags': must be an array of objects with a name and a value, both text")
+
+
+def _is_tag(tag: Any) -> bool:
+    return isinstance(tag, dict) and isinstance(tag.get("name"), str) and isinstance(tag.get("value"), str)
+
+
+def _page(page: list[tuple[Kept, Result]], more: bool, sort: str) -> dict[str, Any]:
+    edges = [{"node": _shown(result), "cursor": cursor_of(kept, sort)} for kept, result in page]
+    return {"pageInfo": {"hasNextPage": more}, "edges": edges}
 
 
 def _shown(result: Result) -> dict[str, Any]:

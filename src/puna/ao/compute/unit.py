@@ -56,6 +56,10 @@ class Diverged(Exception):
     """A replay did not give what was attested. Ours or the machine's fault, never the sender's: it stays loud."""
 
 
+class HashChainBroken(Invalid):
+    """The scheduler went back on its word (on the wire: 422)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluated:
     """The last attested evaluation of a process; nonce -1 before the first. `root` is the state root, b64url.
@@ -368,6 +372,11 @@ class ComputeUnit:
             for kept in (self._kept(process, Position(nonce)), *self._ticks(process, Position(nonce))):
                 if (after is None or kept.position > after) and kept.position <= last:
                     yield kept
+
+    async def known(self, process: ProcessId) -> None:
+        """Raises Missing when no such process is scheduled."""
+        if process not in self._streams and self._stored(process).nonce < 0:
+            await self._schedules.newest(process)
 
     def evaluated(self, process: ProcessId) -> Evaluated:
         """The last attested evaluation of a process, nonce -1 before the first."""
@@ -819,7 +828,7 @@ def _check_follows(done: Evaluated, assignment: Assignment) -> None:
     previous = b64url_decode(done.hash_chain) if done.hash_chain else b64url_decode(assignment.process)
     linked = hash_chain(previous, b64url_decode(done.assignment) if done.assignment else None)
     if assignment.nonce != done.nonce + 1 or assignment.hash_chain != linked:
-        raise Invalid(f"HashChain invalid on message {assignment.item_id}")
+        raise HashChainBroken(f"HashChain invalid on message {assignment.item_id}")
 
 
 def _evaluated_key(process: str) -> str:
