@@ -6,11 +6,13 @@ beside them under `weave/` are derived, and `rebuild` makes them anew. docs/gate
 
 import asyncio
 import tempfile
+import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -71,10 +73,13 @@ class TxNote(msgspec.Struct):
 class Weave:
     """One weave over one store. Make it with `open`. Reads may come from any thread."""
 
-    def __init__(self, store: Store, operator: Wallet, make_bundler: Callable[[], Wallet]):
+    def __init__(self, store: Store, operator: Wallet, make_bundler: Callable[[], Wallet], scratch: Path | None):
         self.store = store
         self._operator = operator
         self._make_bundler = make_bundler
+        self._bundler: Wallet | None = None
+        self._making_bundler = threading.Lock()
+        self._scratch = scratch
         self._changing = asyncio.Lock()
         self._spending: dict[str, int] = {}
         self._block_at = lru_cache(8192)(self._read_block)
@@ -83,10 +88,15 @@ class Weave:
         self.tip: Block
 
     @classmethod
-    async def open(cls, store: Store, operator: Wallet, make_bundler: Callable[[], Wallet]) -> "Weave":
-        """The weave of `store`, begun if it is not there. `make_bundler` gives the RSA wallet for our own bundles;
-        it is called once, from a thread, when there is first something to carry."""
-        weave = cls(store, operator, make_bundler)
+    async def open(
+        cls, store: Store, operator: Wallet, make_bundler: Callable[[], Wallet], *, scratch: Path | None = None
+    ) -> "Weave":
+        """The weave of `store`, begun if it is not there.
+
+        `make_bundler` gives the RSA wallet for our own bundles; it is called once, from a thread, when there is first
+        something to carry. `scratch` is a folder on a real disk for large bundles on their way.
+        """
+        weave = cls(store, operator, make_bundler, scratch)
         if store.note("weave/tip") is None:
             genesis = next_block(None, [], timestamp=wall_ms() // 1000, reward_addr=operator.address, through=0)
             await weave._append([records.block_record(operator, genesis)], weave._notes_of_block(genesis, []))
@@ -232,7 +242,7 @@ class Weave:
     def _unpacked_of_body(self, carrier: str, body: Body) -> list[Bundled]:
         if body.size <= IN_MEMORY_MAX:
             return list(self._unpacked(carrier, body.all()))
-        with tempfile.TemporaryFile() as file:
+        with tempfile.TemporaryFile(dir=self._scratch) as file:
             for part in body.parts():
                 file.write(part)
             file.flush()
@@ -344,7 +354,7 @@ class Weave:
 
     def _carry(self, items: list[DataItem]) -> tuple[Transaction, DataItem]:
         """The transaction in which the node itself puts `items` on the weave. Its data is not stored a second time."""
-        bundler = self._bundler()
+        bundler = self.bundler()
         ids = [item.id for item in items]
         body = self._bundle_body(ids)
         tree = tree_of(body.size, body.read)
@@ -354,9 +364,12 @@ class Weave:
         )  # fmt: skip
         return tx, records.transaction_record(self._operator, records.BUNDLE, tx, ids)
 
-    @lru_cache(1)  # noqa: B019 - one weave lives as long as its node
-    def _bundler(self) -> Wallet:
-        return self._make_bundler()
+    def bundler(self) -> Wallet:
+        """The RSA wallet that signs our bundles and receipts. The first call may take seconds: call it on a thread."""
+        with self._making_bundler:
+            if self._bundler is None:
+                self._bundler = self._make_bundler()
+        return self._bundler
 
     # Notes
 

@@ -31,15 +31,24 @@ from puna.errors import Invalid
 @click.option(
     "--threads", type=click.IntRange(1, 256), default=None, help="Threads of the engine (default: one per core)."
 )
+@click.option(
+    "--block-seconds",
+    type=click.FloatRange(0, 3600),
+    default=2.0,
+    show_default=True,
+    help="Mine a block at most this often, when something waits for one. 0 mines on demand only.",
+)
 @home_option
 @json_option
-def command(host, port, workers, model, threads, home, as_json) -> None:
+def command(host, port, workers, model, threads, block_seconds, home, as_json) -> None:
     """Run the network until stopped."""
     from puna.node.node import Options
 
     if model is not None and not model.is_file():
         raise Invalid(f"There is no model file {model}.", "Name a GGUF file that exists, or leave --model out.")
-    options = Options(serve=True, host=host, port=port, workers=workers, model=model, threads=threads)
+    options = Options(
+        serve=True, host=host, port=port, workers=workers, model=model, threads=threads, block_s=block_seconds
+    )
     asyncio.run(_up(home_of(home), options, as_json))
 
 

@@ -1,76 +1,43 @@
-"""The gateway's door: what this network is, permanent data by id, and the stream of events.
+"""The gateway's door: what stands on this network and the stream of its events, before everything Arweave's.
 
-Layer-1 transactions and GraphQL are not here yet. Source of `GET /` and the data routes: protocol reference 1.7.
+Called by the node. Permanent data, transactions, GraphQL and the uploader are the gateway room's of the arweave floor.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from puna import __version__
 from puna.ao.events import Hub, Subscription
-from puna.ao.wire import application, json_reply, usual_status
-from puna.arweave.ids import is_id
-from puna.arweave.store.port import Store
-from puna.arweave.tags import first
-from puna.clock import Clock
-from puna.errors import Missing
+from puna.ao.wire import json_reply
+from puna.arweave.gateway.library import Library
+from puna.arweave.gateway.routes import gateway_application
 
 KEEP_ALIVE_S = 15.0  # a comment this often keeps proxies and browsers from giving up
 
 
-def gateway_app(store: Store, clock: Clock, hub: Hub, network: Callable[[], dict[str, Any]]) -> Starlette:
+def gateway_app(
+    library: Library, hub: Hub, network: Callable[[], dict[str, Any]], scratch: Path | None = None
+) -> Starlette:
     """The web application of the gateway; `network` tells the standing programs."""
-
-    async def info(request: Request) -> Response:
-        return json_reply(
-            {
-                "network": "puna.local",
-                "version": 5,
-                "release": __version__,
-                "height": clock.tip().height,
-                "peers": 0,
-                "queue_length": 0,
-                "node_state_latency": 0,
-            }
-        )
 
     async def standing(request: Request) -> Response:
         return json_reply(network())
-
-    async def data(request: Request) -> Response:
-        item_id = request.path_params["id"]
-        item = store.view(item_id) if is_id(item_id) else None
-        if item is None:
-            raise Missing(f"{item_id} is not on this weave.")
-        kind = first(item.tags, "Content-Type") or "application/octet-stream"
-        path = store.payload_path(item_id)
-        if path is not None:
-            return FileResponse(path, media_type=kind)
-        return Response(bytes(item.data), media_type=kind)
 
     async def events(request: Request) -> Response:
         subscription = hub.subscribe(request.query_params.get("root"))
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(_stream(subscription), media_type="text/event-stream", headers=headers)
 
-    return application(
-        [
-            Route("/", info),
-            Route("/info", info),
-            Route("/network", standing),
-            Route("/events", events),
-            Route("/raw/{id}", data),
-            Route("/{id}", data),
-        ],
-        usual_status,
-    )
+    ours = [Route("/network", standing), Route("/events", events)]
+    return gateway_application(library, __version__, scratch=scratch, before=ours)
 
 
 async def _stream(subscription: Subscription) -> AsyncIterator[bytes]:

@@ -115,6 +115,13 @@ class Home:
             *(_load_or_make(folder / f"{name}.json") for name in ("operator", "scheduler", "messenger", "compute"))
         )
 
+    def bundler(self) -> Wallet:
+        """The RSA key that signs the weave's bundles, made when there is first something to carry."""
+        path = self.folder / "keys" / "bundler.json"
+        if not path.exists():
+            save_wallet(new_rsa_wallet(), path)
+        return load_wallet(path)
+
     def wallet(self) -> Wallet:
         """The user's wallet in this home."""
         if not self.wallet_path.exists():

@@ -17,19 +17,20 @@ from puna.ao.link import LocalLink
 from puna.ao.messenger.routes import messenger_app
 from puna.ao.scheduler.routes import scheduler_app
 from puna.ao.units import Units
-from puna.arweave.dataitem import sign_item
-from puna.arweave.store.port import Query, Store
+from puna.arweave.gateway.library import Library
+from puna.arweave.store.port import Store
 from puna.arweave.store.sqlite import open_store
-from puna.arweave.tags import Tag, first
 from puna.arweave.wallet import Wallet
-from puna.clock import LocalClock, wall_ms
+from puna.arweave.weave import Weave, WeaveClock
 from puna.llm.models import read_info
 from puna.models import DEMO_MODEL
 from puna.node.doors import Doors, Serving, open_doors
 from puna.node.engine import EngineProcess
 from puna.node.gateway import gateway_app
 from puna.node.home import Home, Keys, Running
-from puna.services.genesis import Network, genesis
+from puna.node.miner import BLOCK_S_DEFAULT, Miner
+from puna.services.genesis import genesis
+from puna.services.network import Network
 from puna.services.worker.client import warm
 from puna.vm.evaluators import Evaluators
 
@@ -50,6 +51,7 @@ class Options:
     workers: int | None = None  # None: as many as the network has, a few for a new one
     model: Path | None = None  # a GGUF file to serve beside the network's models
     threads: int | None = None  # of the engine; None: one per core
+    block_s: float = BLOCK_S_DEFAULT  # between two blocks of the weave; 0: only on demand
 
 
 class Node:
@@ -60,6 +62,7 @@ class Node:
     user: Wallet
     keys: Keys
     store: Store
+    weave: Weave
     running: Running | None = None
 
     def __init__(self, home: Home, options: Options):
@@ -98,7 +101,7 @@ class Node:
         making_wallet = asyncio.ensure_future(asyncio.to_thread(home.wallet_or_new))
         self.store = await asyncio.to_thread(open_store, home.weave)
         stack.push_async_callback(self.store.close)
-        clock = LocalClock(await _genesis_ms(self.store, self.keys))
+        self.weave = await Weave.open(self.store, self.keys.operator, home.bundler, scratch=home.cache)
 
         progress("starting engine and evaluators")
         engine = EngineProcess(home.engine_address, options.threads)
@@ -109,7 +112,7 @@ class Node:
         await asyncio.gather(engine.start(), evaluators.start(count))
 
         units = Units.wire(
-            self.store, evaluators, clock,
+            self.store, evaluators, WeaveClock(self.weave),
             scheduler=self.keys.scheduler, compute=self.keys.compute, messenger=self.keys.messenger,
         )  # fmt: skip
         stack.push_async_callback(units.stop)
@@ -118,6 +121,7 @@ class Node:
 
         progress("making the wallet")
         self.user = await making_wallet
+        await self.weave.endow(self.user.address)
         progress("raising the herd")
         self.network = await genesis(
             self.link, self.store, self.keys.operator,
@@ -129,13 +133,16 @@ class Node:
         stack.callback(warming.cancel)
         if doors is not None:
             progress("opening the doors")
-            await self._serve(doors, units, clock)
+            await self._serve(doors, units)
 
-    async def _serve(self, doors: Doors, units: Units, clock: LocalClock) -> None:
+    async def _serve(self, doors: Doors, units: Units) -> None:
+        miner = Miner(self.weave, self.options.block_s)
+        self._stack.push_async_callback(miner.stop)
+        miner.start()
         serving = Serving(
             doors,
             {
-                "gateway": gateway_app(self.store, clock, units.hub, self.network.to_json),
+                "gateway": gateway_app(Library(self.weave), units.hub, self.network.to_json, self.home.cache),
                 "mu": messenger_app(units.messenger),
                 "su": scheduler_app(units.scheduler),
                 "cu": compute_app(units.compute),
@@ -145,17 +152,6 @@ class Node:
         await serving.start()
         self.running = Running(pid=os.getpid(), **doors.urls)
         self.home.announce(self.running)
-
-
-async def _genesis_ms(store: Store, keys: Keys) -> int:
-    """When this weave began: the time in its first item, which the first start writes."""
-    found = store.find(Query(owners=(keys.operator.address,), tags=(("Type", ("Weave",)),), limit=1))
-    if found:
-        return int(first(found[0].item.tags, "Timestamp"))
-    now_ms = wall_ms()
-    tags = (Tag("Data-Protocol", "puna"), Tag("Type", "Weave"), Tag("Timestamp", str(now_ms)))
-    await store.append([sign_item(keys.operator, data=b" ", tags=tags)])
-    return now_ms
 
 
 def _log_to(path: Path, stack: AsyncExitStack) -> None:

@@ -1,0 +1,41 @@
+"""Permanent data by id: `/{id}`, `/raw/{id}` and the paths of manifests. Source: protocol reference 1.7."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from puna.arweave.gateway.library import Library
+from puna.arweave.gateway.reply import content_type, send_body, text
+from puna.errors import NotYet
+
+
+def data_routes(library: Library) -> list[Route]:
+    """To be put last: they match any path of one or two parts."""
+
+    async def raw(request: Request) -> Response:
+        try:
+            found = await library.held(request.path_params["id"])
+        except NotYet:
+            return text("Pending", 202)
+        if found is None:
+            return text("Not found", 404)
+        return await send_body(request, found.body, content_type(found.type))
+
+    async def shown(request: Request) -> Response:
+        try:
+            found = await library.held(request.path_params["id"])
+        except NotYet:
+            return text("Pending", 202)
+        path = request.path_params.get("path", "")
+        if found is not None:
+            placed = await library.in_manifest(found, path)
+            if placed is not None:
+                target, status = placed
+                reply = await send_body(request, target.body, content_type(target.type))
+                reply.status_code = status if status != 200 else reply.status_code
+                return reply
+        if found is None or path:
+            return text("Not found", 404)
+        return await send_body(request, found.body, content_type(found.type))
+
+    return [Route("/raw/{id}", raw), Route("/{id}", shown), Route("/{id}/{path:path}", shown)]
