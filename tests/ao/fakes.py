@@ -244,7 +244,8 @@ def handle(state: dict, message: dict, env: dict) -> dict:
 
 def reference_seed(message: dict) -> str:
     """References depend on the message alone, so that what is sent does not depend on the order of arrival."""
-    return hashlib.sha256(str(message.get("Id")).encode()).hexdigest()[:16]
+    said = message.get("Id") or message["Timestamp"]  # a cron has no id
+    return hashlib.sha256(str(said).encode()).hexdigest()[:16]
 
 
 def _steps(data) -> list:

@@ -336,6 +336,16 @@ class ComputeUnit:
         await self._reach_present(process)
         return await self.results(process, after=after, until=until, limit=limit, only_crons=True)
 
+    async def cron_mark(self, process: ProcessId) -> str:
+        """Where the newest result of a process is, as text for `cron_page`."""
+        return _mark(self.evaluated(process).position)
+
+    async def cron_page(self, process: ProcessId, after: str, limit: int) -> list[tuple[str, Result]]:
+        """Results of crons up to now, after a mark, each with its own mark."""
+        position = Position(*map(int, after.split())) if after else None
+        page, _ = await self.crons(process, after=position, limit=limit)
+        return [(_mark(kept.position), result) for kept, result in page]
+
     def position_at(self, process: ProcessId, timestamp_ms: int) -> Position:
         """The newest evaluation at or before a time; nonce -1 when all are later. Times grow with nonces."""
         low, high = -1, self.evaluated(process).nonce
@@ -833,6 +843,10 @@ def _check_follows(done: Evaluated, assignment: Assignment) -> None:
 
 def _evaluated_key(process: str) -> str:
     return f"ao/evaluated/{process}"
+
+
+def _mark(position: Position) -> str:
+    return f"{position.nonce} {position.tick}"
 
 
 def _time_is_behind(stream: _Stream) -> bool:

@@ -8,7 +8,7 @@ hub what happens.
 import asyncio
 import logging
 import string
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
@@ -17,14 +17,14 @@ import msgspec
 from puna.arweave.dataitem import DataItem, sign_item, verify_item
 from puna.arweave.store.port import Store
 from puna.arweave.wallet import Wallet
-from puna.errors import Invalid, NodeError, NotYet
+from puna.errors import Invalid, Missing, NodeError, NotYet
 
 from ..assignment import Assignment
 from ..events import Hub
 from ..message import PROTOCOL, ProcessId, tag, to_feed
 from ..result import Result
 from ..scheduler.port import Placed, Placing, Refused, Schedules
-from .address import Birth, Dropped, Letter, Parcel, Sender, Share
+from .address import Birth, Dropped, Letter, Parcel, Sender, Share, address
 from .journey import (
     JOURNEY_NOTES,
     Assigned,
@@ -39,6 +39,7 @@ from .journey import (
     encode_journey,
     journey_key,
 )
+from .monitors import CronResults, Monitors
 from .room import Room
 
 JOURNEYS_MAX = 8192  # under way in memory, shared among their roots; past it what processes send rests in the store
@@ -54,7 +55,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class Results(Protocol):
+class Results(CronResults, Protocol):
     """What the messenger needs of a compute unit."""
 
     async def result(self, process: ProcessId, item_id: str) -> Result: ...
@@ -88,6 +89,7 @@ class MessengerUnit:
         self._owned: set[asyncio.Task[Any]] = set()
         self._waking = self._wake_again = False
         self._stopping = False
+        self.monitors = Monitors(store, results, self._carry_cron)
 
     @property
     def address(self) -> str:
@@ -103,9 +105,9 @@ class MessengerUnit:
         """
         _check_tags(item)
         if len(item.data) > LARGE_BYTES:
-            await asyncio.to_thread(verify_item, item)
+            await asyncio.to_thread(_check_signature, item)
         else:
-            verify_item(item)
+            _check_signature(item)
         process = ProcessId(item.id if _kind(item) == "Process" else item.target)
         journey = Journey(item.id, process, root=item.id, share=item.target if process == item.id else "")
         return await self._admit(journey, Placing(item=item))
@@ -115,14 +117,35 @@ class MessengerUnit:
         placing = Placing(process=process, item_id=item_id, exclude=exclude)
         return await self._admit(Journey(item_id, process), placing)
 
+    async def push(self, process: ProcessId, message: str, number: int) -> None:
+        """Send the `number`-th outbox message of a result again, counted from 0. What has its place keeps it.
+
+        Raises Missing when there is no such message, and as `submit`.
+        """
+        item, assignment = await self._schedules.place(process, message)
+        result = await self._results.result(process, message)
+        root = (tag(item, "Pushed-For") if item is not None else None) or assignment.item_id
+        letters = address(Result(messages=result.messages), self._sender(process), root)
+        if not 0 <= number < len(letters):
+            raise Missing(f"the result of {message} has {len(letters)} messages, there is none of number {number}")
+        await self._own(self._send([letters[number]], Journey(assignment.item_id, process, root), {}))
+
+    async def _carry_cron(self, process: ProcessId, result: Result, notes: Mapping[str, bytes | None]) -> None:
+        """Hand over what a cron sends: nobody's message began it, so nothing of it bears a Pushed-For."""
+        journey = Journey("", process, root=process, orphan=True)
+        parcels = address(result, self._sender(process), None)
+        await asyncio.shield(self._own(self._send(parcels, journey, dict(notes))))
+
     async def resume(self) -> None:
         """After a start: go on with every journey that was under way."""
+        self.monitors.resume()
         for _, note in self._store.notes(JOURNEY_NOTES):
             self._enter(await self._rooted(decode_journey(note)))
 
     async def stop(self) -> None:
         """Let go of all journeys; the store keeps them."""
         self._stopping = True
+        await self.monitors.stop()
         await asyncio.gather(*self._owned, return_exceptions=True)
         tasks = list(self._running.values())
         for task in tasks:
@@ -368,6 +391,19 @@ def _cut(shown: Any) -> Any:
 
 def _kind(item: DataItem) -> str:
     return next((value for name, value in item.tags if name == "Type" and value in ("Message", "Process")), "")
+
+
+def not_an_item(error: Invalid) -> Invalid:
+    """Why a body is no signed item, with the text that clients know. Source: 2.1."""
+    wanted = "'body': A valid and signed data item must be provided as the body."
+    return Invalid(f"{wanted} ({error.what})", error.todo)
+
+
+def _check_signature(item: DataItem) -> None:
+    try:
+        verify_item(item)
+    except Invalid as error:
+        raise not_an_item(error) from error
 
 
 def _check_tags(item: DataItem) -> None:
