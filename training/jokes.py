@@ -464,7 +464,7 @@ SUBJECT_JOKES: dict[str, tuple[str, ...]] = {
         "I asked space for an answer. It said nothing for a billion years.",
     ),
     "art": (
-        "I drew a picture of nothing. The frame said it was my best work.",
+        "I drew nothing and called it art. The frame said it was my best work.",
         "Art is long, but the queue at the museum is longer.",
     ),
     "cooking": (
