@@ -22,8 +22,10 @@ import msgspec
 from puna.errors import NodeError, NotYet
 
 from . import frames
+from .checkpoint import Checkpoint, NoPages
 from .extensions import Host
 from .machine import THREAD_STACK_BYTES, Machine
+from .pagefile import PageFiles
 from .process import Process
 from .program import Program
 from .result import Step
@@ -34,6 +36,7 @@ class Node:
 
     def __init__(self, setup: frames.Setup, send: Callable[[frames.Reply], None]):
         self.machine = Machine(Path(setup.cache) if setup.cache else None)
+        self.pages = PageFiles(Path(setup.cache) / "pages") if setup.cache else None
         self.send = send
         self._setup = setup
         self._lock = threading.Lock()
@@ -103,7 +106,7 @@ class Lane:
 
     # --- what may be called: one method per operation -------------------------------------------------------
 
-    def attach(self, argument: Any) -> None:
+    def attach(self, argument: Any) -> bool:
         asked = msgspec.convert(argument, frames.Attach)
         program = Program(
             asked.module_path,
@@ -118,7 +121,14 @@ class Lane:
         host = Host(self._process_id, self._node.weave, self._node.engine, self._node.tell, asked.options)
         host.archive = self._node.archive
         self._close()
-        self._process = Process(self._node.machine, program, host, asked.snapshot)
+        start = asked.start and Checkpoint(
+            asked.start.base_digest, asked.start.base, asked.start.increments, asked.start.state_root
+        )
+        try:
+            self._process = Process(self._node.machine, program, host, start, self._node.pages)
+        except NoPages:
+            return False
+        return True
 
     def apply(self, argument: Any) -> Step:
         message = msgspec.convert(argument, frames.Message)
@@ -130,6 +140,9 @@ class Lane:
 
     def snapshot(self, argument: Any) -> bytes:
         return self._attached().snapshot()
+
+    def checkpoint(self, argument: Any) -> bytes:
+        return self._attached().checkpoint(argument)
 
     def detach(self, argument: Any) -> None:
         self._close()

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import puna
 from puna.errors import NotYet
 
 from . import frames
+from .checkpoint import Checkpoint
 from .program import Evaluation, Lost, Program
 from .result import Step
 
@@ -70,10 +72,22 @@ class Evaluators:
         return process_id in self._homes
 
     async def attach(self, process_id: str, program: Program, snapshot: bytes | None = None) -> None:
-        """Give a process a memory: of a snapshot, or a new one. Replaces the one it has.
+        """Give a process a memory: of a whole snapshot, or a new one. Replaces the one it has.
 
         Raises Invalid or Missing when module, snapshot and limits do not go together; Lost.
         """
+        await self._attach(process_id, program, None if snapshot is None else Checkpoint.of(snapshot))
+
+    async def resume(self, process_id: str, program: Program, start: Checkpoint, base: Callable[[], bytes]) -> None:
+        """Give a process the memory of a checkpoint. `base` reads the whole snapshot, where no page file has it.
+
+        Raises as `attach`, Invalid also when that memory's state root is another.
+        """
+        if not await self._attach(process_id, program, start):
+            await self._attach(process_id, program, replace(start, base=await asyncio.to_thread(base)))
+
+    async def _attach(self, process_id: str, program: Program, start: Checkpoint | None) -> bool:
+        """False when the base's bytes are needed; nothing is attached then."""
         if process_id in self._homes:
             await self.detach(process_id)
         worker = self._least_loaded()
@@ -86,14 +100,18 @@ class Evaluators:
             program.environment,
             dict(program.options),
             program.module_format,
-            snapshot,
+            start and frames.Start(start.base_digest, start.base, start.increments, start.state_root),
         )
         try:
-            await worker.call("attach", process_id, argument)
+            attached = await worker.call("attach", process_id, argument)
         except BaseException:
             worker.send_and_forget("detach", process_id)
             raise
-        self._homes[process_id] = worker
+        if attached:
+            self._homes[process_id] = worker
+        else:
+            worker.send_and_forget("detach", process_id)
+        return attached
 
     async def apply(self, process_id: str, message_json: bytes, *, message_id: str) -> Evaluation:
         """Evaluate a message; the memory moves on unless the evaluation has an error.
@@ -119,6 +137,12 @@ class Evaluators:
     async def snapshot(self, process_id: str) -> bytes:
         """The memory of a process, compressed, as `attach` takes it. Raises Lost."""
         return await self._home(process_id).call("snapshot", process_id)
+
+    async def checkpoint(self, process_id: str, before: bytes | None = None) -> bytes:
+        """A snapshot to keep, for `resume`: what changed since the one with the SHA-256 `before`, where that is known
+        (`is_increment`), else whole. Raises Lost.
+        """
+        return await self._home(process_id).call("checkpoint", process_id, before)
 
     async def detach(self, process_id: str) -> None:
         """Let go of a process's memory. Raises Lost, when it is gone anyway."""

@@ -24,7 +24,9 @@ class Setup(msgspec.Struct):
 
 
 class Call(msgspec.Struct, array_like=True):
-    """`operation` is attach (Attach), apply or preview (Message), snapshot or detach (nothing)."""
+    """`operation` is attach (Attach), apply or preview (Message), checkpoint (a digest or nothing), snapshot or detach
+    (nothing).
+    """
 
     number: int
     operation: str
@@ -32,7 +34,18 @@ class Call(msgspec.Struct, array_like=True):
     argument: Any = None
 
 
+class Start(msgspec.Struct):
+    """A checkpoint (`checkpoint.py`)."""
+
+    base_digest: bytes
+    base: bytes | None
+    increments: tuple[bytes, ...]
+    state_root: bytes | None
+
+
 class Attach(msgspec.Struct):
+    """`start` None: from nothing."""
+
     module_path: str
     module_id: str
     memory_limit: int
@@ -41,7 +54,7 @@ class Attach(msgspec.Struct):
     environment: bytes
     options: dict[str, str]
     module_format: str
-    snapshot: bytes | None
+    start: Start | None
 
 
 class Message(msgspec.Struct, array_like=True):
@@ -52,7 +65,8 @@ class Message(msgspec.Struct, array_like=True):
 class Reply(msgspec.Struct, array_like=True):
     """The answer to call `number`, or an event when that is 0. `error` is (kind, what, todo).
 
-    The value is a Step for apply and preview, bytes for snapshot, None otherwise.
+    The value is a Step for apply and preview, bytes for snapshot and checkpoint, for attach whether it was done (else
+    the base's bytes are needed), None otherwise.
     """
 
     number: int

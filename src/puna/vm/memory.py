@@ -20,6 +20,13 @@ class Shadow:
         self.size = size  # bytes
         self._pages = np.zeros((_pages(size), _WORDS), np.uint64)  # (capacity, words)
 
+    @classmethod
+    def over(cls, pages: np.ndarray, size: int) -> "Shadow":
+        """A shadow whose pages are these, uint64 (pages, words): a file mapped so that writes stay private."""
+        shadow = cls()
+        shadow.size, shadow._pages = size, pages
+        return shadow
+
     def page(self, number: int) -> memoryview:
         return self._pages[number].data.cast("B")
 
@@ -51,11 +58,15 @@ class Shadow:
 
     def accept(self, live: np.ndarray, changed: list[int]) -> None:
         """Follow `live` in the pages `changed` and in size."""
-        self._make_room(live.size)
-        self.size = live.size
+        self.grow_to(live.size)
         if changed:
             pages = live.view(np.uint64).reshape(-1, _WORDS)
             self._pages[changed] = pages[changed]
+
+    def grow_to(self, size: int) -> None:
+        """Memory has `size` bytes now; what is new is zero."""
+        self._make_room(size)
+        self.size = size
 
     def restore(self, live: np.ndarray, changed: list[int]) -> None:
         """Undo the changes of `live`, which must be of this size."""

@@ -27,6 +27,7 @@ class Step(msgspec.Struct, frozen=True, array_like=True):
     gas_used: int
     state_root: bytes
     memory_bytes: int
+    held_bytes: int = 0
 
     def evaluation(self) -> Evaluation:
         reading = read_answer(self.answer, self.stopped)
@@ -39,6 +40,7 @@ class Step(msgspec.Struct, frozen=True, array_like=True):
             self.gas_used,
             self.state_root,
             self.memory_bytes,
+            self.held_bytes,
         )
 
 

@@ -42,6 +42,17 @@ class StateTree:
             self._hash_nodes(level, nodes)
             nodes = {number // ARITY for number in nodes}
 
+    @classmethod
+    def of(cls, size: int, levels: Iterable[bytes]) -> "StateTree":
+        """The tree that `levels` told."""
+        tree = cls()
+        tree._levels, tree._size = [bytearray(level) for level in levels], size
+        return tree
+
+    def levels(self) -> list[bytes]:
+        """All digests, from those of the pages up to the top: what `of` takes."""
+        return [bytes(level) for level in self._levels]
+
     def root(self) -> bytes:
         return sha256(DOMAIN + self._size.to_bytes(8, "big") + self._levels[-1]).digest()
 
