@@ -6,6 +6,7 @@ import aiohttp
 
 from puna.arweave.gateway.library import Library
 from puna.arweave.gateway.routes import gateway_application
+from puna.arweave.gateway.upstream import Upstream
 from puna.arweave.ids import b64url_decode
 from puna.arweave.store.sqlite import open_store
 from puna.arweave.transaction import sign_transaction, transaction_to_json
@@ -45,19 +46,23 @@ class Gateway:
 
 
 @asynccontextmanager
-async def gateway(folder, bundler, fetch=None):
-    """A served gateway whose bundler and richest wallet is `bundler`."""
+async def gateway(folder, bundler, behind: str | None = None):
+    """A served gateway whose bundler and richest wallet is `bundler`; `behind` is the URL of one to read through to."""
     weave = await Weave.open(open_store(folder), OPERATOR, lambda: bundler)
     await weave.endow(bundler.address)
     doors = open_doors("127.0.0.1", 0)
     unused = [door for name, door in doors.sockets.items() if name != "gateway"]
-    serving = Serving(doors, {"gateway": gateway_application(Library(weave, fetch), "test")})
+    upstream = Upstream(weave, behind) if behind else None
+    library = Library(weave, upstream.fetch if upstream else None)
+    serving = Serving(doors, {"gateway": gateway_application(library, "test")})
     await serving.start()
     try:
         async with aiohttp.ClientSession() as web:
             yield Gateway(weave, doors.urls["gateway"], web)
     finally:
         await serving.stop()
+        if upstream:
+            await upstream.close()
         for door in unused:
             door.close()
         await weave.store.close()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ PATH_BYTES_MAX = 2_600  # a proof of this length covers over a million chunks
 ANCHOR_BLOCKS = 50
 ANCHOR_AGE_S = 6 * 3600  # blocks may come every other second here, and clients hold an anchor for as long as they sign
 IN_MEMORY_MAX = 8 << 20  # a bundle larger than this is unpacked from a file
+CHUNKS_AT_ONCE = 64  # appended together when a transaction comes from elsewhere
 PAGE = 500
 
 BUNDLE_TAGS_OURS = (*BUNDLE_TAGS, Tag("App-Name", "Puna"))
@@ -47,6 +49,10 @@ BUNDLE_TAGS_OURS = (*BUNDLE_TAGS, Tag("App-Name", "Puna"))
 
 class AlreadyHere(Invalid):
     """The transaction was taken in before."""
+
+
+class Pending(NotYet):
+    """The data of a transaction is still on its way."""
 
 
 class BadChunk(Invalid):
@@ -151,7 +157,7 @@ class Weave:
             self._check_money(tx)
             announced = tx.without_data()
             if tx.data:
-                chunks = await asyncio.to_thread(self._chunk_records, tx)
+                chunks = await asyncio.to_thread(lambda: list(self._chunk_records(tx)))
                 await self._complete(announced, chunks)
             elif not tx.data_size or self._has_all(b64url_encode(tx.data_root), tx.data_size):
                 await self._complete(announced, [])
@@ -200,13 +206,16 @@ class Weave:
 
     async def take_foreign_transaction(self, tx: Transaction, place: Any) -> None:
         """Keeps a verified transaction of another weave with all its data, and where it lies there."""
-        chunks = await asyncio.to_thread(self._chunk_records, tx)
+        chunks = self._chunk_records(tx)
+        while batch := await asyncio.to_thread(lambda: list(islice(chunks, CHUNKS_AT_ONCE))):
+            notes: dict[str, bytes | None] = {}
+            for chunk in batch:
+                notes |= self._notes_of_chunk(chunk)
+            await self._append(batch, notes)
         record = records.transaction_record(self._operator, records.FOREIGN_TRANSACTION, tx.without_data())
         foreign = records.foreign_record(self._operator, tx.id, place)
-        notes = self._notes_of_foreign(foreign) | {f"weave/tx/{tx.id}": _encoded(TxNote(record.id, True))}
-        for chunk in chunks:
-            notes |= self._notes_of_chunk(chunk)
-        await self._append([*chunks, foreign, record], notes)
+        note = _encoded(TxNote(record.id, True))
+        await self._append([foreign, record], self._notes_of_foreign(foreign) | {f"weave/tx/{tx.id}": note})
 
     async def _announce(self, tx: Transaction) -> None:
         if len(self.store.notes("weave/awaiting/")) >= AWAITING_MAX:
@@ -229,15 +238,12 @@ class Weave:
             found = await asyncio.to_thread(self._unpacked_of_body, tx.id, body)
         await self._append([record, *(bundled.item for bundled in found)], notes | _notes_of_carried(found))
 
-    def _chunk_records(self, tx: Transaction) -> list[DataItem]:
+    def _chunk_records(self, tx: Transaction) -> Iterator[DataItem]:
         tree, root, view = tree_of_bytes(tx.data), b64url_encode(tx.data_root), memoryview(tx.data)
-        return [
-            records.chunk_record(
-                self._operator, Chunk(root, tx.data_size, span, tree.proof(leaf)), view[span.start : span.end]
-            )
-            for leaf, span in enumerate(tree.spans)
-            if span.start < span.end
-        ]
+        for leaf, span in enumerate(tree.spans):
+            if span.start < span.end:
+                chunk = Chunk(root, tx.data_size, span, tree.proof(leaf))
+                yield records.chunk_record(self._operator, chunk, view[span.start : span.end])
 
     def _unpacked_of_body(self, carrier: str, body: Body) -> list[Bundled]:
         if body.size <= IN_MEMORY_MAX:
@@ -434,12 +440,12 @@ class Weave:
         return records.read_transaction(record) if record else None
 
     def transaction_body(self, id: str) -> Body:
-        """The data of a transaction. Raises NotYet while it is coming in, Missing when there is no transaction."""
+        """The data of a transaction. Raises Pending while it is coming in, Missing when there is no transaction."""
         note = self.tx_note(id)
         if note is None:
             raise Missing("Not Found.")
         if not note.complete:
-            raise NotYet("Pending")
+            raise Pending("Pending")
         record = self.store.view(note.record)
         if first(record.tags, "Type") == records.BUNDLE:
             return self._bundle_body_of(note.record)

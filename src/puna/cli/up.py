@@ -38,17 +38,23 @@ from puna.errors import Invalid
     show_default=True,
     help="Mine a block at most this often, when something waits for one. 0 mines on demand only.",
 )
+@click.option("--arweave", metavar="URL", default=None, help="A gateway to read from what is missing here.")
+@click.option("--uploader", metavar="URL", default=None, help="An uploader that gets everything stored here, too.")
 @home_option
 @json_option
-def command(host, port, workers, model, threads, block_seconds, home, as_json) -> None:
+def command(host, port, workers, model, threads, block_seconds, arweave, uploader, home, as_json) -> None:
     """Run the network until stopped."""
     from puna.node.node import Options
 
     if model is not None and not model.is_file():
         raise Invalid(f"There is no model file {model}.", "Name a GGUF file that exists, or leave --model out.")
+    for name, url in (("--arweave", arweave), ("--uploader", uploader)):
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise Invalid(f"{name} {url} is not a URL.", "Give one that begins with https:// or http://.")
     options = Options(
-        serve=True, host=host, port=port, workers=workers, model=model, threads=threads, block_s=block_seconds
-    )
+        serve=True, host=host, port=port, workers=workers, model=model, threads=threads, block_s=block_seconds,
+        arweave=arweave, uploader=uploader,
+    )  # fmt: skip
     asyncio.run(_up(home_of(home), options, as_json))
 
 

@@ -15,15 +15,20 @@ from pathlib import Path
 from puna.ao.compute.routes import compute_app
 from puna.ao.link import LocalLink
 from puna.ao.messenger.routes import messenger_app
+from puna.ao.scheduler.location import publish_location
 from puna.ao.scheduler.routes import scheduler_app
 from puna.ao.units import Units
+from puna.arweave.gateway.forward import Forwarder
 from puna.arweave.gateway.library import Library
+from puna.arweave.gateway.upstream import Upstream
 from puna.arweave.store.port import Store
 from puna.arweave.store.sqlite import open_store
 from puna.arweave.wallet import Wallet
 from puna.arweave.weave import Weave, WeaveClock
+from puna.clock import wall_ms
 from puna.llm.models import read_info
 from puna.models import DEMO_MODEL
+from puna.node.blocks import blocks_of
 from puna.node.doors import Doors, Serving, open_doors
 from puna.node.engine import EngineProcess
 from puna.node.gateway import gateway_app
@@ -52,6 +57,8 @@ class Options:
     model: Path | None = None  # a GGUF file to serve beside the network's models
     threads: int | None = None  # of the engine; None: one per core
     block_s: float = BLOCK_S_DEFAULT  # between two blocks of the weave; 0: only on demand
+    arweave: str | None = None  # the URL of a gateway to read through to
+    uploader: str | None = None  # the URL of an uploader that gets our bundles too
 
 
 class Node:
@@ -114,6 +121,7 @@ class Node:
         units = Units.wire(
             self.store, evaluators, WeaveClock(self.weave),
             scheduler=self.keys.scheduler, compute=self.keys.compute, messenger=self.keys.messenger,
+            compute_options={"blocks": blocks_of(self.store)},
         )  # fmt: skip
         stack.push_async_callback(units.stop)
         self.link = units.link
@@ -139,10 +147,15 @@ class Node:
         miner = Miner(self.weave, self.options.block_s)
         self._stack.push_async_callback(miner.stop)
         miner.start()
+        library = self._library()
+        if self.options.uploader:
+            forwarder = Forwarder(self.weave, self.keys.operator, self.options.uploader, self.home.cache)
+            self._stack.push_async_callback(forwarder.stop)
+            forwarder.start()
         serving = Serving(
             doors,
             {
-                "gateway": gateway_app(Library(self.weave), units.hub, self.network.to_json, self.home.cache),
+                "gateway": gateway_app(library, units.hub, self.network.to_json, self.home.cache),
                 "mu": messenger_app(units.messenger),
                 "su": scheduler_app(units.scheduler),
                 "cu": compute_app(units.compute),
@@ -150,8 +163,17 @@ class Node:
         )
         self._stack.push_async_callback(serving.stop)
         await serving.start()
+        await publish_location(self.store, self.keys.scheduler, doors.urls["su"], wall_ms())
         self.running = Running(pid=os.getpid(), **doors.urls)
         self.home.announce(self.running)
+
+    def _library(self) -> Library:
+        """What the gateway can find: this weave, and the gateway behind it when there is one."""
+        if not self.options.arweave:
+            return Library(self.weave)
+        upstream = Upstream(self.weave, self.options.arweave, self.home.cache)
+        self._stack.push_async_callback(upstream.close)
+        return Library(self.weave, upstream.fetch)
 
 
 def _log_to(path: Path, stack: AsyncExitStack) -> None:

@@ -6,7 +6,7 @@ from starlette.routing import Route
 
 from puna.arweave.gateway.library import Library
 from puna.arweave.gateway.reply import content_type, send_body, text
-from puna.errors import NotYet
+from puna.arweave.weave import Pending
 
 
 def data_routes(library: Library) -> list[Route]:
@@ -15,7 +15,7 @@ def data_routes(library: Library) -> list[Route]:
     async def raw(request: Request) -> Response:
         try:
             found = await library.held(request.path_params["id"])
-        except NotYet:
+        except Pending:
             return text("Pending", 202)
         if found is None:
             return text("Not found", 404)
@@ -24,7 +24,7 @@ def data_routes(library: Library) -> list[Route]:
     async def shown(request: Request) -> Response:
         try:
             found = await library.held(request.path_params["id"])
-        except NotYet:
+        except Pending:
             return text("Pending", 202)
         path = request.path_params.get("path", "")
         if found is not None:

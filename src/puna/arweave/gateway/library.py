@@ -12,8 +12,7 @@ import msgspec
 from puna.arweave.body import Body, body_of
 from puna.arweave.ids import is_id
 from puna.arweave.tags import Tag, first
-from puna.arweave.weave import Weave
-from puna.errors import NotYet
+from puna.arweave.weave import Pending, Weave
 
 MANIFEST_TYPE = "application/x.arweave-manifest+json"
 MANIFEST_BYTES_MAX = 8 << 20
@@ -47,7 +46,7 @@ class Library:
         return self._fetch is not None and await self._fetch(id)
 
     async def held(self, id: str) -> Held | None:
-        """What is called `id`, with its data. Raises NotYet while a transaction's data is on its way."""
+        """What is called `id`, with its data. Raises Pending while a transaction's data is on its way."""
         if not await self.bring(id):
             return None
         item = self.weave.store.view(id)
@@ -63,7 +62,7 @@ class Library:
         try:
             id, status = _target(msgspec.json.decode(manifest.body.all()), path)
             found = await self.held(id)
-        except (msgspec.DecodeError, NotYet, LookupError, TypeError, AttributeError):
+        except (msgspec.DecodeError, Pending, LookupError, TypeError, AttributeError):
             return None
         return (found, status) if found else None
 

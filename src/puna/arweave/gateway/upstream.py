@@ -1,0 +1,184 @@
+"""Another gateway behind ours: what is missing here is fetched there, verified, and kept.
+
+Given to the library by a node that was told of one. Nothing that a gateway says is believed: an item or transaction is
+kept only when its owner's signature covers what came, data included. Where it lies (block, bundle) is the one thing
+for which we take the gateway's word.
+"""
+
+import asyncio
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from puna.arweave.dataitem import DataItem, verify_item
+from puna.arweave.ids import b64url_decode
+from puna.arweave.merkle import tree_of_bytes
+from puna.arweave.store.payloads import map_file
+from puna.arweave.tags import Tag
+from puna.arweave.transaction import Transaction, transaction_from_json, verify_transaction
+from puna.arweave.weave import Weave
+from puna.errors import Invalid, NotYet
+
+ASK = """query ($id: ID!) { transaction(id: $id) {
+  anchor signature recipient owner { key } tags { name value } bundledIn { id }
+  block { id height timestamp previous } } }"""
+TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
+ABSENT_S = 30.0  # what was not there a moment ago is not asked for again
+ABSENT_MAX = 10_000
+JSON_BYTES_MAX = 32 << 20
+PART_BYTES = 1 << 20
+# Which signature kinds have an owner of so many bytes. A gateway does not say which it was; only one will verify.
+KINDS_BY_OWNER = {512: (1,), 32: (2, 4), 65: (3,), 42: (7,)}
+
+
+class BlockTold(msgspec.Struct):
+    """What another gateway says of a block, in GraphQL's words."""
+
+    id: str
+    height: int
+    timestamp: int
+    previous: str
+
+
+class Upstream:
+    """One gateway to read through to. `close` it in the end."""
+
+    def __init__(self, weave: Weave, url: str, scratch: Path | None = None):
+        self._weave = weave
+        self._url = url.rstrip("/")
+        self._scratch = scratch
+        self._web: aiohttp.ClientSession | None = None
+        self._under_way: dict[str, asyncio.Task[bool]] = {}
+        self._absent: dict[str, float] = {}
+
+    async def close(self) -> None:
+        for task in self._under_way.values():
+            task.cancel()
+        if self._web is not None:
+            await self._web.close()
+
+    async def fetch(self, id: str) -> bool:
+        """Brings `id` here; False when the gateway has nothing that deserves the name.
+
+        Those who ask for the same id wait together. Raises NotYet when the gateway does not answer.
+        """
+        if self._absent.get(id, 0) > time.monotonic():
+            return False
+        task = self._under_way.get(id)
+        if task is None:
+            task = self._under_way[id] = asyncio.create_task(self._fetch(id))
+            task.add_done_callback(lambda _: self._under_way.pop(id, None))
+        # One caller that goes away must not take the fetch from the others.
+        return await asyncio.shield(task)
+
+    async def _fetch(self, id: str) -> bool:
+        self._web = self._web or aiohttp.ClientSession(timeout=TIMEOUT)
+        try:
+            if await self._bring(id):
+                return True
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise NotYet(
+                f"The gateway {self._url} does not answer ({type(error).__name__}).", "Try again in a moment."
+            ) from error
+        except (Invalid, msgspec.DecodeError, LookupError, TypeError, ValueError, AttributeError):
+            pass  # whatever it sent is not what the id stands for
+        if len(self._absent) >= ABSENT_MAX:
+            self._absent.clear()
+        self._absent[id] = time.monotonic() + ABSENT_S
+        return False
+
+    async def _bring(self, id: str) -> bool:
+        known = await self._ask(id)
+        carrier = ((known or {}).get("bundledIn") or {}).get("id", "")
+        with tempfile.TemporaryFile(dir=self._scratch) as file:
+            if known and carrier:
+                data = await self._data(id, file)
+                item = await asyncio.to_thread(_item, id, known, data)
+                await self._weave.take_foreign_item(item, _place(known.get("block"), carrier))
+                return True
+            told = await self._json(f"/tx/{id}")
+            if told is None:
+                return False
+            tx = transaction_from_json(told | {"data": ""} if told.get("format") == 2 else told)
+            data = await self._data(id, file) if tx.data_size else b""
+            tx = await asyncio.to_thread(_transaction, id, tx, data)
+            block = (known or {}).get("block") or await self._block_of(id)
+            await self._weave.take_foreign_transaction(tx, _place(block, ""))
+            return True
+
+    async def _ask(self, id: str) -> dict[str, Any] | None:
+        body = {"query": ASK, "variables": {"id": id}}
+        async with self._web.post(f"{self._url}/graphql", json=body) as reply:
+            if reply.status >= 500:
+                raise aiohttp.ClientError(str(reply.status))
+            answer = msgspec.json.decode(await _bounded(reply))
+        return (answer.get("data") or {}).get("transaction")
+
+    async def _block_of(self, id: str) -> dict[str, Any] | None:
+        """The block of a transaction that the gateway mined but does not index."""
+        status = await self._json(f"/tx/{id}/status")
+        block = await self._json(f"/block/height/{int(status['block_height'])}") if status else None
+        if block is None:
+            return None
+        shown = {"id": "indep_hash", "height": "height", "timestamp": "timestamp", "previous": "previous_block"}
+        return {name: block[key] for name, key in shown.items()}
+
+    async def _json(self, path: str) -> Any:
+        async with self._web.get(self._url + path) as reply:
+            return msgspec.json.decode(await _bounded(reply)) if reply.status == 200 else None
+
+    async def _data(self, id: str, file: Any) -> bytes | memoryview:
+        """The data as it comes, in a file: it may be larger than memory."""
+        async with self._web.get(f"{self._url}/raw/{id}") as reply:
+            if reply.status != 200:
+                raise Invalid(f"The gateway does not give the data of {id}.")
+            async for part in reply.content.iter_chunked(PART_BYTES):
+                await asyncio.to_thread(file.write, part)
+        file.flush()
+        return map_file(file.fileno()) if file.tell() else b""
+
+
+async def _bounded(reply: aiohttp.ClientResponse) -> bytes:
+    body = await reply.content.read(JSON_BYTES_MAX)
+    while not reply.content.at_eof() and len(body) < JSON_BYTES_MAX:
+        body += await reply.content.read(JSON_BYTES_MAX - len(body))
+    return body
+
+
+def _place(block: Any, carrier: str) -> dict[str, Any]:
+    """Where a thing lies elsewhere, as the weave keeps it. Raises ValueError when it makes no sense."""
+    told = msgspec.convert(block, BlockTold | None)
+    return {"block": msgspec.to_builtins(told), "bundled_in": msgspec.convert(carrier, str)}
+
+
+def _item(id: str, known: dict[str, Any], data: bytes | memoryview) -> DataItem:
+    """The data item put together again from what a gateway tells. Raises Invalid if it does not verify."""
+    owner, signature = b64url_decode(known["owner"]["key"]), b64url_decode(known["signature"])
+    tags = tuple(Tag(tag["name"], tag["value"]) for tag in known["tags"])
+    target, anchor = known.get("recipient") or "", b64url_decode(known.get("anchor") or "")
+    for kind in KINDS_BY_OWNER.get(len(owner), ()):
+        item = DataItem(kind, signature, owner, target, anchor, tags, data)
+        try:
+            verify_item(item)
+        except Invalid:
+            continue
+        if item.id == id:
+            return item
+    raise Invalid(f"What the gateway tells of {id} does not verify.")
+
+
+def _transaction(id: str, tx: Transaction, data: bytes | memoryview) -> Transaction:
+    """The transaction with its data. Raises Invalid if either is not what was signed."""
+    if tx.format == 2:
+        if len(data) != tx.data_size or (data and tree_of_bytes(data).root != tx.data_root):
+            raise Invalid(f"The gateway's data of {id} is not what was signed.")
+        tx = replace(tx, data=data)
+    verify_transaction(tx)
+    if tx.id != id:
+        raise Invalid(f"The gateway gave {tx.id} for {id}.")
+    return tx
