@@ -4,7 +4,9 @@ Called by `process.py` through `../formats.py`, by one thread at a time. Source:
 """
 
 import ctypes
+from collections.abc import Callable
 from ctypes import byref
+from functools import partial
 
 import wasmtime
 from wasmtime import _ffi as ffi
@@ -141,8 +143,12 @@ class Guest(Instance):
         hostcalls.thread.instance = self
         taken: list[int] = []
         try:
+            self._set_gas_limit(FUEL_MAX)
+            put = self._place_for(len(message) + len(environment), taken)
             self._set_gas_limit(gas_limit)
-            message_at, environment_at = self._place(message, environment, taken)
+            # What metered modules charge from here on, stack functions included, is what others see charged.
+            self._ask(self._stack_save)
+            message_at, environment_at = put(message), put(environment)
             answer_at = self._ask(self._handle, message_at, environment_at)
             answer = self._read_text(answer_at & self._mask)
             self._ask(self._stack_restore, self._stack_at_rest)
@@ -165,14 +171,11 @@ class Guest(Instance):
             return Outcome(None, "out of gas!", gas_limit)
         return super()._stopped(error, gas_used, gas_limit)
 
-    def _place(self, message: bytes, environment: bytes, taken: list[int]) -> tuple[int, int]:
-        """Put both texts on the module's stack; where they would leave too little of it, into its heap."""
-        room = self._stack_room()
-        if len(message) + len(environment) + 64 <= room // 2:
-            put = self._put_on_stack
-        else:
-            put = lambda text: self._put_on_heap(text, taken)  # noqa: E731
-        return put(message), put(environment)
+    def _place_for(self, size: int, taken: list[int]) -> Callable[[bytes], int]:
+        """How to put texts where the module can read them: on its stack; where that leaves too little, in its heap."""
+        if size + 64 <= self._stack_room() // 2:
+            return self._put_on_stack
+        return partial(self._put_on_heap, taken)
 
     def _stack_room(self) -> int:
         if "stack_room" not in self._module.face.exports:
@@ -182,7 +185,7 @@ class Guest(Instance):
     def _put_on_stack(self, text: bytes) -> int:
         return self._written(self._ask(self._stack_alloc, len(text) + 1), text)
 
-    def _put_on_heap(self, text: bytes, taken: list[int]) -> int:
+    def _put_on_heap(self, taken: list[int], text: bytes) -> int:
         address = self._ask(self._role("malloc").func, len(text) + 1)
         if not address:
             raise OutOfMemory
