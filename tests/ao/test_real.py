@@ -17,6 +17,7 @@ from puna.arweave.dataitem import sign_item
 from puna.arweave.store.sqlite import open_store
 from puna.clock import HandClock
 from puna.vm.evaluators import Evaluators
+from puna.vm.image import image
 
 WASM = Path(puna.__file__).parent / "vm/module/_built/puna-lua.wasm"
 
@@ -29,13 +30,14 @@ class Net:
     def __init__(self, folder: Path, cache: Path):
         self.folder, self.cache = folder, cache
         self.said = 0
+        self.clock = HandClock()
 
     async def __aenter__(self) -> "Net":
         self.store = open_store(self.folder)
         self.evaluators = Evaluators(weave=self.folder, cache=self.cache)
         await self.evaluators.start(1)
         self.units = Units.wire(
-            self.store, self.evaluators, HandClock(),
+            self.store, self.evaluators, self.clock,
             scheduler=SCHEDULER, compute=COMPUTE, messenger=MESSENGER, messenger_options={"sleep": no_sleep},
         )  # fmt: skip
         self.link = self.units.link
@@ -121,6 +123,22 @@ async def test_lua_processes_play_spawn_fail_and_answer_and_all_of_it_verifies(t
             assert report.agrees, report.first
             assert report.replayed == nonce + 1
             assert report.state_root == net.units.compute.evaluated(process).root
+
+
+async def test_56_a_lua_process_is_woken_by_its_cron_keeps_what_it_did_and_verifies(tmp_path, cache):
+    async with Net(tmp_path, cache) as net:
+        module = module_item()
+        await net.store.append([module])
+        a = await net.spawn(module, ("Cron-Interval", "10-seconds"), ("Cron-Tag-Action", "Cron"))
+        await net.eval(a, "N = 0 Handlers.add('Cron', 'Cron', function(m) N = N + 1; Last = tostring(m.Cron) end)")
+        net.clock.pass_ms(35_000)
+        page, _ = await net.units.compute.crons(a)
+        assert [kept.cron for kept, _ in page] == ["0-10-seconds"] * 3
+        assert (await net.eval(a, "return N .. Last"))[0].output["data"] == "3true"
+        report = await verify(net.store, net.evaluators, a)
+        assert report.agrees and report.replayed == 6, report.first
+        state = await net.units.compute.state(a)
+        assert len(image(state.snapshot)) % 65536 == 0
 
 
 async def test_memory_goes_on_after_a_stop_and_after_its_evaluator_was_killed(tmp_path, cache):

@@ -34,6 +34,7 @@ def command(process: str, home: Path | None, as_json: bool) -> None:
 async def _verify(home, process: str, line):
     from puna.ao.compute.verify import verify
     from puna.arweave.store.sqlite import open_store
+    from puna.node.blocks import blocks_of
     from puna.node.engine import EngineProcess
     from puna.services.network import standing
     from puna.vm.evaluators import Evaluators
@@ -53,6 +54,7 @@ async def _verify(home, process: str, line):
                 report = await verify(
                     store, evaluators, process_id,
                     lambda done, total: line(f"replaying {done} of {total}"),
+                    blocks=blocks_of(store),
                 )  # fmt: skip
             finally:
                 await evaluators.stop()
