@@ -82,14 +82,20 @@ def add_metering(wasm: bytes, meter: str) -> bytes:
 
     Raises Invalid when it imports that already or holds instructions nobody has priced, NotWasm when it is damaged.
     """
-    value_type, constant = METER_TYPES[meter]
     content = [(number, body) for number, body in sections(wasm) if number != CUSTOM]
     by_number = dict(content)
     if IMPORT not in by_number or TYPE not in by_number:
         raise Invalid("The module imports nothing, and so cannot be metered.")
+    try:
+        return _metered(content, by_number, METER_TYPES[meter])
+    except IndexError:
+        raise NotWasm("The module is not WebAssembly: a section ends too early.") from None
+
+
+def _metered(content: list[tuple[int, bytes]], by_number: dict[int, bytes], meter: tuple[int, int]) -> bytes:
+    value_type, constant = meter
     types, _ = read_unsigned(by_number[TYPE], 0)
-    imported = _count_imported_functions(by_number[IMPORT])
-    edit = _Edit(imported, constant)
+    edit = _Edit(_count_imported_functions(by_number[IMPORT]), constant)
     added = {
         TYPE: lambda body: _append(body, b"\x60\1" + bytes((value_type,)) + b"\0"),
         IMPORT: lambda body: _append(
@@ -102,12 +108,9 @@ def add_metering(wasm: bytes, meter: str) -> bytes:
         CODE: edit.code,
     }
     out = bytearray(MAGIC)
-    try:
-        for number, body in content:
-            body = added[number](body) if number in added else body
-            out += bytes((number,)) + unsigned(len(body)) + body
-    except IndexError:
-        raise NotWasm("The module is not WebAssembly: a section ends too early.") from None
+    for number, body in content:
+        body = added[number](body) if number in added else body
+        out += bytes((number,)) + unsigned(len(body)) + body
     return bytes(out)
 
 
@@ -125,7 +128,8 @@ def _count_imported_functions(body: bytes) -> int:
         if (module, field) == (MODULE, FIELD):
             raise Invalid("The module imports metering.usegas, which its format does not allow.")
         if body[at] != 0:
-            raise Invalid(f"The module imports {module.decode()}.{field.decode()}, which nobody offers.")
+            name = b".".join((module, field)).decode("utf-8", "replace")
+            raise Invalid(f"The module imports {name}, which nobody offers.")
         _, at = read_unsigned(body, at + 1)
     return count
 
