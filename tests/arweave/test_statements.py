@@ -1,5 +1,8 @@
-"""Conformance statements 1 to 7 of the Arweave layer, each by its number. 1 has more in test_dataitem.py (items made by
-arbundles), 4 in test_merkle.py; 8 to 18 are told in test_weave.py, tests/gateway and, with real clients, tests/clients."""
+"""Conformance statements 1 to 7 of the Arweave layer, each by its number.
+
+1 has more in test_dataitem.py (items made by arbundles) and 4 in test_merkle.py; 8 to 18 are told in test_weave.py, in
+tests/gateway and, with the real clients, in tests/clients.
+"""
 
 from dataclasses import fields
 
