@@ -178,3 +178,14 @@ def test_help_of_every_command_is_there():
     assert "ask" in puna("--help").out
     for name in ("ask", "up", "wallet", "verify"):
         assert puna(name, "--help").status == 0
+
+
+def test_a_model_whose_weights_are_no_numbers_is_not_published(tmp_path):
+    from puna.llm.gguf import open_gguf
+
+    tensor = open_gguf(DEMO_MODEL).tensors["blk.0.attn_q.weight"]
+    broken = bytearray(DEMO_MODEL.read_bytes())
+    broken[tensor.offset : tensor.offset + 2] = struct.pack("<e", float("inf"))  # the scale of its first block
+    (tmp_path / "inf.gguf").write_bytes(broken)
+    said = puna("ask", "hello", "--model", tmp_path / "inf.gguf", home=tmp_path / "home")
+    refused(said, "inf.gguf", "blk.0.attn_q.weight", "infinite")

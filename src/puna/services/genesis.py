@@ -166,7 +166,7 @@ class _Raising:
             model = msgspec.json.decode(known, type=Model)
             if self.store.view(model.id) is not None:
                 return model
-        name = await asyncio.to_thread(_model_name, path)
+        name = await asyncio.to_thread(_checked_name, path)
         tags = {"Type": "Model", "Format": "GGUF", "Name": name, "Content-Type": "application/octet-stream"}
         item = await self.store.append_file(self.operator, path, _tags(tags))
         model = Model(item.id, name)
@@ -229,6 +229,14 @@ def _stamp(path: Path) -> str:
     return sha256(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}".encode()).hexdigest()
 
 
-def _model_name(path: Path) -> str:
-    """The name a GGUF gives itself, else its file's. Raises Invalid when the file is no model."""
-    return (open_gguf(path).text("general.name", "").strip() or path.stem)[:MODEL_NAME_MAX]
+def _checked_name(path: Path) -> str:
+    """The name a GGUF gives itself, else its file's.
+
+    Reads all weights once, for what is published cannot be taken back. Raises Invalid when the file is no model or
+    its weights are no numbers.
+    """
+    from puna.llm.kernel import validate
+
+    gguf = open_gguf(path)
+    validate(gguf)
+    return (gguf.text("general.name", "").strip() or path.stem)[:MODEL_NAME_MAX]
