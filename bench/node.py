@@ -1,0 +1,173 @@
+"""How many messages per second one node takes in, evaluates and pushes, and how many it reads back, over HTTP.
+
+    python bench/node.py [--clients 64] [--seconds 10]
+
+It starts `puna up` on a home of its own and drives it with closed-loop clients, as aoconnect would: each posts a
+signed message, asks for its result, and only then posts the next. Every message makes its process send one to
+another process, so each counts four times: accepted (202, durable and scheduled), evaluated (result read), pushed
+(its outbox message has its place at the receiver) and read back (from the scheduler's feed). Clients and node share
+the machine: what the clients cost is printed, too. At the end the parts of a message are timed one by one.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import aiohttp
+import msgspec
+
+from puna.arweave.dataitem import decode_item, encode_item, sign_item, verify_item
+from puna.arweave.store.sqlite import open_store
+from puna.arweave.wallet import new_ed25519_wallet
+
+PROTOCOL = [("Data-Protocol", "ao"), ("Variant", "ao.TN.1")]
+PAGE = 1000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--processes", type=int, default=8, help="processes that the clients speak to")
+    parser.add_argument("--seconds", type=float, default=10.0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="puna-bench-") as folder:
+        command = [sys.executable, "-m", "puna.cli.main", "up", "--json", "--port", "0", "--home", f"{folder}/home"]
+        node = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            places = json.loads(node.stdout.readline())
+            asyncio.run(drive(places, options, node.pid))
+        finally:
+            node.send_signal(signal.SIGTERM)
+            node.wait()
+        parts(Path(folder))
+
+
+async def drive(places: dict, options, node_pid: int) -> None:
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as web:
+        wallet = new_ed25519_wallet()
+        sink = await spawn(web, places, wallet, "sink", "Handlers.add('Note', 'Note', function(m) end)")
+        program = f"Handlers.add('Go', 'Go', function(m) Send({{Target = '{sink}', Action = 'Note'}}) end)"
+        speak_to = [await spawn(web, places, wallet, f"p{n}", program) for n in range(options.processes)]
+        counts = {"accepted": 0, "evaluated": 0}
+        waited = {"accepted": 0.0, "evaluated": 0.0}
+        before = await height(web, places, sink)
+        began, cpu_began, node_began = time.perf_counter(), time.process_time(), cpu_of(node_pid)
+        end = began + options.seconds
+        await asyncio.gather(
+            *(client(web, places, wallet, speak_to[n % len(speak_to)], n, end, counts, waited)
+              for n in range(options.clients))
+        )  # fmt: skip
+        seconds = time.perf_counter() - began
+        pushed_live = await height(web, places, sink) - before
+        while (pushed := await height(web, places, sink) - before) < counts["accepted"]:
+            await asyncio.sleep(0.05)
+        drained = time.perf_counter() - began
+        mine, theirs = time.process_time() - cpu_began, cpu_of(node_pid) - node_began
+        print(f"{options.clients} clients, {options.processes} processes, {seconds:.1f} s, {os.cpu_count()} cores")
+        print(f"accepted and scheduled {counts['accepted'] / seconds:8.0f} /s")
+        print(f"evaluated and read     {counts['evaluated'] / seconds:8.0f} /s")
+        print(f"pushed                 {pushed_live / seconds:8.0f} /s   (all {pushed} after {drained:.1f} s)")
+        read, reading_s = await read_back(web, places, sink)
+        print(f"read back from feed    {read / reading_s:8.0f} /s   ({read} messages in {reading_s:.2f} s)")
+        for name, what in (("accepted", "post until 202"), ("evaluated", "then until the result")):
+            print(f"{what:<22} {1000 * waited[name] / max(1, counts[name]):8.1f} ms on average")
+        of_all = 100 / (drained * (os.cpu_count() or 1))
+        print(f"processor time: node's main process {theirs * of_all:.0f} %, clients {mine * of_all:.0f} % of all")
+
+
+async def client(web, places, wallet, process: str, number: int, end: float, counts: dict, waited: dict) -> None:
+    said = 0
+    while time.perf_counter() < end:
+        said += 1
+        tags = [("Action", "Go"), ("N", f"{number} {said}"), *PROTOCOL, ("Type", "Message")]
+        item = sign_item(wallet, data=b" ", tags=tags, target=process)
+        began = time.perf_counter()
+        async with web.post(places["mu"] + "/", data=encode_item(item)) as reply:
+            await reply.read()
+            assert reply.status == 202, await reply.text()
+        accepted = time.perf_counter()
+        counts["accepted"] += 1
+        async with web.get(f"{places['cu']}/result/{item.id}", params={"process-id": process}) as reply:
+            await reply.read()
+            assert reply.status == 200, await reply.text()
+        counts["evaluated"] += 1
+        waited["accepted"] += accepted - began
+        waited["evaluated"] += time.perf_counter() - accepted
+
+
+async def spawn(web, places, wallet, name: str, program: str) -> str:
+    tags = [("Name", name), *PROTOCOL, ("Type", "Process"), ("Module", places["module"]), ("On-Boot", "Data")]
+    tags += [("Scheduler", places["scheduler"]), ("Authority", places["authority"])]
+    item = sign_item(wallet, data=program.encode(), tags=tags)
+    async with web.post(places["mu"] + "/", data=encode_item(item)) as reply:
+        assert reply.status == 202, await reply.text()
+    async with web.get(f"{places['cu']}/result/{item.id}", params={"process-id": item.id}) as reply:
+        result = await reply.json()
+        assert "Error" not in result, result
+    return item.id
+
+
+async def height(web, places, process: str) -> int:
+    async with web.get(f"{places['su']}/{process}/latest") as reply:
+        newest = msgspec.json.decode(await reply.read())["assignment"]
+    return int(next(tag["value"] for tag in newest["tags"] if tag["name"] == "Nonce"))
+
+
+async def read_back(web, places, process: str) -> tuple[int, float]:
+    began, read, query = time.perf_counter(), 0, {"process-id": process, "limit": PAGE, "from-nonce": -1}
+    while True:
+        async with web.get(f"{places['su']}/{process}", params=query) as reply:
+            page = msgspec.json.decode(await reply.read())
+        read += len(page["edges"])
+        if not page["page_info"]["has_next_page"]:
+            return read, time.perf_counter() - began
+        query["from-nonce"] = page["edges"][-1]["cursor"]
+
+
+def cpu_of(pid: int) -> float:
+    """Seconds of processor time that a process has used, 0 where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def parts(folder: Path) -> None:
+    """What the parts of one message cost on this machine, each alone and warm."""
+    wallet = new_ed25519_wallet()
+    tags = [("Action", "Go"), *PROTOCOL, ("Type", "Message")]
+    items = [sign_item(wallet, data=b" ", tags=[*tags, ("N", str(n))], target="A" * 43) for n in range(1024)]
+    encoded = [encode_item(item) for item in items]
+    decoded = [decode_item(body) for body in encoded]
+
+    def timed(name: str, work, count: int) -> None:
+        began = time.perf_counter()
+        work()
+        print(f"{name:<34} {1e6 * (time.perf_counter() - began) / count:8.0f} us")
+
+    print("the parts of a message, each alone")
+    timed("decode an item", lambda: [decode_item(body) for body in encoded], 1024)
+    timed("verify its signature (Ed25519)", lambda: [verify_item(item) for item in decoded], 1024)
+    timed("sign an assignment or attestation", lambda: [sign_item(wallet, data=b" ", tags=tags) for _ in items], 1024)
+
+    async def append(size: int, batch: list) -> None:
+        store = open_store(folder / f"store-{size}")
+        for start in range(0, len(batch), size):
+            await store.append(batch[start : start + size])
+        await store.close()
+
+    timed("append, 64 at once", lambda: asyncio.run(append(64, items)), 1024)
+    timed("append, one by one", lambda: asyncio.run(append(1, items[:128])), 128)
+
+
+if __name__ == "__main__":
+    main()
