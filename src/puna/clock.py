@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-BLOCK_MS = 120_000  # a block of the local weave: two minutes, as on Arweave
+BLOCK_MS = 120_000  # two minutes, as between Arweave's blocks
 
 
 class Tip(NamedTuple):
@@ -21,17 +21,6 @@ class Clock(Protocol):
 def wall_ms() -> int:
     """Milliseconds since 1970, by this machine's clock."""
     return time.time_ns() // 1_000_000
-
-
-@dataclass(frozen=True)
-class LocalClock:
-    """The wall clock, with a block height counted from the genesis of a local weave."""
-
-    genesis_ms: int
-
-    def tip(self) -> Tip:
-        now_ms = wall_ms()
-        return Tip(now_ms, max(0, now_ms - self.genesis_ms) // BLOCK_MS + 1)
 
 
 @dataclass
