@@ -33,8 +33,7 @@ OUR_MODULE = ROOT / "src/puna/vm/module/_built/puna-lua.wasm"
 GOALS = {"published": 40, "ours": 120}
 BALANCES = 10_000
 
-TOKEN = (
-    """
+TOKEN = """
 Balances = {}
 for i = 1, COUNT do Balances[('holder%037d'):format(i)] = '1000000' end
 Handlers.add('Transfer', Handlers.utils.hasMatchingTag('Action', 'Transfer'), function(msg)
@@ -50,9 +49,7 @@ Handlers.add('Transfer', Handlers.utils.hasMatchingTag('Action', 'Transfer'), fu
   ao.send({Target = to, Action = 'Credit-Notice', Sender = from, Quantity = tostring(quantity)})
 end)
 return 'ready'
-"""
-    % BALANCES
-)
+""".replace("COUNT", str(BALANCES))
 
 
 def holder(number: int) -> str:
