@@ -6,14 +6,14 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from puna.ao.compute.port import Evaluation, Program
+from puna.ao.compute.port import Checkpoint, Evaluation, Program
 from puna.ao.units import Units
 from puna.arweave.dataitem import DataItem, sign_item
 from puna.arweave.ids import b64url_encode
@@ -21,6 +21,7 @@ from puna.arweave.store.port import Entry, Query
 from puna.arweave.wallet import Wallet, wallet_from_jwk
 from puna.clock import HandClock
 from puna.errors import Invalid, NotYet
+from puna.vm.checkpoint import INCREMENT_MAGIC, digest_of
 
 
 def wallet(name: str) -> Wallet:
@@ -120,11 +121,13 @@ class FakeEvaluators:
 
     def __init__(self, *, gas: int = 10, lose_in: int | None = None):
         self.memories: dict[str, tuple[Program, dict]] = {}
+        self.kept: dict[str, tuple[bytes, dict]] = {}  # the newest checkpoint: its digest, and the memory in it
         self.busy: set[str] = set()
         self.applied: list[tuple[str, str]] = []
         self.most_attached = 0
         self.parallel_most = 0
         self.gas = gas
+        self.held_bytes = 0  # what each memory says it holds
         self.lose_in = lose_in
         self.refuse: list[Exception] = []  # raised, one each, by the next applications
         self.gate: asyncio.Event | None = None
@@ -157,7 +160,34 @@ class FakeEvaluators:
     async def snapshot(self, process_id: str) -> bytes:
         return b"fake:" + _dump(self.memories[process_id][1])
 
+    async def resume(self, process_id: str, program: Program, start: Checkpoint, base: Callable[[], bytes]) -> None:
+        snapshot = base()
+        state = json.loads(snapshot[5:])
+        for increment in start.increments:
+            magic, before, changed = increment.split(b" ", 2)
+            if magic != INCREMENT_MAGIC or bytes.fromhex(before.decode()) != digest_of(snapshot):
+                raise Invalid("an increment to another snapshot")
+            new, gone = json.loads(changed)
+            state = {key: value for key, value in {**state, **new}.items() if key not in gone}
+            snapshot = increment
+        if hashlib.sha256(_dump(state)).digest() != start.state_root:
+            raise Invalid("another state root")
+        await self.attach(process_id, program, b"fake:" + _dump(state))
+        self.kept[process_id] = (digest_of(snapshot), deepcopy(state))
+
+    async def checkpoint(self, process_id: str, before: bytes | None = None) -> bytes:
+        state = deepcopy(self.memories[process_id][1])
+        digest, old = self.kept.get(process_id, (None, {}))
+        made = b"fake:" + _dump(state)
+        if before is not None and before == digest:
+            new = {key: state[key] for key in state if key not in old or old[key] != state[key]}
+            gone = [key for key in old if key not in state]
+            made = b" ".join([INCREMENT_MAGIC, before.hex().encode(), json.dumps([new, gone]).encode()])
+        self.kept[process_id] = (digest_of(made), state)
+        return made
+
     async def detach(self, process_id: str) -> None:
+        self.kept.pop(process_id, None)
         del self.memories[process_id]
 
     def _lose_if_due(self) -> None:
@@ -166,6 +196,7 @@ class FakeEvaluators:
             if self.lose_in < 0:
                 self.lose_in = None
                 self.memories.clear()
+                self.kept.clear()
                 raise NotYet("the evaluator is gone")
 
     async def _evaluate(self, process_id: str, message_json: bytes) -> tuple[dict, Evaluation]:
@@ -195,6 +226,7 @@ class FakeEvaluators:
             gas_used=self.gas,
             state_root=hashlib.sha256(_dump(after)).digest(),
             memory_bytes=len(_dump(after)),
+            held_bytes=self.held_bytes,
         )
         return after, evaluation
 

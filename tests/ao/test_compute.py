@@ -1,6 +1,7 @@
 """The compute unit: what modules are told, order, errors, memory, checkpoints, limits, verification."""
 
 import asyncio
+import itertools
 import json
 from dataclasses import replace
 
@@ -307,6 +308,51 @@ async def test_60_a_checkpoint_says_what_it_is_and_a_fresh_unit_goes_on_from_it(
     message = await reborn.do(process, ["get", "x"])
     assert (await reborn.link.result(process, message)).output == "kept"
     assert reborn.evaluators.applied == [(process, message)]
+
+
+async def chained(messages: int) -> tuple[Town, str, list]:
+    """A town in which each evaluation was checkpointed, and the checkpoint items."""
+    town = await Town.founded(evaluators=FakeEvaluators(gas=10**9), checkpoint_evaluations=1)
+    process = await town.spawn()
+    await town.do(process, ["set", "big", "x" * 50_000])
+    for n in range(messages):
+        await town.do(process, ["set", "n", n])
+    await town.quiet()
+    return town, process, [e.item for e in town.store.find(Query(tags=(("Type", ("Checkpoint",)),)))]
+
+
+async def test_checkpoints_carry_what_changed_and_name_the_one_before():
+    town, process, items = await chained(40)
+    whole = [item for item in items if not named(item, "Parent")]
+    assert 3 <= len(whole) <= 6 and all(named(item, "Snapshot-Format") == ["puna-snapshot-1"] for item in whole)
+    for before, item in itertools.pairwise(items):
+        if item not in whole:
+            assert named(item, "Parent") == [before.id]
+            assert named(item, "Snapshot-Format") == ["puna-increment-1"]
+            assert len(item.data) < 5_000 or named(item, "Nonce") == ["1"]
+    reborn = Town(store=town.store, evaluators=FakeEvaluators(gas=10**9))
+    message = await reborn.do(process, ["get", "n"])
+    assert (await reborn.link.result(process, message)).output == "39"
+    assert reborn.evaluators.applied == [(process, message)]
+
+
+@pytest.mark.parametrize("which", [2, -3, -1])
+async def test_a_chain_with_a_link_missing_costs_a_replay_and_nothing_else(which):
+    town, process, items = await chained(5)
+    del town.store.by_id[items[which].id]
+    reborn = Town(store=town.store, evaluators=FakeEvaluators(gas=10**9))
+    message = await reborn.do(process, ["get", "n"])
+    assert (await reborn.link.result(process, message)).output == "4"
+    assert len(reborn.evaluators.applied) == 8
+
+
+async def test_a_node_lets_go_of_memories_that_hold_too_much():
+    town = await Town.founded(held_bytes_max=2)
+    town.evaluators.held_bytes = 1
+    for n in range(5):
+        await town.spawn(("N", str(n)))
+        await town.quiet()
+    assert town.evaluators.most_attached == 2
 
 
 async def test_a_checkpoint_that_cannot_be_read_costs_a_replay_and_nothing_else():

@@ -58,6 +58,34 @@ def test_a_replay_from_nothing_is_what_was_lived(story, checkpoint_every, attach
 
 
 @settings(max_examples=25, deadline=None)
+@given(stories, st.integers(1, 3), st.sets(st.integers(0, 5)), st.sets(st.integers(0, 5)))
+def test_restarts_from_any_chain_of_checkpoints_change_nothing(story, checkpoint_every, restarts, losses):
+    async def compare():
+        options = {"checkpoint_evaluations": checkpoint_every, "attached_max": 2}
+        town = await Town.founded(store=MemoryStore(), evaluators=FakeEvaluators(gas=10**9), **options)
+        for process in PROCESSES:
+            await town.link.submit(process)
+        for n, (which, what) in enumerate(story):
+            await town.link.submit(message_item(PROCESSES[which].id, *what, tags=[("N", str(n))]))
+            await town.quiet()
+            if n in losses:
+                town.evaluators.memories.clear()
+                town.evaluators.kept.clear()
+            if n in restarts:
+                await town.units.stop()
+                town = Town(store=town.store, evaluators=FakeEvaluators(gas=10**9), **options)
+                await town.units.resume()
+        await town.quiet()
+        for process, nonce in await town.units.scheduler.heads():
+            report = await verify(town.store, FakeEvaluators(gas=10**9), process)
+            assert report.agrees and report.replayed == nonce + 1, report.first
+            assert report.state_root == town.units.compute.evaluated(process).root
+        await town.units.stop()
+
+    asyncio.run(compare())
+
+
+@settings(max_examples=25, deadline=None)
 @given(stories, st.integers(0, 12))
 def test_a_live_memory_a_checkpointed_one_and_one_lost_on_the_way_attest_the_same(story, lose_in):
     async def roots(**options) -> dict:

@@ -12,11 +12,10 @@ from vm.bench import Bench, machine, message, program
 from vm.test_process import STEPS
 
 from puna.errors import Invalid
-from puna.vm.checkpoint import Checkpoint, NoPages
+from puna.vm.checkpoint import Checkpoint, NoPages, digest_of, is_increment
 from puna.vm.extensions import Host
 from puna.vm.pagefile import PageFiles
 from puna.vm.process import Process
-from puna.vm.snapshot import digest_of, is_increment
 
 
 class Life:

@@ -34,6 +34,10 @@ SOON_S = 1.0  # an evaluator that lived less than this is started again only aft
 PAUSE_S = 0.5
 END_S = 10.0  # an evaluator that does not end by itself within this time is killed
 
+# A memory is a few pages here and there, and evaluators hold hundreds: huge pages and a heap for each thread would make
+# each of them four times as large. Nor do they use NumPy's linear algebra, which has threads of its own.
+SPARING = {"NUMPY_MADVISE_HUGEPAGE": "0", "MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
+
 AGAIN = "Attach it again; nothing is lost."
 
 
@@ -316,5 +320,4 @@ def _environment() -> dict[str, str]:
     """Ours, and a path on which the evaluator finds the same Puna."""
     here = str(Path(puna.__file__).resolve().parents[1])
     path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
-    # One thread for NumPy's linear algebra, of which evaluators use none.
-    return {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
+    return {**os.environ, "PYTHONPATH": path, **SPARING}

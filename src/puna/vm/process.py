@@ -7,7 +7,7 @@ leaves both exactly as they were.
 from puna.errors import Invalid
 
 from . import snapshot as snapshots
-from .checkpoint import Checkpoint, NoPages
+from .checkpoint import Checkpoint, NoPages, digest_of
 from .extensions import Host
 from .formats import FORMATS
 from .instance import Instance, Outcome
@@ -87,7 +87,7 @@ class Process:
             made = self.snapshot()
         else:
             made = snapshots.pack_increment(self._shadow, self._module.digest, before, changed)
-        digest = snapshots.digest_of(made)
+        digest = digest_of(made)
         if changed is None and self._pages is not None:
             self._pages.write(digest, self._module.digest, self._shadow, self._tree)
         self._since = ({} if changed is None else {before: changed}) | {digest: set()}
@@ -147,7 +147,7 @@ class Process:
             )
             self._tree.update(self._shadow.size, changed, self._shadow.page)
             self._moved.update(changed)
-            last = snapshots.digest_of(increment)
+            last = digest_of(increment)
         if start.state_root is not None and start.state_root != self._tree.root():
             raise Invalid("The checkpoint does not hold the memory it says: its state root differs.")
         self._since = {last: set()}

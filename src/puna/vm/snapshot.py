@@ -11,7 +11,6 @@ memory that grew is zero. Integers are big-endian.
 Between messages a module's globals stand as its start left them, so memory is all there is.
 """
 
-import hashlib
 import struct
 import zlib
 from collections.abc import Sequence
@@ -20,24 +19,15 @@ import numpy as np
 
 from puna.errors import Invalid
 
+from .checkpoint import INCREMENT_MAGIC
 from .memory import PAGE_BYTES, Shadow
 
 MAGIC = b"PUNAMEM1"
-INCREMENT_MAGIC = b"PUNAINC1"
 HEADER = struct.Struct(">32sQI")
 GROUP_LENGTH = struct.Struct(">I")
 GROUP_PAGES = 256  # pages compressed together: a megabyte
 LEVEL = 1  # higher levels take four times as long for a tenth less
 WASM_PAGE_BYTES = 65536
-
-
-def digest_of(snapshot: bytes) -> bytes:
-    """What an increment calls the snapshot before it."""
-    return hashlib.sha256(snapshot).digest()
-
-
-def is_increment(snapshot: bytes) -> bool:
-    return snapshot.startswith(INCREMENT_MAGIC)
 
 
 def pack(shadow: Shadow, module_digest: bytes) -> bytes:

@@ -6,9 +6,10 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from puna.vm.checkpoint import Checkpoint
 from puna.vm.program import Evaluation, Program
 
-__all__ = ["Evaluation", "Evaluators", "Program"]
+__all__ = ["Checkpoint", "Evaluation", "Evaluators", "Program"]
 
 
 class Evaluators(Protocol):
@@ -22,6 +23,8 @@ class Evaluators(Protocol):
 
     async def attach(self, process_id: str, program: Program, snapshot: bytes | None = None) -> None: ...
 
+    async def resume(self, process_id: str, program: Program, start: Checkpoint, base: Callable[[], bytes]) -> None: ...
+
     def attached(self, process_id: str) -> bool: ...
 
     async def apply(self, process_id: str, message_json: bytes, *, message_id: str) -> Evaluation: ...
@@ -29,5 +32,7 @@ class Evaluators(Protocol):
     async def preview(self, process_id: str, message_json: bytes) -> Evaluation: ...
 
     async def snapshot(self, process_id: str) -> bytes: ...
+
+    async def checkpoint(self, process_id: str, before: bytes | None = None) -> bytes: ...
 
     async def detach(self, process_id: str) -> None: ...

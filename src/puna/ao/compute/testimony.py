@@ -18,6 +18,7 @@ from ..result import Result
 from .cron import Tick
 
 SNAPSHOT_FORMAT = "puna-snapshot-1"
+INCREMENT_FORMAT = "puna-increment-1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +92,18 @@ def read_attestation(item: DataItem) -> Attestation:
 
 
 def checkpoint_tags(
-    module_id: str, last: Assignment, ticks: int, state_root: bytes, snapshot: bytes, unit: str
+    module_id: str,
+    last: Assignment,
+    ticks: int,
+    state_root: bytes,
+    snapshot: bytes,
+    unit: str,
+    parent: str | None = None,
 ) -> tuple[Tag, ...]:
     """The tags of a checkpoint after `last` and the `ticks` cron messages that follow it.
 
-    `SHA-256` is of the data as stored. Our snapshots are compressed inside, in a form of their own, so there is no
-    Content-Encoding.
+    `parent` is the id of the checkpoint that this one is an increment to. `SHA-256` is of the data as stored. Our
+    snapshots are compressed inside, in a form of their own, so there is no Content-Encoding.
     """
     return (
         PROTOCOL,
@@ -109,7 +116,7 @@ def checkpoint_tags(
         Tag("Block-Height", f"{last.block_height:0{HEIGHT_DIGITS}d}"),
         Tag("Content-Type", "application/octet-stream"),
         Tag("SHA-256", hashlib.sha256(snapshot).hexdigest()),
-        Tag("Snapshot-Format", SNAPSHOT_FORMAT),
+        Tag("Snapshot-Format", SNAPSHOT_FORMAT if parent is None else INCREMENT_FORMAT),
         Tag("Unit-Identifier", unit),
         Tag("Ordinate", str(last.nonce)),
         Tag("Assignment", last.id),
@@ -117,4 +124,5 @@ def checkpoint_tags(
         Tag("Epoch", str(last.epoch)),
         Tag("State-Root", b64url_encode(state_root)),
         *((Tag("Tick", str(ticks)),) if ticks else ()),
+        *((Tag("Parent", parent),) if parent is not None else ()),
     )

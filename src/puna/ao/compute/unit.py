@@ -26,12 +26,14 @@ from puna.arweave.ids import b64url_decode, b64url_encode
 from puna.arweave.store.port import Query, Store
 from puna.arweave.wallet import Wallet
 from puna.errors import Invalid, Missing, NodeError, NotYet
+from puna.vm.checkpoint import is_increment
 
 from ..assignment import Assignment
 from ..message import ProcessId
 from ..result import Result
 from ..scheduler.port import Entry, Schedules
 from ..scheduler.schedule import hash_chain
+from .chain import Chain, digest_of, read_chain
 from .cron import Blocks, Cron, Moment, Place, Tick, cron_json, crons_of, no_blocks, ticks
 from .fold import message_json, preview_json, result_of
 from .port import Evaluation, Evaluators, Program
@@ -39,6 +41,7 @@ from .program import Limits, ModuleFiles, View, program_of
 from .testimony import Attestation, attestation_tags, checkpoint_tags, read_attestation, tick_tags
 
 ATTACHED_MAX = 256  # memories held at once; past it the longest unused is checkpointed and let go
+HELD_BYTES_MAX = 512 << 20  # what these may keep of the machine's memory, about; past it likewise
 CHECKPOINT_EVALUATIONS = 64  # a replay never takes more evaluations than this
 CHECKPOINT_GAS = 100_000_000  # below this much gas a replay is quicker than writing a checkpoint
 PAGE = 64  # entries of a schedule read at once
@@ -132,6 +135,7 @@ class _Stream:
     module_id: str = ""
     last: Assignment | None = None  # of the attached memory
     root: bytes = b""  # state root of the attached memory
+    held_bytes: int = 0  # what the attached memory keeps of the machine's
     unsaved_evaluations: int = 0  # since the newest checkpoint
     unsaved_gas: int = 0
     goal: int = -1
@@ -161,6 +165,7 @@ class ComputeUnit:
         modules: Path | None = None,
         blocks: Blocks = no_blocks,
         attached_max: int = ATTACHED_MAX,
+        held_bytes_max: int = HELD_BYTES_MAX,
         checkpoint_evaluations: int = CHECKPOINT_EVALUATIONS,
         checkpoint_gas: int = CHECKPOINT_GAS,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -174,6 +179,7 @@ class ComputeUnit:
         self._files = ModuleFiles(store, modules)
         self._blocks = blocks
         self._attached_max = attached_max
+        self._held_bytes_max = held_bytes_max
         self._checkpoint_evaluations = checkpoint_evaluations
         self._checkpoint_gas = checkpoint_gas
         self._sleep = sleep
@@ -272,12 +278,12 @@ class ComputeUnit:
         if item is None:
             raise NotYet(f"process item {process} is not on this node", "Upload it.")
         program = program_of(self._view, item, self._limits, self._files)
-        position, snapshot = self._newest_checkpoint(process)
+        position, chain = self._newest_checkpoint(process)
         if position > goal:
-            position, snapshot = Position(-1), None
+            position, chain = Position(-1), None
         self._replicas += 1
         name = f"replica {self._replicas} of {process}"
-        await self._evaluators.attach(name, program, snapshot)
+        await self._attach_to(name, program, chain)
         try:
             async for number, message in self._messages(process, position, goal):
                 await self._evaluators.apply(name, message, message_id=str(number))
@@ -613,6 +619,7 @@ class ComputeUnit:
     async def _apply_message(self, stream: _Stream, position: Position, name: str, message: bytes) -> Evaluation:
         evaluation = await self._evaluators.apply(stream.process, message, message_id=name)
         stream.memory, stream.root = position, evaluation.state_root
+        stream.held_bytes = evaluation.held_bytes
         stream.unsaved_evaluations += 1
         stream.unsaved_gas += evaluation.gas_used
         return evaluation
@@ -705,16 +712,22 @@ class ComputeUnit:
 
     async def _attach_newest(self, process: ProcessId, program: Program) -> Position:
         """Attach from the newest checkpoint, or from nothing; answers where that memory stands."""
-        position, snapshot = self._newest_checkpoint(process)
+        position, chain = self._newest_checkpoint(process)
         try:
-            await self._evaluators.attach(process, program, snapshot)
+            await self._attach_to(process, program, chain)
             return position
         except Invalid:
-            if snapshot is None:
+            if chain is None:
                 raise
         log.warning("process %s: its checkpoint cannot be used; replaying from nothing", process)
         await self._evaluators.attach(process, program, None)
         return Position(-1)
+
+    async def _attach_to(self, name: str, program: Program, chain: Chain | None) -> None:
+        if chain is None:
+            await self._evaluators.attach(name, program, None)
+        else:
+            await self._evaluators.resume(name, program, chain.start(), chain.base)
 
     async def _replay(self, stream: _Stream, item: DataItem | None, assignment: Assignment) -> None:
         evaluation = await self._apply(stream, item, assignment)
@@ -736,23 +749,30 @@ class ComputeUnit:
         await self._abandon(stream)
         raise stream.broken
 
-    def _newest_checkpoint(self, process: ProcessId) -> tuple[Position, bytes | None]:
+    def _newest_checkpoint(self, process: ProcessId) -> tuple[Position, Chain | None]:
         note = self._store.note(_checkpoint_key(process))
         if note is None:
             return Position(-1), None
         nonce, checkpoint_id, *tick = note.decode().split()
-        item = self._store.view(checkpoint_id)
-        position = Position(int(nonce), *map(int, tick))
-        return (position, bytes(item.data)) if item is not None else (Position(-1), None)
+        chain = read_chain(self._store.view, checkpoint_id)
+        return (Position(int(nonce), *map(int, tick)), chain) if chain is not None else (Position(-1), None)
 
     async def _checkpoint(self, stream: _Stream) -> None:
-        """Store the attached memory, signed. It is that of the last attested evaluation."""
+        """Store the attached memory, signed: what changed since the newest checkpoint, now and then all of it.
+
+        It is that of the last attested evaluation.
+        """
         if not stream.root or stream.memory != stream.done.position:
             return
         if stream.last is None:  # only crons since it was attached
             ((_, stream.last),) = await self._schedules.assignments(stream.process, stream.memory.nonce - 1, 1)
-        snapshot = await self._evaluators.snapshot(stream.process)
-        tags = checkpoint_tags(stream.module_id, stream.last, stream.memory.tick, stream.root, snapshot, self.address)
+        _, chain = self._newest_checkpoint(stream.process)
+        parent = chain.parent if chain is not None else None
+        snapshot = await self._evaluators.checkpoint(stream.process, digest_of(parent) if parent is not None else None)
+        tags = checkpoint_tags(
+            stream.module_id, stream.last, stream.memory.tick, stream.root, snapshot, self.address,
+            parent.id if parent is not None and is_increment(snapshot) else None,
+        )  # fmt: skip
         item = sign_item(self._wallet, data=snapshot, tags=tags)
         note = f"{stream.memory.nonce} {item.id} {stream.memory.tick}".encode()
         await self._store.append([item], {_checkpoint_key(stream.process): note})
@@ -773,7 +793,7 @@ class ComputeUnit:
 
     async def _abandon(self, stream: _Stream) -> None:
         """Detach a memory as it is. It can be made again from the store."""
-        stream.memory = None
+        stream.memory, stream.held_bytes = None, 0
         self._attached.pop(stream.process, None)
         self._room.set()
         if self._evaluators.attached(stream.process):
@@ -783,7 +803,7 @@ class ComputeUnit:
                 pass  # it was lost meanwhile, which is as good
 
     async def _make_room(self, stream: _Stream) -> None:
-        while stream.process not in self._attached and len(self._attached) >= self._attached_max:
+        while stream.process not in self._attached and self._is_full():
             idle = next((other for other in self._attached.values() if not other.lock.locked()), None)
             if idle is None:
                 self._room.clear()
@@ -791,6 +811,10 @@ class ComputeUnit:
                 continue
             async with idle.lock:
                 await self._let_go(idle)
+
+    def _is_full(self) -> bool:
+        held_bytes = sum(stream.held_bytes for stream in self._attached.values())
+        return len(self._attached) >= self._attached_max or (held_bytes >= self._held_bytes_max and held_bytes > 0)
 
     # Look-ups
 
