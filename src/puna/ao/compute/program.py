@@ -144,7 +144,8 @@ def _limit(
     text = tag(process, name) or tag(module, name)
     value = default if text is None else parse(text)
     if value is None or not 0 < value <= ceiling:
-        raise TooLarge(f'{name} for process "{process.id}" exceeds supported limit')
+        figures = f"It asks for {text if value is None else value}, and this node grants {ceiling} at most."
+        raise TooLarge(f'{name} for process "{process.id}" exceeds supported limit', figures)
     return value
 
 
