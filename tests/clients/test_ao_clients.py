@@ -5,18 +5,9 @@ import json
 import urllib.request
 from pathlib import Path
 
-import pytest
-from cli.conftest import Up
 from clients.driving import drive
 
 WALLET = Path(__file__).parent.parent / "arweave" / "rsa-test-wallet.json"
-
-
-@pytest.fixture(scope="module")
-def node(tmp_path_factory):
-    running = Up(tmp_path_factory.mktemp("clients") / "home")
-    yield running
-    running.stop()
 
 
 def decoded(cursor: str) -> dict:
