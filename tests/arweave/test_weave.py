@@ -231,3 +231,6 @@ async def test_notes_are_derived_rebuilding_them_changes_nothing(weave, rsa_wall
     before = weave.store.notes("")
     await weave.rebuild()
     assert weave.store.notes("") == before
+    await weave.store.append([], {key: None for key, _ in before})
+    again = await Weave.open(weave.store, OPERATOR, lambda: rsa_wallet)
+    assert weave.store.notes("") == before and again.tip == weave.tip

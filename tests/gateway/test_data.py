@@ -29,6 +29,7 @@ async def test_statement_18_an_item_is_taken_with_a_receipt_and_read_back(at):
         assert rsa.verify(b64url_decode(receipt["public"]), message, b64url_decode(receipt["signature"]))
         async with at.web.get(f"{at.url}/{item.id}") as reply:
             assert reply.content_type == "text/css" and await reply.read() == path.encode()
+            assert "immutable" in reply.headers["Cache-Control"]
         assert await at.get(f"/raw/{item.id}") == (200, path.encode())
 
 

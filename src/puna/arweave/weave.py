@@ -103,11 +103,17 @@ class Weave:
         something to carry. `scratch` is a folder on a real disk for large bundles on their way.
         """
         weave = cls(store, operator, make_bundler, scratch)
-        if store.note("weave/tip") is None:
+        if store.note("weave/tip") is None and weave._has_blocks():
+            await weave.rebuild()
+        elif store.note("weave/tip") is None:
             genesis = next_block(None, [], timestamp=wall_ms() // 1000, reward_addr=operator.address, through=0)
             await weave._append([records.block_record(operator, genesis)], weave._notes_of_block(genesis, []))
         weave._take_up()
         return weave
+
+    def _has_blocks(self) -> bool:
+        tags = (("Data-Protocol", ("puna",)), ("Type", (records.BLOCK,)))
+        return bool(self.store.find(Query(owners=(self.operator,), tags=tags, limit=1)))
 
     def _take_up(self) -> None:
         self.tip = self._block_at(int(self.store.note("weave/tip")))

@@ -43,3 +43,5 @@ class Miner:
                 await self._weave.mine(even_empty=idle_ms >= BLOCK_MS)
             except NodeError as error:
                 log.error("no block was mined: %s", error)
+            except Exception:  # a fault of ours is told, and does not end mining
+                log.exception("no block was mined")

@@ -4,9 +4,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from puna.arweave.gateway.library import Library
+from puna.arweave.gateway.library import Held, Library
 from puna.arweave.gateway.reply import content_type, send_body, text
 from puna.arweave.weave import Pending
+
+# What an id stands for never changes, so whoever has it need not ask again.
+FOR_EVER = "public, max-age=31536000, immutable"
 
 
 def data_routes(library: Library) -> list[Route]:
@@ -19,7 +22,7 @@ def data_routes(library: Library) -> list[Route]:
             return text("Pending", 202)
         if found is None:
             return text("Not found", 404)
-        return await send_body(request, found.body, content_type(found.type))
+        return await _sent(request, found)
 
     async def shown(request: Request) -> Response:
         try:
@@ -31,11 +34,19 @@ def data_routes(library: Library) -> list[Route]:
             placed = await library.in_manifest(found, path)
             if placed is not None:
                 target, status = placed
-                reply = await send_body(request, target.body, content_type(target.type))
-                reply.status_code = status if status != 200 else reply.status_code
+                reply = await _sent(request, target)
+                if status != 200:
+                    reply.status_code, reply.headers["Cache-Control"] = status, "no-store"
                 return reply
         if found is None or path:
             return text("Not found", 404)
-        return await send_body(request, found.body, content_type(found.type))
+        return await _sent(request, found)
 
     return [Route("/raw/{id}", raw), Route("/{id}", shown), Route("/{id}/{path:path}", shown)]
+
+
+async def _sent(request: Request, found: Held) -> Response:
+    reply = await send_body(request, found.body, content_type(found.type))
+    if reply.status_code < 300:
+        reply.headers["Cache-Control"] = FOR_EVER
+    return reply

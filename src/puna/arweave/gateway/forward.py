@@ -72,7 +72,10 @@ class Forwarder:
 
     async def _run(self) -> None:
         while True:
-            await self.forward_all()
+            try:
+                await self.forward_all()
+            except Exception:  # a full disk, or a fault of ours: told, and tried again
+                log.exception("a bundle was not forwarded")
             await self._sleep(LOOK_S)
 
     async def _until_taken(self, web: aiohttp.ClientSession, block: Block) -> None:
