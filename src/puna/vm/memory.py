@@ -4,6 +4,7 @@ Called by `process.py`. Comparing the two gives the pages a message changed: tho
 the message is accepted, and copied back when it is not.
 """
 
+import mmap
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,13 +13,16 @@ PAGE_BYTES = 4096
 _WORDS = PAGE_BYTES // 8
 _STRIDE = 256  # pages compared at a time: 1 MiB, which stays in the processor's cache
 
+# How anonymous memory is asked for where that takes words; by default Unix would make it sharable.
+_PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+
 
 class Shadow:
     """A copy of linear memory. Pages never written cost nothing."""
 
     def __init__(self, size: int = 0):
         self.size = size  # bytes
-        self._pages = np.zeros((_pages(size), _WORDS), np.uint64)  # (capacity, words)
+        self._pages = _blank(_pages(size))  # (capacity, words)
 
     @classmethod
     def over(cls, pages: np.ndarray, size: int) -> "Shadow":
@@ -85,10 +89,20 @@ class Shadow:
 
     def _make_room(self, size: int) -> None:
         if _pages(size) > len(self._pages):
-            wider = np.zeros((max(_pages(size), 2 * len(self._pages)), _WORDS), np.uint64)
+            wider = _blank(max(_pages(size), 2 * len(self._pages)))
             used = self.used_pages()  # zero pages stay untouched, and so take no memory
             wider[used] = self._pages[used]
             self._pages = wider
+
+
+def _blank(pages: int) -> np.ndarray:
+    """Zero pages straight from the system, uint64 (pages, words): memory only where they are written.
+
+    NumPy would ask for huge pages, or clear a block it had before, and so touch them all.
+    """
+    if not pages:
+        return np.zeros((0, _WORDS), np.uint64)
+    return np.frombuffer(mmap.mmap(-1, pages * PAGE_BYTES, **_PRIVATE), np.uint64).reshape(-1, _WORDS)
 
 
 def _pages(size: int) -> int:
