@@ -304,6 +304,12 @@ async def test_odd_arguments_are_answered_or_refused_with_words(at):
             assert words in answer["errors"][0]["message"] and answer["data"] is None
 
 
+async def test_a_request_asks_for_so_many_nodes_in_all_by_whatever_alias(at):
+    pages = " ".join("a%d: transactions(first: 100) { edges { cursor } }" % n for n in range(4))
+    answer = await at.ask("{ %s }" % pages)
+    assert answer["data"] is None and "over 300 nodes" in answer["errors"][0]["message"]
+
+
 async def test_requests_that_are_no_queries_are_refused(at):
     for body in (b"", b"{", b"[]", b'{"query": 7}', b'{"query": "{block{id}}", "variables": []}', b"[" * 100_000):
         status, words = await at.post("/graphql", data=body)

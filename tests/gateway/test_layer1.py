@@ -3,6 +3,8 @@
 import json
 from dataclasses import replace
 
+from puna.arweave.gateway.library import Library
+from puna.arweave.gateway.routes import gateway_application
 from puna.arweave.ids import b64url_decode, b64url_encode
 from puna.arweave.merkle import tree_of_bytes
 from puna.arweave.transaction import transaction_from_json, transaction_to_json, verify_transaction
@@ -180,6 +182,22 @@ async def test_bad_transactions_get_a_clear_word_and_the_node_goes_on(at, rsa_wa
 async def test_a_faucet_gives_local_winston(at):
     assert await at.get(f"/mint/{NOBODY}/5") == (200, b"5")
     assert await at.get(f"/mint/{NOBODY}/5") == (200, b"10")
+
+
+async def test_strangers_neither_mint_nor_mine(at):
+    app = gateway_application(Library(at.weave), "test")
+    for path in (f"/mint/{NOBODY}/5", "/mine"):
+        for host in ("192.0.2.1", "::ffff:192.0.2.1", "unix"):
+            said = []
+
+            async def send(event, said=said):
+                said.append(event)
+
+            scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b"",
+                     "client": (host, 1)}  # fmt: skip
+            await app(scope, None, send)
+            assert said[0]["status"] == 403
+    assert at.weave.tip.height == 0 and at.weave.balance(NOBODY) == 0
 
 
 async def test_any_page_in_a_browser_may_ask(at):

@@ -30,6 +30,7 @@ FIELDS_MAX = 400
 SEARCHES_MAX = 10  # fields that search, by whatever alias
 DEPTH_MAX = 16  # of fields within fields; introspection by the usual tools needs 13
 VALUES_MAX = 2000  # in all lists of one search
+NODES_MAX = 300  # that all searches of a request may ask for: a page of 100 costs 25 ms of everybody's time
 FETCHED_MAX = 20  # missing ids that one search may have brought from elsewhere
 ERRORS_MAX = 5
 
@@ -67,8 +68,6 @@ SCHEMA = build_schema(SCHEMA_TEXT)
 
 
 def graphql_routes(library: Library) -> list[Route]:
-    root = _Root(library)
-
     async def answer(request: Request) -> Response:
         try:
             query, variables, operation = await _asked(request)
@@ -77,7 +76,7 @@ def graphql_routes(library: Library) -> list[Route]:
         document = read_document(query)
         if not isinstance(document, DocumentNode):
             return _failure(document)
-        result = execute(SCHEMA, document, root, variable_values=variables, operation_name=operation)
+        result = execute(SCHEMA, document, _Root(library), variable_values=variables, operation_name=operation)
         if isawaitable(result):
             result = await result
         for error in result.errors or ():
@@ -170,11 +169,12 @@ def _failure(messages: list[str]) -> Response:
 
 
 class _Root:
-    """The resolvers of Query. Everything below them is an attribute or a key of the same name."""
+    """The resolvers of Query, for one request. Everything below them is an attribute or a key of the same name."""
 
     def __init__(self, library: Library):
         self._library = library
         self._weave = library.weave
+        self._nodes = 0
 
     async def transaction(self, info, id: str):
         await self._library.bring(id)
@@ -182,6 +182,7 @@ class _Root:
 
     async def transactions(self, info, **arguments):
         wanted = _wanted(arguments)
+        self._count(wanted.first)
         missing = [id for id in wanted.ids if is_id(id)][:FETCHED_MAX]
         await asyncio.gather(*(self._library.bring(id) for id in missing))
         found, more = await asyncio.to_thread(select, self._weave, wanted)
@@ -194,8 +195,14 @@ class _Root:
         return _block(block) if block else None
 
     def blocks(self, info, **arguments):
+        self._count(_first(arguments))
         found, more = _blocks(self._weave, arguments)
         return _connection([(str(block.height), _block(block)) for block in found], more)
+
+    def _count(self, first: int) -> None:
+        self._nodes += first
+        if self._nodes > NODES_MAX:
+            raise Invalid(f"The request asks for over {NODES_MAX} nodes in all.", "Ask in several requests.")
 
 
 def _wanted(arguments: dict[str, Any]) -> Wanted:

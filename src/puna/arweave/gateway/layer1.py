@@ -3,6 +3,7 @@
 Source: protocol reference 1.7. What `/mine` and `/mint` do is done by local development networks under these names.
 """
 
+from ipaddress import ip_address
 from typing import Any
 
 import msgspec
@@ -24,6 +25,7 @@ CHUNK_BODY_MAX = 1 << 20
 NUMBER_MAX = 1 << 53
 MINED_AT_ONCE_MAX = 100
 MINT_MAX = 10**22
+ONLY_HERE = "Only programs on the node's own machine may ask for this."
 FIELDS = ("id", "last_tx", "owner", "tags", "target", "quantity", "data_root", "data_size", "reward", "signature")
 
 
@@ -174,6 +176,8 @@ def layer1_routes(library: Library, release: str) -> list[Route]:
         return json_of([key.rpartition("/")[2] for key, _ in weave.store.notes("weave/waiting/")])
 
     async def mine(request: Request) -> Response:
+        if not _from_here(request):
+            return text(ONLY_HERE, 403)
         count = _number(request.path_params.get("count", "1"))
         if count is None or count > MINED_AT_ONCE_MAX:
             return text(f"Mine 1 to {MINED_AT_ONCE_MAX} blocks.", 400)
@@ -182,6 +186,8 @@ def layer1_routes(library: Library, release: str) -> list[Route]:
         return json_of(weave.tip.to_json())
 
     async def mint(request: Request) -> Response:
+        if not _from_here(request):
+            return text(ONLY_HERE, 403)
         address, winston = request.path_params["address"], _number(request.path_params["winston"], MINT_MAX)
         if not is_id(address):
             return text("Invalid address.", 400)
@@ -226,6 +232,14 @@ async def _mined_tx(library: Library, id: str) -> Transaction | Response:
     if library.weave.place_of_transaction(id).block is None:
         return text("Pending", 202)
     return library.weave.transaction(id)
+
+
+def _from_here(request: Request) -> bool:
+    """Whether the asker is on this machine. Local winston buys real work of this node, so strangers make none."""
+    try:
+        return request.client is not None and ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False
 
 
 def _number(text: str, limit: int = NUMBER_MAX) -> int | None:
