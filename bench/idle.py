@@ -19,6 +19,7 @@ from pathlib import Path
 
 from workers_memory import pss_by_process
 
+from puna.ao.compute.unit import ATTACHED_MAX, HELD_BYTES_MAX
 from puna.arweave.dataitem import DataItem, sign_item
 from puna.arweave.store.port import Query
 from puna.node.home import Home
@@ -62,8 +63,10 @@ async def measure(folder: Path, count: int, asked: int) -> None:
         print(f"{count} processes spawned in {spawned_s:.1f} s, {count / spawned_s:.0f}/s")
         for name, pss in sorted(after.items(), key=lambda row: -row[1]):
             print(f"  {name:<30}{before.get(name, 0) / KIB:10.0f} KiB before{pss / KIB:10.0f} KiB after")
+        goal = f"below {MEMORY_GOAL / 1000:.0f} KB: {met(each < MEMORY_GOAL)}"
+        print(f"an idle process costs {each / 1000:.1f} KB of memory; {goal}")
         print(
-            f"an idle process costs {each / 1000:.1f} KB of memory; below {MEMORY_GOAL / 1000:.0f} KB: {met(each < MEMORY_GOAL)}"
+            f"  at most {ATTACHED_MAX} of them, of {HELD_BYTES_MAX >> 20} MiB, are kept ready; the others are on disk"
         )
         await answers(node, ids, asked)
     finally:
@@ -83,13 +86,11 @@ async def answers(node: Node, ids: list[str], asked: int) -> None:
         whole.append(time.perf_counter() - started)
         assert result.error is None and result.output["data"] == str(number), result
     middle, worst = sorted(whole)[asked // 2], max(whole)
-    print(
-        f"a random one answers in {ms(middle)} (median of {asked}), worst {ms(worst)}; within 100 ms: {met(worst < ANSWER_GOAL_S)}"
-    )
+    rest = sorted(end - start for start, end in zip(placed, whole, strict=True))
+    goal = f"within {ANSWER_GOAL_S * 1000:.0f} ms: {met(worst < ANSWER_GOAL_S)}"
+    print(f"a random one answers in {ms(middle)} (median of {asked}), worst {ms(worst)}; {goal}")
     print(f"  until the message is durable and has its place: {ms(sorted(placed)[asked // 2])} (median)")
-    print(
-        f"  memory brought back, evaluation, attestation: {ms(sorted(w - p for w, p in zip(whole, placed))[asked // 2])}"
-    )
+    print(f"  memory brought back, evaluation, attestation: {ms(rest[asked // 2])}")
     again = eval_message(node, process_id, -1)
     started = time.perf_counter()
     await node.link.submit(again)
