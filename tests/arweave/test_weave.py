@@ -12,7 +12,7 @@ from puna.arweave.ids import b64url_decode, b64url_encode
 from puna.arweave.merkle import prove, tree_of_bytes
 from puna.arweave.store.port import Query
 from puna.arweave.store.sqlite import open_store
-from puna.arweave.transaction import sign_transaction, verify_transaction
+from puna.arweave.transaction import Transaction, sign_transaction, signed_bytes, verify_transaction
 from puna.arweave.wallet import new_ed25519_wallet
 from puna.arweave.weave import AlreadyHere, BadChunk, Weave
 from puna.errors import Invalid, NotYet
@@ -129,6 +129,23 @@ async def test_statement_10_data_in_chunks_arrives_in_any_order_and_bad_chunks_a
     await send_chunks(weave, tx, BIG, order=lambda leaves: [*reversed(leaves), leaves[0]])
     await weave.mine()
     assert weave.transaction_body(tx.id).all() == BIG
+
+
+async def test_format_1_is_taken_too_with_no_anchor_for_a_wallets_first(weave, rsa_wallet):
+    unsigned = Transaction(
+        1, b"", rsa_wallet.owner, ((b"a", b"b"),), b"", 0, weave.price(3), 3, tree_of_bytes(b"old").root, b"", b"old"
+    )
+    tx = replace(unsigned, signature=rsa_wallet.sign(signed_bytes(unsigned)))
+    await weave.post(tx)
+    await weave.mine()
+    assert weave.transaction_body(tx.id).all() == b"old" and weave.transaction(tx.id).format == 1
+    assert weave.transaction(tx.id) == tx.without_data()
+    unsaid = replace(unsigned, data=b"")
+    with pytest.raises(Invalid, match="verification failed"):
+        await weave.post(replace(unsaid, signature=rsa_wallet.sign(signed_bytes(unsaid))))
+    again = replace(unsigned, reward=unsigned.reward + 1)
+    with pytest.raises(Invalid, match="Invalid anchor"):
+        await weave.post(replace(again, signature=rsa_wallet.sign(signed_bytes(again))))
 
 
 async def test_every_byte_of_the_weave_has_a_chunk_whose_proofs_hold(weave, rsa_wallet):

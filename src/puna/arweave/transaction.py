@@ -136,10 +136,10 @@ def transaction_from_json(value: Any) -> Transaction:
         signature=_bytes(value, "signature"),
         data=_bytes(value, "data"),
     )
-    if tx.format == 1:
-        # Format 1 signs the data itself; its root is worked out, not claimed.
-        root = tree_of_bytes(tx.data).root if tx.data else b""
-        tx = replace(tx, data_size=len(tx.data), data_root=root)
+    if tx.format == 1 and tx.data:
+        # Format 1 signs the data itself; its size and root are worked out, not claimed. Without its data it is only
+        # shown, as nodes do with large ones, and nobody takes it in.
+        tx = replace(tx, data_size=len(tx.data), data_root=tree_of_bytes(tx.data).root)
     if len(tx.data_root) not in (0, ID_BYTES):
         raise Invalid("A data_root is 32 bytes.")
     if not is_id(value.get("id")) or value["id"] != tx.id:

@@ -660,6 +660,8 @@ def _check_transaction(tx: Transaction) -> None:
         verify_transaction(tx)
     except Invalid:
         raise Invalid("Transaction verification failed.") from None
+    if tx.format == 1 and len(tx.data) != tx.data_size:
+        raise Invalid("Transaction verification failed.")
     if tx.data and tx.format == 2:
         if len(tx.data) != tx.data_size:
             raise Invalid("Transaction verification failed.")
