@@ -14,6 +14,7 @@ import puna
 from puna.ao.compute.verify import verify
 from puna.ao.units import Units
 from puna.arweave.dataitem import sign_item
+from puna.arweave.store.port import Query
 from puna.arweave.store.sqlite import open_store
 from puna.clock import HandClock
 from puna.vm.evaluators import Evaluators
@@ -27,8 +28,8 @@ pytestmark = pytest.mark.skipif(not WASM.exists(), reason="the Lua module is not
 class Net:
     """A whole network in one folder; `open` and `close` as a node does."""
 
-    def __init__(self, folder: Path, cache: Path):
-        self.folder, self.cache = folder, cache
+    def __init__(self, folder: Path, cache: Path, **compute_options):
+        self.folder, self.cache, self.compute_options = folder, cache, compute_options
         self.said = 0
         self.clock = HandClock()
 
@@ -39,6 +40,7 @@ class Net:
         self.units = Units.wire(
             self.store, self.evaluators, self.clock,
             scheduler=SCHEDULER, compute=COMPUTE, messenger=MESSENGER, messenger_options={"sleep": no_sleep},
+            compute_options=self.compute_options,
         )  # fmt: skip
         self.link = self.units.link
         await self.units.resume()
@@ -152,6 +154,26 @@ async def test_memory_goes_on_after_a_stop_and_after_its_evaluator_was_killed(tm
         net.evaluators._workers[0]._process.kill()
         assert (await net.eval(a, "N = N + 1 return N"))[0].output["data"] == "3"
         assert (await verify(net.store, net.evaluators, a)).agrees
+
+
+async def test_memory_goes_on_from_a_chain_of_checkpoints_with_page_files_and_without(tmp_path):
+    cache, options = tmp_path / "cache", {"checkpoint_evaluations": 2, "checkpoint_gas": 1}
+    async with Net(tmp_path / "home", cache, **options) as net:
+        module = module_item()
+        await net.store.append([module])
+        a = await net.spawn(module)
+        for _ in range(6):
+            await net.eval(a, "N = (N or 0) + 1 T = T or {} T[N] = ('t'):rep(5000)")
+    for n in range(7, 11):
+        if n % 2:
+            for file in (cache / "pages").iterdir():
+                file.unlink()
+        async with Net(tmp_path / "home", cache, **options) as net:
+            assert (await net.eval(a, "N = N + 1 return N"))[0].output["data"] == str(n)
+            checkpoints = net.store.find(Query(tags=(("Type", ("Checkpoint",)), ("Process", (a,)))))
+            assert any(named(entry.item, "Parent") for entry in checkpoints)
+            if n == 10:
+                assert (await verify(net.store, net.evaluators, a)).agrees
 
 
 KILLED_NODE = """

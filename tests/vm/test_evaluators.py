@@ -15,6 +15,7 @@ from puna.arweave.tags import Tag
 from puna.arweave.wallet import new_ed25519_wallet
 from puna.errors import Invalid, Missing, NotYet
 from puna.llm.client import spawn_engine, stop_engine
+from puna.vm.checkpoint import Checkpoint, digest_of, is_increment
 from puna.vm.evaluators import Evaluators
 from puna.vm.program import Lost
 
@@ -176,6 +177,7 @@ async def test_a_message_of_many_megabytes_passes(one):
 
 NODE = """
 import asyncio, sys
+from puna.vm.checkpoint import Checkpoint, digest_of, is_increment
 from puna.vm.evaluators import Evaluators
 from vm.bench import message, program
 
@@ -233,3 +235,36 @@ async def test_a_model_in_the_weave_answers_a_process_and_an_engine_that_is_away
         await evaluators.stop()
         await asyncio.to_thread(stop_engine, engine)
         await store.close()
+
+
+async def test_a_process_begins_from_a_page_file_and_from_the_whole_snapshot_where_there_is_none(tmp_path):
+    evaluators = Evaluators(cache=tmp_path)
+    await evaluators.start(2)
+    try:
+        await evaluators.attach("a", program())
+        await run(evaluators, "a", "N = 1")
+        base = await evaluators.checkpoint("a")
+        root = (await run(evaluators, "a", "N = N + 1 return N")).state_root
+        increment = await evaluators.checkpoint("a", digest_of(base))
+        assert is_increment(increment) and not is_increment(base)
+        asked = []
+
+        def read_base() -> bytes:
+            asked.append(base)
+            return base
+
+        start = Checkpoint(digest_of(base), None, (increment,), root)
+        await evaluators.resume("a", program(), start, read_base)
+        await evaluators.resume("b", program(), start, read_base)
+        assert asked == []
+        for file in (tmp_path / "pages").iterdir():
+            file.unlink()
+        await evaluators.resume("c", program(), start, read_base)
+        assert asked == [base]
+        for name in "abc":
+            assert (await run(evaluators, name, "N = N + 1 return N")).output == "3"
+        with pytest.raises(Invalid, match="state root"):
+            await evaluators.resume("d", program(), Checkpoint(digest_of(base), None, (), root), read_base)
+        assert not evaluators.attached("d")
+    finally:
+        await evaluators.stop()

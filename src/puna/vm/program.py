@@ -45,4 +45,4 @@ class Evaluation:
     gas_used: int
     state_root: bytes
     memory_bytes: int
-    held_bytes: int = 0  # about what the process keeps of the machine's memory
+    held_bytes: int = field(default=0, compare=False)  # about what the process keeps of this machine's memory
