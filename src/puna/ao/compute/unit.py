@@ -116,9 +116,12 @@ class State(NamedTuple):
 class _Timetable:
     """The crons of a process, and the moment they count from."""
 
-    item: DataItem
+    item: DataItem | None  # None without crons
     crons: tuple[Cron, ...]
     origin: Moment
+
+
+_NO_CRONS = _Timetable(None, (), Moment(0, 0))  # one for all: most of thousands of processes have none
 
 
 @dataclass(slots=True, eq=False)
@@ -542,7 +545,8 @@ class ComputeUnit:
             ((item, assignment),) = await self._schedules.assignments(stream.process, -1, 1)
             item = item or self._item_of(assignment)
             origin = Moment(assignment.timestamp_ms, assignment.block_height)
-            stream.timetable = _Timetable(item, crons_of(item), origin)
+            crons = crons_of(item)
+            stream.timetable = _Timetable(item, crons, origin) if crons else _NO_CRONS
         return stream.timetable
 
     def _wake(self, stream: _Stream) -> None:
