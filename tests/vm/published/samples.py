@@ -2,6 +2,8 @@
 repository. They rest in `.npm-cache`, with the compiled modules.
 """
 
+import atexit
+import gc
 import json
 import os
 import shutil
@@ -70,7 +72,13 @@ def _npm(*arguments: str) -> None:
 
 @cache
 def machine() -> Machine:
+    atexit.register(_let_go)  # or the engine's objects would outlive what they need for their end
     return Machine(CACHE / "compiled")
+
+
+def _let_go() -> None:
+    machine.cache_clear()
+    gc.collect()
 
 
 # --- messages ---------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ The default run takes a slice; PUNA_LONG=1 takes all, over three hundred.
 
 import json
 import os
+import random
 
 import pytest
 from vm.published import samples
@@ -112,3 +113,19 @@ def test_gas_of_the_metered_formats_is_the_reference_loaders(name, format):
     assert [our.output for our in ours] == [their.get("Output", "") for their in theirs]
     # While it boots, aos looks for files; there the reference unwinds and rewinds the stack, and charges for that.
     assert 0 < theirs[0]["GasUsed"] - ours[0].gas_used < theirs[0]["GasUsed"] / 1000
+
+
+LETTERS = "a A b B c C d D e F g G h H I j m M p r R S T u U V w W x X y Y z Z % Ec EC Ex EX Ey EY Od Oe OH OI Oy %c"
+
+
+def test_dates_are_the_reference_loaders():
+    chance = random.Random(5)
+    times = [chance.randrange(-(10**11), 10**12) for _ in range(40)] + [0, 951_782_400]
+    formats = "!" + "|".join("%" + letter for letter in LETTERS.split())
+    shows = f"local s = '' for _, t in ipairs({{{','.join(map(str, times))}}}) do s = s .. os.date('{formats}', t) end "
+    odd = "for _, y in ipairs({99, 100, 1970, 2024, 9000}) do local t = {year = y, month = -3, day = 77, hour = 30} "
+    odd += "s = s .. os.time(t) .. ' ' .. t.month .. ' ' .. t.yday .. '|' end return s"
+    messages = [samples.boot(), samples.message(1, shows + odd, Action="Eval")]
+    their = samples.reference(samples.module("aos"), samples.ALL["aos"], messages)[1]
+    our = samples.Bench("aos").eval(shows + odd)
+    assert our.error is None and our.output == their["Output"]

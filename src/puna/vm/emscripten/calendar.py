@@ -4,6 +4,7 @@ Called by `imports.py`. Whole numbers throughout: a process sees the same on eve
 Source: protocol reference 5.5; ISO 8601 for weeks.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -77,25 +78,24 @@ Field = Callable[[Moment], str]
 
 
 def format_moment(pattern: str, moment: Moment, zone: str = "") -> str:
-    """`strftime` in the C locale. What is no conversion stays as it is."""
-    out, at = [], 0
-    while at < len(pattern):
-        if pattern[at] != "%":
-            out.append(pattern[at])
-            at += 1
-            continue
-        length = 2 + (pattern[at + 1 : at + 2] in ("E", "O"))  # these letters change nothing in the C locale
-        letter = pattern[at + length - 1 : at + length]
-        if letter == "Z":
-            out.append(zone)
-        elif letter in COMPOSED:
-            out.append(format_moment(COMPOSED[letter], moment, zone))
-        elif letter in FIELDS:
-            out.append(FIELDS[letter](moment))
-        else:
-            out.append(pattern[at : at + length])
-        at += length
-    return "".join(out)
+    """`strftime` in the C locale. What is no conversion stays as it is.
+
+    Compound conversions are spelled out first, one kind after the other and whatever stands before them, so `%Ec`
+    becomes a mere `%c`: the reference does it so, and a process could tell.
+    """
+    for short, spelled in COMPOSED.items():
+        pattern = pattern.replace(short, spelled)
+    return CONVERSION.sub(lambda found: _convert(found[0], moment, zone), pattern)
+
+
+CONVERSION = re.compile("%(.)", re.DOTALL)
+
+
+def _convert(written: str, moment: Moment, zone: str) -> str:
+    letter = written[1]
+    if letter == "Z":
+        return zone
+    return FIELDS[letter](moment) if letter in FIELDS else written
 
 
 def _padded(number: int, width: int, fill: str = "0") -> str:
@@ -128,15 +128,20 @@ def _name(names: tuple[str, ...], number: int) -> str:
 
 
 COMPOSED = {
-    "c": "%a %b %d %H:%M:%S %Y",
-    "D": "%m/%d/%y",
-    "F": "%Y-%m-%d",
-    "h": "%b",
-    "r": "%I:%M:%S %p",
-    "R": "%H:%M",
-    "T": "%H:%M:%S",
-    "x": "%m/%d/%y",
-    "X": "%H:%M:%S",
+    "%c": "%a %b %d %H:%M:%S %Y",
+    "%D": "%m/%d/%y",
+    "%F": "%Y-%m-%d",
+    "%h": "%b",
+    "%r": "%I:%M:%S %p",
+    "%R": "%H:%M",
+    "%T": "%H:%M:%S",
+    "%x": "%m/%d/%y",
+    "%X": "%H:%M:%S",
+    "%Ec": "%%c",
+    "%Ex": "%m/%d/%y",
+    "%EX": "%H:%M:%S",
+    **{f"%E{letter}": f"%{letter}" for letter in "CyY"},
+    **{f"%O{letter}": f"%{letter}" for letter in "deHImMSuUVwWy"},
 }
 FIELDS: dict[str, Field] = {
     "%": lambda _: "%",
@@ -144,10 +149,10 @@ FIELDS: dict[str, Field] = {
     "A": lambda m: _name(DAYS, m.day_of_week),
     "b": lambda m: _name(MONTHS, m.month)[:3],
     "B": lambda m: _name(MONTHS, m.month),
-    "C": lambda m: _padded((m.year + 1900) // 100, 2),
+    "C": lambda m: _padded(int((m.year + 1900) / 100), 2),  # towards zero
     "d": lambda m: _padded(m.day, 2),
     "e": lambda m: _padded(m.day, 2, " "),
-    "g": lambda m: _padded(_iso_week(m)[0] % 100, 2),
+    "g": lambda m: str(_iso_week(m)[0])[2:],
     "G": lambda m: str(_iso_week(m)[0]),
     "H": lambda m: _padded(m.hour, 2),
     "I": lambda m: _padded(_hour_12(m), 2),
@@ -164,7 +169,7 @@ FIELDS: dict[str, Field] = {
     "V": lambda m: _padded(_iso_week(m)[1], 2),
     "w": lambda m: str(m.day_of_week),
     "W": lambda m: _padded((m.day_of_year + 7 - (m.day_of_week + 6) % 7) // 7, 2),
-    "y": lambda m: _padded((m.year + 1900) % 100, 2),
+    "y": lambda m: str(m.year + 1900)[2:],  # all but two digits, as the reference has it
     "Y": lambda m: str(m.year + 1900),
     "z": lambda _: "+0000",
 }

@@ -7,6 +7,7 @@ files and nothing else. Source: protocol reference 5.5.
 
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .calendar import Moment, format_moment, moment_of, seconds_of
@@ -65,6 +66,8 @@ def _seconds(guest: "Guest", arguments: tuple[int, ...]) -> int:
 
 def _mktime(guest: "Guest", at: int) -> int:
     asked = _read_moment(guest, at)
+    if 0 <= asked.year + 1900 <= 99:  # the reference takes these for years of the twentieth century
+        asked = replace(asked, year=asked.year + 1900)
     seconds = seconds_of(asked)
     if seconds is None:
         seconds = -1
@@ -91,7 +94,10 @@ def _tzset(guest: "Guest", zone: int, summer: int, *names: int) -> None:
 
 
 def _strftime(guest: "Guest", to: int, size: int, pattern: int, moment: int, locale: int = 0) -> int:
-    text = format_moment(guest.read_text(pattern).decode("latin-1"), _read_moment(guest, moment)).encode("latin-1")
+    zone_at = guest.read_pointer(moment + (48 if guest.wide else 40))
+    zone = guest.read_text(zone_at).decode("latin-1") if zone_at else ""
+    written = format_moment(guest.read_text(pattern).decode("latin-1"), _read_moment(guest, moment), zone)
+    text = written.encode("latin-1")
     if len(text) + 1 > size:
         return 0
     guest.write(to, text + b"\0")
