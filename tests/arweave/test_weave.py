@@ -234,6 +234,20 @@ async def test_a_weave_stopped_at_any_point_goes_on(tmp_path, rsa_wallet):
     await weave.store.close()
 
 
+async def test_a_weave_stopped_right_after_the_last_chunk_goes_on_with_its_transaction(weave, rsa_wallet, monkeypatch):
+    tx = replace(signed(weave, rsa_wallet, BIG), data=b"")
+    await weave.post(tx)
+
+    async def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(weave, "_complete", killed)
+    with pytest.raises(KeyboardInterrupt):
+        await send_chunks(weave, tx, BIG)
+    again = await Weave.open(weave.store, OPERATOR, lambda: rsa_wallet)
+    assert (await again.mine()).txs == (tx.id,)
+
+
 async def test_notes_are_derived_rebuilding_them_changes_nothing(weave, rsa_wallet):
     inner = sign_item(ED25519, encode_bundle([sign_item(ED25519, b"deep")]), BUNDLE_TAGS)
     await weave.upload(inner)

@@ -109,6 +109,7 @@ class Weave:
             genesis = next_block(None, [], timestamp=wall_ms() // 1000, reward_addr=operator.address, through=0)
             await weave._append([records.block_record(operator, genesis)], weave._notes_of_block(genesis, []))
         weave._take_up()
+        await weave._complete_arrived()
         return weave
 
     def _has_blocks(self) -> bool:
@@ -243,6 +244,13 @@ class Weave:
             body = self._chunks_body(b64url_encode(tx.data_root), tx.data_size)
             found = await asyncio.to_thread(self._unpacked_of_body, tx.id, body)
         await self._append([record, *(bundled.item for bundled in found)], notes | _notes_of_carried(found))
+
+    async def _complete_arrived(self) -> None:
+        """Goes on with transactions whose last chunk was stored just before we were stopped."""
+        for key, _ in self.store.notes("weave/awaiting/"):
+            root, size, id = key.removeprefix("weave/awaiting/").split("/")
+            if self._has_all(root, int(size)):
+                await self._complete(self.transaction(id), [])
 
     def _chunk_records(self, tx: Transaction) -> Iterator[DataItem]:
         tree, root, view = tree_of_bytes(tx.data), b64url_encode(tx.data_root), memoryview(tx.data)
