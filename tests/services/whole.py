@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
@@ -84,8 +85,14 @@ class NearEvaluators:
     async def preview(self, process_id, message_json):
         return (await self._run(self.processes[process_id].preview, message_json)).evaluation()
 
+    async def resume(self, process_id, program, start, base):
+        await self.attach(process_id, program, replace(start, base=base()))
+
     async def snapshot(self, process_id):
         return await self._run(self.processes[process_id].snapshot)
+
+    async def checkpoint(self, process_id, before=None):
+        return await self._run(self.processes[process_id].checkpoint, before)
 
     async def detach(self, process_id):
         del self.processes[process_id]
