@@ -9,12 +9,16 @@ import click
 from puna import __version__
 from puna.errors import NodeError
 
-# name -> (module, what it does). The module is imported only when its command runs: help stays fast.
+# name -> (module, what it does); one of several commands in a module is named after a colon.
+# The module is imported only when its command runs: help stays fast.
 COMMANDS = {
     "ask": ("puna.cli.ask", "Pay and ask a model; prints the answer, its fee and its message ids."),
     "up": ("puna.cli.up", "Run the network until stopped."),
     "wallet": ("puna.cli.wallet", "Make a wallet, show its address and balance."),
     "verify": ("puna.cli.verify", "Replay a process from the permanent log and compare."),
+    "su": ("puna.cli.alone:su", "Run a scheduler unit by itself."),
+    "cu": ("puna.cli.alone:cu", "Run a compute unit by itself, following a scheduler elsewhere."),
+    "mu": ("puna.cli.alone:mu", "Run a messenger unit by itself, between units elsewhere."),
 }
 
 INTERRUPTED = 130  # the shell's exit status for Ctrl-C
@@ -27,7 +31,8 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        return importlib.import_module(COMMANDS[name][0]).command
+        module, _, attribute = COMMANDS[name][0].partition(":")
+        return getattr(importlib.import_module(module), attribute or "command")
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -1,0 +1,127 @@
+"""A scheduler and a compute unit on other machines: what comes over the wire is verified, steps may be taken again."""
+
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from ao.fakes import ALICE, BOB, MODULE, SCHEDULER, FakeEvaluators, MemoryStore, Town, message_item, named, no_sleep
+from ao.served import served
+
+from puna.ao.compute.remote import RemoteCompute
+from puna.ao.compute.unit import ComputeUnit
+from puna.ao.compute.verify import verify
+from puna.ao.events import Hub
+from puna.ao.messenger.unit import MessengerUnit
+from puna.ao.scheduler.port import Placed, Placing, Refused
+from puna.ao.scheduler.remote import RemoteSchedules
+from puna.arweave.dataitem import sign_item
+from puna.errors import Invalid, Missing, NotYet
+
+NOBODY = "A" * 43
+
+
+@asynccontextmanager
+async def far_from(town: Town):
+    """A store of its own, and the town's scheduler and compute unit over HTTP."""
+    store = MemoryStore()
+    async with served(town) as wire, aiohttp.ClientSession() as web:
+        schedules = RemoteSchedules(store, wire.urls["su"], web)
+        await schedules.meet()
+        yield store, schedules, RemoteCompute(wire.urls["cu"], web)
+
+
+async def test_entries_that_passed_are_kept_and_binary_data_comes_whole():
+    town = await Town.founded()
+    process = await town.spawn()
+    tags = [("Data-Protocol", "ao"), ("Type", "Message"), ("Variant", "ao.TN.1")]
+    binary = sign_item(ALICE, data=b"\xff\x00\xfe", target=process, tags=tags, anchor=b"\xff" * 32)
+    await town.link.submit(binary)
+    async with far_from(town) as (store, schedules, _):
+        assert schedules.address == SCHEDULER.address
+        far, near = await schedules.assignments(process), await town.schedule(process)
+        assert [(item.id, a.id) for item, a in far] == [(item.id, a.id) for item, a in near]
+        assert bytes(store.view(binary.id).data) == b"\xff\x00\xfe"
+        assert {item.id for pair in near for item in (pair[0], pair[1].item)} <= set(store.by_id)
+        assert await schedules.newest(process) == 1 and await schedules.knows(process)
+        assert not await schedules.knows(NOBODY)
+        assert (await schedules.place(process, near[1][1].id))[0].id == binary.id
+        with pytest.raises(Missing):
+            await schedules.place(process, NOBODY)
+
+
+async def test_a_step_taken_again_places_nothing_twice_and_tells_what_is_new_only_until_it_was_written_down():
+    town = await Town.founded()
+    process = await town.spawn()
+    item = message_item(process)
+    async with far_from(town) as (store, schedules, _):
+        written = Placing(item=item, notes={"mine": b"1"})
+        await town.units.scheduler.submit(item)  # as before a crash: placed, and not yet written down
+        (first,) = await schedules.place_all([written], notes={"parent": None})
+        assert isinstance(first, Placed) and first.new and store.note("mine") == b"1"
+        (second,) = await schedules.place_all([written])
+        assert isinstance(second, Placed) and not second.new
+        assert second.assignment.id == first.assignment.id
+        refused, shared = await schedules.place_all(
+            [Placing(item=message_item(NOBODY)), Placing(process=process, item_id=MODULE.id, exclude=("Data",))]
+        )
+        assert isinstance(refused, Refused) and "not scheduled here" in str(refused.error)
+        assert shared.assignment.exclude == ("Data",) and shared.new
+    assert len(await town.schedule(process)) == 3
+
+
+async def test_assignments_of_somebody_else_are_not_believed():
+    town = await Town.founded()
+    process = await town.spawn()
+    async with far_from(town) as (_, schedules, _):
+        schedules.address = BOB.address
+        with pytest.raises(Invalid, match="is not signed by the scheduler"):
+            await schedules.assignments(process)
+
+
+async def test_a_scheduler_that_is_away_is_to_be_asked_again():
+    async with aiohttp.ClientSession() as web:
+        schedules = RemoteSchedules(MemoryStore(), "http://127.0.0.1:9", web)
+        with pytest.raises(NotYet, match="127.0.0.1:9 does not answer"):
+            await schedules.newest(NOBODY)
+        with pytest.raises(NotYet):
+            await schedules.place_all([Placing(item=message_item(NOBODY))])
+
+
+async def test_52_a_second_compute_unit_following_over_http_reaches_the_same_results_crons_included():
+    town = await Town.founded()
+    process = await town.spawn(("Cron-Interval", "10-seconds"), ("Cron-Tag-Action", "Cron"))
+    for n in range(3):
+        town.clock.pass_ms(12_000)
+        await town.do(process, ["set", "n", n], ["get", "n"])
+    await town.quiet()
+    async with far_from(town) as (store, schedules, _):
+        await store.append([MODULE])
+        unit = ComputeUnit(store, BOB, schedules, FakeEvaluators(), sleep=no_sleep)
+        for item, assignment in await town.schedule(process):
+            far = await unit.result(process, assignment.id)
+            assert far.encode() == (await town.link.result(process, item.id)).encode()
+        near, _ = await town.units.compute.crons(process)
+        assert await unit.crons(process) == (near, False) and len(near) == 3
+        assert unit.evaluated(process).root == town.units.compute.evaluated(process).root
+        report = await verify(store, FakeEvaluators(), process)
+        assert report.agrees and report.attestations == 7, report.first
+        await unit.stop()
+
+
+async def test_25_27_a_messenger_between_units_elsewhere_carries_what_processes_send():
+    town = await Town.founded()
+    a, b = await town.spawn(("Name", "a")), await town.spawn(("Name", "b"))
+    async with far_from(town) as (store, schedules, compute):
+        unit = MessengerUnit(store, BOB, schedules, compute, Hub(), sleep=no_sleep)
+        item = message_item(a, ["send", b, {"Ball": "3"}, ""], ["send", ALICE.address, {"To": "wallet"}, "hello"])
+        await unit.submit(item)
+        async with unit._hub.subscribe(item.id) as events:
+            kinds = [event["kind"] async for event in events]
+        assert kinds.count("evaluated") == 5 and "failed" not in kinds and "stored" in kinds
+        await unit.stop()
+        assert not store.notes("ao/journey/")
+        arrived = [message for message, _ in (await town.schedule(b))[1:]]
+        assert [named(message, "Ball") for message in arrived] == [["3"], ["1"]]
+        for message in arrived:
+            assert named(message, "From-Process") == [a] and named(message, "Pushed-For") == [item.id]
+            assert message.owner == BOB.owner

@@ -1,0 +1,91 @@
+"""The network over three processes of the operating system, each with a home of its own: a user misses nothing."""
+
+import json
+import signal
+import socket
+import subprocess
+
+import pytest
+from cli.conftest import COMMAND, puna
+
+from puna.ao.remote import RemoteLink
+from puna.arweave.wallet import load_wallet
+from puna.services.token.client import balance
+
+
+class Unit:
+    """`puna su`, `cu` or `mu` at work."""
+
+    def __init__(self, home, name: str, *words: str):
+        self.process = subprocess.Popen(
+            [*COMMAND, name, "--json", "--home", str(home / name), *words],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        line = self.process.stdout.readline()
+        assert line, self.process.stderr.read()
+        self.places = json.loads(line)
+
+    def end(self, how: int = signal.SIGTERM) -> None:
+        self.process.send_signal(how)
+        self.process.communicate()
+
+
+def free_port() -> int:
+    """A port with its second neighbour free, for a unit that others are told of before it runs."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            try:
+                second.bind(("127.0.0.1", port + 2))
+            except (OSError, OverflowError):
+                continue
+            return port
+
+
+@pytest.fixture(scope="module")
+def homes(tmp_path_factory):
+    return tmp_path_factory.mktemp("split")
+
+
+async def test_a_herd_over_three_processes_is_paid_answers_and_goes_on_after_its_messenger_was_killed(homes):
+    port = free_port()
+    running: list[Unit] = []
+
+    def start(name: str, *words: str) -> Unit:
+        running.append(Unit(homes, name, *words))
+        return running[-1]
+
+    try:
+        su = start("su", "--port", "0").places["su"]
+        cu = start("cu", "--su", su, "--gateway", f"http://127.0.0.1:{port}", "--port", "0").places["cu"]
+        messenger = ("--su", su, "--cu", cu, "--raise", "--workers", "1", "--port", str(port))
+        mu = start("mu", *messenger)
+        network, wallet = mu.places["network"], load_wallet(homes / "mu" / "wallet.json")
+        urls = {"gateway": mu.places["gateway"], "mu": mu.places["mu"], "su": su, "cu": cu}
+
+        first = puna("ask", "What is the meaning of life?", "--tokens", "8", "--json", home=homes / "mu")
+        assert first.status == 0, first.err
+        async with RemoteLink(**urls) as link:
+            left = await balance(link, network["token"], wallet.address)
+        assert 10 * 10**12 - left == first.json()["fee_winston"]
+
+        mu.end(signal.SIGKILL)
+        mu = start("mu", *messenger)
+        assert mu.places["network"] == network
+        second = puna("ask", "What is the meaning of life?", "--tokens", "8", "--json", home=homes / "mu")
+        assert second.status == 0, second.err
+        assert second.json()["answer"] == first.json()["answer"]
+        verified = puna("verify", network["token"], "--json", home=homes / "cu")
+        assert verified.status == 0, verified.err
+        assert verified.json()["agrees"] and verified.json()["replayed"] == 4
+    finally:
+        for unit in reversed(running):
+            unit.end()
+
+
+def test_a_unit_that_is_told_nonsense_says_so(homes):
+    said = puna("cu", "--su", "somewhere", home=homes / "bad")
+    assert said.status == 1 and "--su somewhere is not a URL" in said.err
+    said = puna("mu", "--su", "http://127.0.0.1:9", home=homes / "bad")
+    assert said.status == 2 and "--cu" in said.err
