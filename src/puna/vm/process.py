@@ -193,6 +193,8 @@ class Process:
 
     def _written(self) -> list[int] | None:
         """The pages written since the last call, None when nobody can tell but by comparing."""
+        if self._watch is not None and self._watch.start != self._instance.address:
+            self._watch = None  # beyond what the engine reserves, a memory moves when it grows
         if self._watch is not None:
             try:
                 return self._watch.written(self._instance.size)

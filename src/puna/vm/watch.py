@@ -91,7 +91,7 @@ class Watch:
 
     def __init__(self, kernel: Kernel, start: int):
         self._kernel = kernel
-        self._start = start
+        self.start = start
         self._size = 0
 
     def written(self, size: int) -> list[int]:
@@ -99,15 +99,15 @@ class Watch:
 
         The memory has `size` bytes now. Raises OSError when the kernel will not tell.
         """
-        regions = self._kernel.scan(self._start, self._start + self._size) if self._size else []
+        regions = self._kernel.scan(self.start, self.start + self._size) if self._size else []
         if size > self._size:
-            self._kernel.protect(self._start + self._size, size - self._size)
-            regions.append((self._start + self._size, self._start + size))
+            self._kernel.protect(self.start + self._size, size - self._size)
+            regions.append((self.start + self._size, self.start + size))
             self._size = size
         return [page for begin, end in regions for page in range(self._page(begin), self._page(end))]
 
     def _page(self, address: int) -> int:
-        return (address - self._start) // PAGE_BYTES
+        return (address - self.start) // PAGE_BYTES
 
 
 def watch(start: int) -> Watch | None:
