@@ -52,7 +52,9 @@ SOURCES = sorted(path for path in SOURCE.rglob("*.py") if path.parent != SOURCE 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_imports_only_go_down(path):
     upward = [room for room in imported_rooms(path) if not allowed(room_of(path), room)]
-    assert not upward, f"{path.relative_to(SOURCE)} (floor {FLOOR[room_of(path)]}) imports {upward} from a floor not below"
+    assert not upward, (
+        f"{path.relative_to(SOURCE)} (floor {FLOOR[room_of(path)]}) imports {upward} from a floor not below"
+    )
 
 
 def test_every_room_has_a_floor():
@@ -61,5 +63,7 @@ def test_every_room_has_a_floor():
 
 def test_the_guard_sees_an_upward_import(tmp_path, monkeypatch):
     file = SOURCE / "arweave" / "ids.py"
-    monkeypatch.setattr(Path, "read_text", lambda self, *_: "def f():\n    from puna.cli import main\n    import puna.llm.gguf\n")
+    monkeypatch.setattr(
+        Path, "read_text", lambda self, *_: "def f():\n    from puna.cli import main\n    import puna.llm.gguf\n"
+    )
     assert {room for room in imported_rooms(file) if not allowed("arweave", room)} == {"cli", "llm"}

@@ -121,6 +121,11 @@ def test_a_second_node_on_the_same_port(tmp_path):
         refused(puna("up", "--port", port, home=tmp_path / "home"), f"Port {port}", "--port")
 
 
+@pytest.mark.parametrize("size", ["lots", "0-gb", "-1-gb", ""])
+def test_a_memory_limit_that_is_no_size(size, tmp_path):
+    refused(puna("up", "--port", 0, "--memory-max", size, home=tmp_path / "home"), "--memory-max", "4-gb")
+
+
 def test_a_home_that_is_a_file(tmp_path):
     (tmp_path / "file").write_text("x")
     refused(puna("ask", "hello", home=tmp_path / "file"), "not a folder", "--home")

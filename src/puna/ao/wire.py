@@ -55,7 +55,9 @@ async def body_of(request: Request) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > BODY_MAX:
-            raise Invalid(f"the body is larger than {BODY_MAX} bytes", "Upload large data by itself and refer to its id.")
+            raise Invalid(
+                f"the body is larger than {BODY_MAX} bytes", "Upload large data by itself and refer to its id."
+            )
     return bytes(body)
 
 

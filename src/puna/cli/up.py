@@ -38,11 +38,17 @@ from puna.errors import Invalid
     show_default=True,
     help="Mine a block at most this often, when something waits for one. 0 mines on demand only.",
 )
+@click.option(
+    "--memory-max",
+    metavar="SIZE",
+    default=None,
+    help="The most memory one process may have, like 4-gb (default: 1-gb). Large published modules need more.",
+)
 @click.option("--arweave", metavar="URL", default=None, help="A gateway to read from what is missing here.")
 @click.option("--uploader", metavar="URL", default=None, help="An uploader that gets everything stored here, too.")
 @home_option
 @json_option
-def command(host, port, workers, model, threads, block_seconds, arweave, uploader, home, as_json) -> None:
+def command(host, port, workers, model, threads, block_seconds, memory_max, arweave, uploader, home, as_json) -> None:
     """Run the network until stopped."""
     from puna.node.node import Options
 
@@ -53,9 +59,18 @@ def command(host, port, workers, model, threads, block_seconds, arweave, uploade
             raise Invalid(f"{name} {url} is not a URL.", "Give one that begins with https:// or http://.")
     options = Options(
         serve=True, host=host, port=port, workers=workers, model=model, threads=threads, block_s=block_seconds,
-        arweave=arweave, uploader=uploader,
+        arweave=arweave, uploader=uploader, memory_max=_size(memory_max),
     )  # fmt: skip
     asyncio.run(_up(home_of(home), options, as_json))
+
+
+def _size(text: str | None) -> int | None:
+    from puna.ao.compute.program import parse_size
+
+    size = None if text is None else parse_size(text)
+    if text is not None and not size:
+        raise Invalid(f"--memory-max {text!r} is no size.", "Give one like 512-mb or 4-gb.")
+    return size
 
 
 async def _up(home, options, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from puna.ao.compute.program import Limits
 from puna.ao.compute.routes import compute_app
 from puna.ao.link import LocalLink
 from puna.ao.messenger.routes import messenger_app
@@ -59,6 +60,7 @@ class Options:
     block_s: float = BLOCK_S_DEFAULT  # between two blocks of the weave; 0: only on demand
     arweave: str | None = None  # the URL of a gateway to read through to
     uploader: str | None = None  # the URL of an uploader that gets our bundles too
+    memory_max: int | None = None  # bytes one process may have at most; None: what compute units grant by default
 
 
 class Node:
@@ -121,7 +123,7 @@ class Node:
         units = Units.wire(
             self.store, evaluators, WeaveClock(self.weave),
             scheduler=self.keys.scheduler, compute=self.keys.compute, messenger=self.keys.messenger,
-            compute_options={"blocks": blocks_of(self.store)},
+            compute_options={"blocks": blocks_of(self.store), "limits": _limits(options)},
         )  # fmt: skip
         stack.push_async_callback(units.stop)
         self.link = units.link
@@ -174,6 +176,10 @@ class Node:
         upstream = Upstream(self.weave, self.options.arweave, self.home.cache)
         self._stack.push_async_callback(upstream.close)
         return Library(self.weave, upstream.fetch)
+
+
+def _limits(options: Options) -> Limits:
+    return Limits() if options.memory_max is None else Limits(memory_max=options.memory_max)
 
 
 def _log_to(path: Path, stack: AsyncExitStack) -> None:
