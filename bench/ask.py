@@ -35,9 +35,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="puna-bench-") as folder:
         up_home, embedded_home = Path(folder) / "up", Path(folder) / "embedded"
         first = command_times(embedded_home, chosen.tokens)
-        print(
-            f"the very first ask in a new home (keys, genesis, wallet): first letter {first[0]:.2f} s, end {first[1]:.2f} s"
-        )
+        print(f"the very first ask in a new home: first letter {first[0]:.2f} s, end {first[1]:.2f} s")
         engine = spawn_engine(Path(folder) / "engine.sock")
         node = start_node(up_home)
         try:
