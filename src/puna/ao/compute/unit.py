@@ -11,6 +11,8 @@ attested one. Notes beside the items:
 """
 
 import asyncio
+import heapq
+import itertools
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -143,7 +145,7 @@ class _Stream:
     unsaved_gas: int = 0
     goal: int = -1
     previews: int = 0
-    waiters: list[tuple[Position, "asyncio.Future[None]"]] = field(default_factory=list)
+    waiters: list[tuple[Position, int, "asyncio.Future[None]"]] = field(default_factory=list)  # a heap, nearest first
     task: "asyncio.Task[None] | None" = None
     rest: "asyncio.Task[None] | None" = None  # the pause between two attempts
     broken: Diverged | None = None
@@ -190,6 +192,7 @@ class ComputeUnit:
         self._attached: OrderedDict[ProcessId, _Stream] = OrderedDict()  # least recently used first
         self._room = asyncio.Event()
         self._stopping = False
+        self._arrival = itertools.count()  # futures cannot be compared: no two waiters of a heap are equal
         self._replicas = 0
 
     @property
@@ -452,7 +455,7 @@ class ComputeUnit:
         if self._stopping:
             raise NotYet("the compute unit is stopping", "Ask again after the restart.")
         reached = asyncio.get_running_loop().create_future()
-        stream.waiters.append((goal, reached))
+        heapq.heappush(stream.waiters, (goal, next(self._arrival), reached))
         aim()
         self._wake(stream)
         await reached
@@ -491,7 +494,7 @@ class ComputeUnit:
             return True
 
     def _disappoint(self, stream: _Stream, error: Exception) -> None:
-        for _, waiter in stream.waiters:
+        for *_, waiter in stream.waiters:
             if not waiter.done():
                 waiter.set_exception(error)
         stream.waiters.clear()
@@ -550,11 +553,11 @@ class ComputeUnit:
         return stream.timetable
 
     def _wake(self, stream: _Stream) -> None:
-        for goal, waiter in stream.waiters:
-            reached = stream.done.nonce > goal.nonce or Position(stream.done.nonce) == goal or stream.kept >= goal
-            if reached and not waiter.done():
+        # Whoever waits for a later place than one that is not reached waits as well: the heap's top is enough to see.
+        while stream.waiters and _is_reached(stream, stream.waiters[0][0]):
+            *_, waiter = heapq.heappop(stream.waiters)
+            if not waiter.done():
                 waiter.set_result(None)
-        stream.waiters = [(goal, waiter) for goal, waiter in stream.waiters if not waiter.done()]
 
     async def _persist(self, stream: _Stream, step: Callable[[], Awaitable[T]]) -> T:
         """Take a step again while a part of the node is away, waiting longer each time."""
@@ -875,6 +878,10 @@ def _evaluated_key(process: str) -> str:
 
 def _mark(position: Position) -> str:
     return f"{position.nonce} {position.tick}"
+
+
+def _is_reached(stream: _Stream, goal: Position) -> bool:
+    return stream.done.nonce > goal.nonce or Position(stream.done.nonce) == goal or stream.kept >= goal
 
 
 def _time_is_behind(stream: _Stream) -> bool:
