@@ -5,7 +5,7 @@ import asyncio
 import click
 
 from puna.cli.show import home_of, home_option, json_option, print_json, progress
-from puna.cli.up import _on_signals
+from puna.cli.up import on_signals, loop_factory
 from puna.errors import Invalid
 
 _host = click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
@@ -66,14 +66,15 @@ def _run(unit: str, urls: dict[str, str | None], home, as_json: bool, **options)
         if url is not None and not url.startswith(("http://", "https://")):
             raise Invalid(f"--{name} {url} is not a URL.", "Give one that begins with https:// or http://.")
     elsewhere = Elsewhere(**{name: (url or "").rstrip("/") for name, url in urls.items()})
-    asyncio.run(_until_stopped(unit, home_of(home), Options(**options), elsewhere, as_json))
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(_until_stopped(unit, home_of(home), Options(**options), elsewhere, as_json))
 
 
 async def _until_stopped(unit: str, home, options, elsewhere, as_json: bool) -> None:
     from puna.node.alone import Alone
 
     stopping = asyncio.Event()
-    _on_signals(stopping.set)
+    on_signals(stopping.set)
     if not home.lock():
         raise Invalid(f"A node runs on {home.folder} already.", "Stop it, or name another folder with --home.")
     with progress(as_json) as line:

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -61,7 +62,17 @@ def command(host, port, workers, model, threads, block_seconds, memory_max, arwe
         serve=True, host=host, port=port, workers=workers, model=model, threads=threads, block_s=block_seconds,
         arweave=arweave, uploader=uploader, memory_max=_size(memory_max),
     )  # fmt: skip
-    asyncio.run(_up(home_of(home), options, as_json))
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(_up(home_of(home), options, as_json))
+
+
+def loop_factory():
+    """The event loop of a node: uvloop's where there is one, for it costs less per message."""
+    try:
+        import uvloop
+    except ImportError:  # Windows
+        return None
+    return uvloop.new_event_loop
 
 
 def _size(text: str | None) -> int | None:
@@ -78,7 +89,7 @@ async def _up(home, options, as_json: bool) -> None:
     from puna.services.token.client import balance
 
     stopping = asyncio.Event()
-    _on_signals(stopping.set)
+    on_signals(stopping.set)
     if not home.lock():
         running = home.running()
         where = f", at {running.gateway}" if running else ""
@@ -130,7 +141,8 @@ def _print_places(places: dict) -> None:
     click.echo('\nNow, in another terminal: puna ask "What is the meaning of life?"')
 
 
-def _on_signals(stop) -> None:
+def on_signals(stop: Callable[[], None]) -> None:
+    """Call `stop` when the system asks the command to end."""
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         try:
