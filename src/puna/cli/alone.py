@@ -5,7 +5,7 @@ import asyncio
 import click
 
 from puna.cli.show import home_of, home_option, json_option, print_json, progress
-from puna.cli.up import on_signals, loop_factory
+from puna.cli.up import loop_factory, on_signals
 from puna.errors import Invalid
 
 _host = click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
