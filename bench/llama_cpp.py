@@ -30,11 +30,7 @@ class _ContextParams(c.Structure):
         ("n_batch", c.c_uint32),
         ("n_ubatch", c.c_uint32),
         ("n_seq_max", c.c_uint32),
-        ("n_rs_seq", c.c_uint32),
-        ("n_outputs_max", c.c_uint32),
-        ("n_threads", c.c_int32),
-        ("n_threads_batch", c.c_int32),
-        ("rest", c.c_byte * 480),
+        ("rest", c.c_byte * 496),
     ]
 
 
@@ -70,6 +66,9 @@ def _library() -> c.CDLL:
         ("llama_decode", c.c_int32, [c.c_void_p, _Batch]),
         ("llama_get_logits_ith", c.POINTER(c.c_float), [c.c_void_p, c.c_int32]),
         ("llama_print_system_info", c.c_char_p, []),
+        ("llama_set_n_threads", None, [c.c_void_p, c.c_int32, c.c_int32]),
+        ("llama_n_threads", c.c_int32, [c.c_void_p]),
+        ("llama_n_threads_batch", c.c_int32, [c.c_void_p]),
         ("llama_free", None, [c.c_void_p]),
         ("llama_model_free", None, [c.c_void_p]),
     ):
@@ -96,8 +95,10 @@ class LlamaCpp:
         params = library.llama_context_default_params()
         _check_layout(params)
         params.n_ctx, params.n_batch, params.n_ubatch = context, batch, batch
-        params.n_threads = params.n_threads_batch = threads
         self._context = library.llama_init_from_model(self._model, params)
+        # By call and not by field: fields move between releases, and a prompt on more threads would be no fair match.
+        library.llama_set_n_threads(self._context, threads, threads)
+        assert library.llama_n_threads(self._context) == library.llama_n_threads_batch(self._context) == threads
         self.vocab = library.llama_vocab_n_tokens(library.llama_model_get_vocab(self._model))
         self.system_info = library.llama_print_system_info().decode()
 
