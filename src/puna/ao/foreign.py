@@ -11,36 +11,17 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from puna.arweave.dataitem import DataItem, verify_item
+from puna.arweave.dataitem import DataItem, rebuild_item
 from puna.arweave.ids import b64url_decode
 from puna.arweave.store.port import Store
-from puna.arweave.tags import Tag
-from puna.errors import Invalid, Missing, NodeError, NotYet
+from puna.errors import Missing, NodeError, NotYet
 
 from .message import tag
 
 log = logging.getLogger(__name__)
 
-# Which signature kinds have an owner of so many bytes. Nobody says which it was; only one will verify.
-_KINDS_BY_OWNER = {512: (1,), 32: (2, 4), 65: (3,), 42: (7,)}
-
 _ASK = """query ($id: ID!) { transaction(id: $id) {
   anchor signature recipient owner { key } tags { name value } } }"""
-
-
-def rebuilt(id: str, owner_key: str, signature: str, target: str, anchor: bytes, tags: Any, data: bytes) -> DataItem:
-    """The item `id` of these parts; key and signature are b64url. Raises Invalid when they are not what was signed."""
-    owner, signed = b64url_decode(owner_key), b64url_decode(signature)
-    named = tuple(Tag(tag["name"], tag["value"]) for tag in tags)
-    for kind in _KINDS_BY_OWNER.get(len(owner), ()):
-        item = DataItem(kind, signed, owner, target, anchor, named, data)
-        try:
-            verify_item(item)
-        except Invalid:
-            continue
-        if item.id == id:
-            return item
-    raise Invalid(f"what was told of item {id} is not what was signed")
 
 
 async def ask(web: aiohttp.ClientSession, method: str, url: str, **options: Any) -> tuple[int, bytes]:
@@ -97,9 +78,10 @@ class Gateway:
         status, data = await ask(self._web, "GET", f"{self._url}/raw/{id}")
         if status != 200:
             raise Missing(f"the gateway does not have the data of item {id}")
-        key, anchor = known["owner"]["key"], b64url_decode(known["anchor"] or "")
-        parts = (id, key, known["signature"], known["recipient"] or "", anchor, known["tags"], data)
-        return await asyncio.to_thread(rebuilt, *parts)
+        owner, signature = b64url_decode(known["owner"]["key"]), b64url_decode(known["signature"])
+        anchor = b64url_decode(known["anchor"] or "")
+        parts = (id, owner, signature, known["recipient"] or "", anchor, known["tags"], data)
+        return await asyncio.to_thread(rebuild_item, *parts)
 
 
 def _needs(item: DataItem) -> Sequence[str]:

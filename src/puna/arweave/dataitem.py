@@ -4,7 +4,7 @@ Every floor above reads, makes and verifies them here. A decoded item's structur
 by `verify_item`. Data given as a memoryview, such as one over a mapped file, is never copied.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Protocol
@@ -107,6 +107,34 @@ def verify_item(item: DataItem) -> None:
             f"The {kind.name} signature of item {item.id} does not match its content.",
             "Sign the item again, and send it unchanged.",
         )
+
+
+def rebuild_item(
+    id: str,
+    owner: bytes,
+    signature: bytes,
+    target: str,
+    anchor: bytes,
+    tags: Sequence[Mapping[str, str]],
+    data: bytes | memoryview,
+) -> DataItem:
+    """The item `id` put together again from parts that somebody tells, such as a gateway or a scheduler elsewhere.
+
+    `tags` are JSON's objects of name and value. Nobody tells which kind the signature is of; only one will verify.
+    Raises Invalid when these parts are not what was signed under that id.
+    """
+    named = tuple(Tag(tag["name"], tag["value"]) for tag in tags)
+    for number, kind in SIGNATURE_KINDS.items():
+        if kind.owner_bytes != len(owner):
+            continue
+        item = DataItem(number, signature, owner, target, anchor, named, data)
+        try:
+            verify_item(item)
+        except Invalid:
+            continue
+        if item.id == id:
+            return item
+    raise Invalid(f"What was told of item {id} is not what was signed.")
 
 
 def encode_item(item: DataItem) -> bytes:

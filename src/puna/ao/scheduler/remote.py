@@ -10,14 +10,14 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from puna.arweave.dataitem import DataItem, decode_item, encode_item, verify_item
+from puna.arweave.dataitem import DataItem, decode_item, encode_item, rebuild_item, verify_item
 from puna.arweave.ids import b64url_decode
 from puna.arweave.store.port import Store
 from puna.clock import Tip
 from puna.errors import Invalid, Missing, NodeError
 
 from ..assignment import Assignment, read_assignment
-from ..foreign import ask, rebuilt
+from ..foreign import ask
 from ..message import ProcessId, tag
 from .port import Entry, Placed, Placing, Refused
 
@@ -167,9 +167,10 @@ class RemoteSchedules:
 
     async def _signed(self, process: ProcessId, told: dict[str, Any], anchor: bytes, data: bytes) -> DataItem:
         """The item as signed. What the feed cannot show as text is asked for whole."""
-        key, target = told["owner"]["key"], told.get("target") or ""
+        target = told.get("target") or ""
         try:
-            return rebuilt(told["id"], key, told["signature"], target, anchor, told["tags"], data)
+            owner, signature = b64url_decode(told["owner"]["key"]), b64url_decode(told["signature"])
+            return rebuild_item(told["id"], owner, signature, target, anchor, told["tags"], data)
         except Invalid:
             status, body = await ask(self._web, "GET", f"{self._url}/raw/{process}/{told['id']}")
             if status != 200:

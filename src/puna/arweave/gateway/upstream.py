@@ -15,11 +15,10 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from puna.arweave.dataitem import DataItem, verify_item
+from puna.arweave.dataitem import DataItem, rebuild_item
 from puna.arweave.ids import b64url_decode
 from puna.arweave.merkle import tree_of_bytes
 from puna.arweave.store.payloads import map_file
-from puna.arweave.tags import Tag
 from puna.arweave.transaction import Transaction, transaction_from_json, verify_transaction
 from puna.arweave.weave import Weave
 from puna.errors import Invalid, NotYet
@@ -32,8 +31,6 @@ ABSENT_S = 30.0  # what was not there a moment ago is not asked for again
 ABSENT_MAX = 10_000
 JSON_BYTES_MAX = 32 << 20
 PART_BYTES = 1 << 20
-# Which signature kinds have an owner of so many bytes. A gateway does not say which it was; only one will verify.
-KINDS_BY_OWNER = {512: (1,), 32: (2, 4), 65: (3,), 42: (7,)}
 
 
 class BlockTold(msgspec.Struct):
@@ -159,17 +156,8 @@ def _place(block: Any, carrier: str) -> dict[str, Any]:
 def _item(id: str, known: dict[str, Any], data: bytes | memoryview) -> DataItem:
     """The data item put together again from what a gateway tells. Raises Invalid if it does not verify."""
     owner, signature = b64url_decode(known["owner"]["key"]), b64url_decode(known["signature"])
-    tags = tuple(Tag(tag["name"], tag["value"]) for tag in known["tags"])
     target, anchor = known.get("recipient") or "", b64url_decode(known.get("anchor") or "")
-    for kind in KINDS_BY_OWNER.get(len(owner), ()):
-        item = DataItem(kind, signature, owner, target, anchor, tags, data)
-        try:
-            verify_item(item)
-        except Invalid:
-            continue
-        if item.id == id:
-            return item
-    raise Invalid(f"What the gateway tells of {id} does not verify.")
+    return rebuild_item(id, owner, signature, target, anchor, known["tags"], data)
 
 
 def _transaction(id: str, tx: Transaction, data: bytes | memoryview) -> Transaction:
