@@ -6,7 +6,7 @@ What other floors use, all importable from here; each is loaded when it is first
 - `EngineClient(address)`: blocking, for any number of threads; `Sampling`, `GREEDY`, `Completion`, `ModelInfo`,
   `EngineStatus` are what goes in and comes out, `Lost` (a NotYet) says that the engine is away.
 - `Engine`, `Request`: the same without a process in between.
-- `read_info(path)`: what a model file is, without loading it; `file_sha256(path)`.
+- `read_info(path)`: what a model file is, without loading it.
 
 docs/engine.md tells how it works.
 """
@@ -19,7 +19,7 @@ _HOMES = {
     "puna.llm.engine": ("Engine",),
     "puna.llm.frames": ("EngineStatus",),
     "puna.llm.generate": ("Completion", "Request"),
-    "puna.llm.models": ("LoadedModel", "ModelInfo", "file_sha256", "load_model", "read_info"),
+    "puna.llm.models": ("LoadedModel", "ModelInfo", "load_model", "read_info"),
     "puna.llm.sampler": ("GREEDY", "Sampling"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

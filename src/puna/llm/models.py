@@ -3,7 +3,6 @@
 The engine loads through here; others ask `read_info` what a file is before anything is loaded.
 """
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,6 @@ from puna.llm.tokenizer import Tokenizer
 
 ARITHMETIC = "canonical-1"
 KV_NUMBER_BYTES = 4  # keys and values are kept as float32
-HASH_CHUNK_BYTES = 1 << 20
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
@@ -107,12 +105,3 @@ def file_type(gguf: Gguf) -> str:
     for tensor in gguf.tensors.values():
         sizes[tensor.type] = sizes.get(tensor.type, 0) + tensor.nbytes
     return max(sizes, key=lambda each: sizes[each])
-
-
-def file_sha256(path: Path | str) -> bytes:
-    """The SHA-256 of a file, 32 bytes: about a second for each gigabyte, so only for those who ask."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while chunk := file.read(HASH_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.digest()
