@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import aiohttp
@@ -29,6 +30,7 @@ from puna.arweave.wallet import new_ed25519_wallet
 
 PROTOCOL = [("Data-Protocol", "ao"), ("Variant", "ao.TN.1")]
 PAGE = 1000
+TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
@@ -59,7 +61,7 @@ async def drive(places: dict, options, node_pid: int) -> None:
         counts = {"accepted": 0, "evaluated": 0}
         waited = {"accepted": 0.0, "evaluated": 0.0}
         before = await height(web, places, sink)
-        began, cpu_began, node_began = time.perf_counter(), time.process_time(), cpu_of(node_pid)
+        began, cpu_began, node_began = time.perf_counter(), time.process_time(), cpu_by_part(node_pid)
         end = began + options.seconds
         await asyncio.gather(
             *(client(web, places, wallet, speak_to[n % len(speak_to)], n, end, counts, waited)
@@ -70,7 +72,9 @@ async def drive(places: dict, options, node_pid: int) -> None:
         while (pushed := await height(web, places, sink) - before) < counts["accepted"]:
             await asyncio.sleep(0.05)
         drained = time.perf_counter() - began
-        mine, theirs = time.process_time() - cpu_began, cpu_of(node_pid) - node_began
+        spent = Counter(cpu_by_part(node_pid))
+        spent.subtract(node_began)
+        spent["clients (this bench)"] = time.process_time() - cpu_began
         print(f"{options.clients} clients, {options.processes} processes, {seconds:.1f} s, {os.cpu_count()} cores")
         print(f"accepted and scheduled {counts['accepted'] / seconds:8.0f} /s")
         print(f"evaluated and read     {counts['evaluated'] / seconds:8.0f} /s")
@@ -79,8 +83,10 @@ async def drive(places: dict, options, node_pid: int) -> None:
         print(f"read back from feed    {read / reading_s:8.0f} /s   ({read} messages in {reading_s:.2f} s)")
         for name, what in (("accepted", "post until 202"), ("evaluated", "then until the result")):
             print(f"{what:<22} {1000 * waited[name] / max(1, counts[name]):8.1f} ms on average")
-        of_all = 100 / (drained * (os.cpu_count() or 1))
-        print(f"processor time: node's main process {theirs * of_all:.0f} %, clients {mine * of_all:.0f} % of all")
+        print("processor time          us a message   of all cores")
+        for part, cpu_s in spent.most_common():
+            share = 100 * cpu_s / (drained * (os.cpu_count() or 1))
+            print(f"  {part:<22} {1e6 * cpu_s / max(1, counts['accepted']):11.0f} {share:12.0f} %")
 
 
 async def client(web, places, wallet, process: str, number: int, end: float, counts: dict, waited: dict) -> None:
@@ -132,13 +138,28 @@ async def read_back(web, places, process: str) -> tuple[int, float]:
         query["from-nonce"] = page["edges"][-1]["cursor"]
 
 
-def cpu_of(pid: int) -> float:
-    """Seconds of processor time that a process has used, 0 where the system does not tell."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def cpu_by_part(pid: int) -> dict[str, float]:
+    """Seconds of processor time used so far by the node's threads and processes; empty where the system hides them."""
+    parts: Counter[str] = Counter()
+    for process in (pid, *children_of(pid)):
+        for task in Path(f"/proc/{process}/task").glob("*"):
+            name, fields = (task / "stat").read_text().rsplit("(", 1)[1].rsplit(")", 1)
+            spent = fields.split()[11:13]
+            parts[part_name(process == pid, int(task.name) == pid, name)] += sum(map(int, spent)) / TICKS_A_SECOND
+    return parts
+
+
+def children_of(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in children.read_text().split()] if children.exists() else []
+
+
+def part_name(is_node: bool, is_main: bool, thread: str) -> str:
+    if not is_node:
+        return "evaluators, engine"
+    if is_main:
+        return "node: event loop"
+    return "node: store writer" if thread.startswith("puna-store-writ") else "node: other threads"
 
 
 def parts(folder: Path) -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from puna.arweave.dataitem import sign_item
 from puna.arweave.ids import b64url_encode
-from puna.arweave.store import index
+from puna.arweave.store import index, notes
 from puna.arweave.store.sqlite import open_store
 from puna.arweave.wallet import wallet_from_jwk
 
 WALLET = wallet_from_jwk({"kty": "OKP", "crv": "Ed25519", "d": b64url_encode(b"\x07" * 32)})
 LARGE = 70_000
 SEGMENT_BITS = 5  # so that segments are written often, and crashes hit that too
+RECENT_NOTES = (7,)  # likewise
 
 
 def pair(round_number, number):
@@ -41,4 +42,5 @@ async def main(folder, round_number):
 
 if __name__ == "__main__":
     index.SEGMENT_BITS = SEGMENT_BITS
+    notes.Notes.__init__.__defaults__ = RECENT_NOTES
     asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))

@@ -38,15 +38,16 @@ def encode_tags(tags: Sequence[tuple[str, str]]) -> bytes:
         return b""
     if len(tags) > TAGS_MAX:
         raise _too_many(len(tags))
-    block = bytearray(_varint(len(tags)))
+    parts = [_varint(len(tags))]
     for name, value in tags:
         name_bytes, value_bytes = _utf8(name), _utf8(value)
         _check_name(name_bytes)
-        block += _varint(len(name_bytes)) + name_bytes + _varint(len(value_bytes)) + value_bytes
-    block.append(0)
+        parts += (_varint(len(name_bytes)), name_bytes, _varint(len(value_bytes)), value_bytes)
+    parts.append(b"\0")
+    block = b"".join(parts)
     if len(block) > TAG_BLOCK_MAX:
         raise too_long(len(block))
-    return bytes(block)
+    return block
 
 
 def decode_tags(block: bytes) -> tuple[Tag, ...]:
@@ -114,6 +115,10 @@ def _text(data: bytes) -> str:
 
 def _varint(number: int) -> bytes:
     """A non-negative number zig-zagged, seven bits a byte, low bits first."""
+    return _SHORT_VARINTS[number] if number < len(_SHORT_VARINTS) else _long_varint(number)
+
+
+def _long_varint(number: int) -> bytes:
     number <<= 1
     out = bytearray()
     while number > 0x7F:
@@ -125,6 +130,8 @@ def _varint(number: int) -> bytes:
 
 def _read_varint(block: bytes, at: int) -> tuple[int, int]:
     """The zig-zag number at `at`, and where it ends."""
+    if at < len(block) and block[at] < 0x80:  # one byte, as nearly all are
+        return (block[at] >> 1) ^ -(block[at] & 1), at + 1
     number = shift = 0
     for end in range(at, min(at + VARINT_BYTES_MAX, len(block))):
         byte = block[end]
@@ -144,3 +151,6 @@ def _read_text(block: bytes, at: int) -> tuple[bytes, int]:
     if at + size > len(block):
         raise _cut_short()
     return block[at : at + size], at + size
+
+
+_SHORT_VARINTS = tuple(map(_long_varint, range(128)))

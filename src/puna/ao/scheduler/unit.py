@@ -224,7 +224,8 @@ class SchedulerUnit:
             notes: dict[str, bytes | None] = {}
             for entry in entries:
                 assignment = read_assignment(entry.item)
-                notes |= notes_of(assignment, self._store.view(assignment.item_id))
+                item = self._store.view(assignment.item_id)
+                notes |= notes_of(assignment, rules.content_key(item) if item is not None else None)
             await self._store.append([], notes)
             count, after = count + len(entries), entries[-1].sequence
         return count
@@ -280,7 +281,8 @@ class _Draft:
         return self._assign(process, placing.item_id, item, placing)
 
     def _assign(self, process: ProcessId, item_id: str, item: DataItem, placing: Placing) -> Placed:
-        earlier = self._earlier(process, item_id, item)
+        key = rules.content_key(item)
+        earlier = self._earlier(process, item_id, item, key)
         if earlier is not None:
             return Placed(earlier, new=False)
         schedule = self._schedule(process)
@@ -289,16 +291,15 @@ class _Draft:
         self.schedules[process] = rules.extend(schedule, assignment)
         self._keep(item)
         self._keep(assignment.item)
-        self.notes |= notes_of(assignment, item)
+        self.notes |= notes_of(assignment, key)
         self.notes |= placing.notes
         return Placed(assignment, new=True)
 
-    def _earlier(self, process: ProcessId, item_id: str, item: DataItem) -> Assignment | None:
-        """The place that an item has already, by its id or, if a process sent it, by its content."""
+    def _earlier(self, process: ProcessId, item_id: str, item: DataItem, key: str | None) -> Assignment | None:
+        """The place that an item has already, by its id or, if a process sent it, by its content key."""
         nonce = self._note(_place_key(process, item_id))
         if nonce is not None:
             return self._slot(process, nonce)[0]
-        key = rules.content_key(item)
         nonce = self._note(_content_key(process, key)) if key is not None else None
         if nonce is None:
             return None
@@ -341,8 +342,11 @@ class _Draft:
         return self.schedules[process]
 
 
-def notes_of(assignment: Assignment, item: DataItem | None) -> dict[str, bytes | None]:
-    """The keys under which an assignment is found again: derived from the signed items, never the other way round."""
+def notes_of(assignment: Assignment, content_key: str | None) -> dict[str, bytes | None]:
+    """The keys under which an assignment is found again: derived from the signed items, never the other way round.
+
+    `content_key` is that of the assigned item, when a messenger pushed it.
+    """
     process, nonce = assignment.process, str(assignment.nonce).encode()
     notes: dict[str, bytes | None] = {
         _head_key(process): _encode_head(assignment),
@@ -350,9 +354,8 @@ def notes_of(assignment: Assignment, item: DataItem | None) -> dict[str, bytes |
         _place_key(process, assignment.item_id): nonce,
         _place_key(process, assignment.id): nonce,
     }
-    key = rules.content_key(item) if item is not None else None
-    if key is not None:
-        notes[_content_key(process, key)] = nonce
+    if content_key is not None:
+        notes[_content_key(process, content_key)] = nonce
     return notes
 
 

@@ -10,19 +10,19 @@ so the index may be wrong only by offering too much.
 
 import sqlite3
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain
 
 from puna.arweave.dataitem import DataItem, decode_header
 from puna.arweave.store.port import Query
+from puna.arweave.store.statements import insert_rows
 from puna.errors import Invalid
 
 SEGMENT_BITS = 12  # 4096 items: a search may visit every segment, and one commit in 4096 items waits for one's writing
 QUERY_KEYS_MAX = 10_000  # SQLite binds about three times as many
 RARE = 64  # so many postings are counted to see which key is rarest; among more, walking any of them finds soon
-ROWS_PER_STATEMENT_MAX = 512
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS postings (
@@ -134,22 +134,6 @@ def write_missing_segments(db: sqlite3.Connection) -> None:
         begin = max(segment << SEGMENT_BITS, 1)
         keys = list(_keys_from(db, begin, segment + 1 << SEGMENT_BITS))
         _write_segment(db, segment, keys if segment else [frozenset(), *keys])
-
-
-def insert_rows(db: sqlite3.Connection, insert: str, rows: Sequence[tuple]) -> None:
-    """Inserts many rows with few statements.
-
-    Python's lock is given back and asked for again around every statement, which beside a busy thread costs
-    milliseconds each time: a statement per row would make the disk the smaller wait. The sizes are powers of two, so
-    that SQLite keeps the compiled statements.
-    """
-    at, size = 0, ROWS_PER_STATEMENT_MAX
-    while at < len(rows):
-        while size > len(rows) - at:
-            size //= 2
-        row = f"({', '.join('?' * len(rows[0]))})"
-        db.execute(f"{insert} VALUES {', '.join([row] * size)}", tuple(chain.from_iterable(rows[at : at + size])))
-        at += size
 
 
 def _write_segment(db: sqlite3.Connection, segment: int, keys: list[frozenset[int]]) -> None:

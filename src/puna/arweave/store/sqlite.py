@@ -18,6 +18,8 @@ from pathlib import Path
 from puna.arweave.dataitem import DataItem, Signer, decode_header, encode_header, sign_item
 from puna.arweave.store import index
 from puna.arweave.store.lock import lock_folder
+from puna.arweave.store.notes import SCHEMA as NOTES_SCHEMA
+from puna.arweave.store.notes import Notes
 from puna.arweave.store.payloads import Payloads, map_file, sync_folder
 from puna.arweave.store.port import Entry, Query
 from puna.arweave.store.writer import Job, Row, Writer, drop_drafts
@@ -26,7 +28,7 @@ from puna.errors import Missing, NodeError
 INLINE_BYTES_MAX = 64 * 1024  # more than this lies in a file by itself
 DATABASE = "weave.sqlite3"
 PAYLOADS = "payloads"
-FORMAT = 1  # raised when an older Puna could not read the folder
+FORMAT = 2  # raised when an older Puna could not read the folder
 
 HOT_ITEMS_MAX = 4096
 HOT_BYTES_MAX = 4096  # of data; larger items are decoded again, which costs little beside their size
@@ -50,7 +52,7 @@ SCHEMA = (
     "CREATE TABLE IF NOT EXISTS items"
     " (sequence INTEGER PRIMARY KEY, id TEXT NOT NULL, header BLOB NOT NULL, data BLOB)",
     "CREATE UNIQUE INDEX IF NOT EXISTS item_ids ON items (id)",
-    "CREATE TABLE IF NOT EXISTS notes (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    *NOTES_SCHEMA,
     index.SCHEMA,
     f"PRAGMA user_version = {FORMAT}",
 )
@@ -75,9 +77,19 @@ def open_store(folder: Path, *, read_only: bool = False, create: bool = True) ->
 class SqliteStore:
     """A Store; see port.py for what each call promises. Made by `open_store`."""
 
-    def __init__(self, folder: Path, readers: "_Readers", opened: index.Index, writer: Writer | None, lock: int | None):
+    def __init__(
+        self,
+        folder: Path,
+        readers: "_Readers",
+        opened: index.Index,
+        notes: Notes,
+        writer: Writer | None,
+        lock: int | None,
+    ):
         self.folder = folder
         self._index = opened
+        self._notes = notes
+        self._following = threading.Lock()
         self.read_only = writer is None
         self._readers = readers
         self._writer = writer
@@ -148,21 +160,15 @@ class SqliteStore:
             return list(islice(entries, max(query.limit, 0)))
 
     def note(self, key: str) -> bytes | None:
-        with self._reading() as db:
-            row = db.execute("SELECT value FROM notes WHERE key = ?", (key,)).fetchone()
-        return row[0] if row else None
+        known, value = self._notes.recent(key) if not self.read_only else (False, None)
+        if known:
+            return value
+        with self._reading_notes() as db:
+            return self._notes.get(db, key)
 
     def notes(self, prefix: str) -> list[tuple[str, bytes]]:
-        found = []
-        with (
-            self._reading() as db,
-            closing(db.execute("SELECT key, value FROM notes WHERE key >= ? ORDER BY key", (prefix,))) as rows,
-        ):
-            for key, value in rows:
-                if not key.startswith(prefix):
-                    break
-                found.append((key, value))
-        return found
+        with self._reading_notes() as db:
+            return self._notes.range(db, prefix)
 
     def payload_path(self, id: str) -> Path | None:
         with self._reading() as db:
@@ -216,6 +222,22 @@ class SqliteStore:
                 yield db
         except (sqlite3.Error, OSError) as error:
             raise _translated(error, self.folder) from error
+
+    @contextmanager
+    def _reading_notes(self) -> Iterator[sqlite3.Connection]:
+        """Where another process writes, its newest notes are read first, as of the same moment as the others."""
+        with self._reading() as db:
+            if not self.read_only:
+                yield db
+                return
+            # One reader at a time: what another one follows meanwhile would not fit the moment of this transaction.
+            with self._following:
+                db.execute("BEGIN")
+                try:
+                    self._notes.follow(db)
+                    yield db
+                finally:
+                    db.execute("COMMIT")
 
     def _matching(self, query: Query, db: sqlite3.Connection) -> Iterator[Entry]:
         with closing(self._index.candidates(db, query)) as sequences:
@@ -322,6 +344,8 @@ def _open_to_write(folder: Path) -> SqliteStore:
             for made in (folder, folder.parent):
                 sync_folder(made)
             readers = _Readers(folder / DATABASE)
+            notes = Notes()
+            notes.follow(db)
         except BaseException:
             db.close()
             raise
@@ -329,27 +353,33 @@ def _open_to_write(folder: Path) -> SqliteStore:
         os.close(lock)
         raise
     opened = index.Index()
-    writer = Writer(db, payloads, opened, lambda error: _translated(error, folder))
-    return SqliteStore(folder, readers, opened, writer, lock)
+    writer = Writer(db, payloads, opened, notes, lambda error: _translated(error, folder))
+    return SqliteStore(folder, readers, opened, notes, writer, lock)
 
 
 def _open_to_read(folder: Path) -> SqliteStore:
     readers = _Readers(folder / DATABASE)
     try:
         with readers.lend() as db:
-            _check_format(db, folder)
+            if _check_format(db, folder) < FORMAT:
+                raise NodeError(
+                    f"The store in {folder} has an older format than this Puna reads.",
+                    "Start the node once with this folder: that brings it up to date.",
+                )
     except BaseException:
         readers.close()
         raise
-    return SqliteStore(folder, readers, index.Index(), None, None)
+    return SqliteStore(folder, readers, index.Index(), Notes(), None, None)
 
 
-def _check_format(db: sqlite3.Connection, folder: Path) -> None:
+def _check_format(db: sqlite3.Connection, folder: Path) -> int:
+    """The format of a store. Raises NodeError when it is newer than ours."""
     found = db.execute("PRAGMA user_version").fetchone()[0]
     if found > FORMAT:
         raise NodeError(
             f"The store in {folder} has format {found}; this Puna knows {FORMAT}.", "Install a newer Puna for it."
         )
+    return found
 
 
 def _connect_to_write(database: Path) -> sqlite3.Connection:

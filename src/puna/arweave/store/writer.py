@@ -18,8 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from puna.arweave.store.index import Index, insert_rows
+from puna.arweave.store.index import Index
+from puna.arweave.store.notes import Notes
 from puna.arweave.store.payloads import Payloads, sync_folder
+from puna.arweave.store.statements import insert_rows
 from puna.errors import NodeError, NotYet
 
 QUEUE_JOBS_MAX = 100_000  # many seconds of work; past it we refuse, and the sender asks again
@@ -55,11 +57,13 @@ class Writer:
         db: sqlite3.Connection,
         payloads: Payloads,
         index: Index,
+        notes: Notes,
         translate: Callable[[Exception], Exception],
     ):
         self._db = db
         self._payloads = payloads
         self._index = index
+        self._notes = notes
         self._translate = translate
         self._queue: queue.Queue = queue.Queue(QUEUE_JOBS_MAX)
         self._thread = threading.Thread(target=self._run, name="puna-store-writer", daemon=True)
@@ -137,21 +141,23 @@ class Writer:
                 drop_drafts(job)  # those of items that were here already
                 job.done.set_result(None)
             self._try(lambda: self._index.write_full_segments(db), db)
+            self._try(lambda: self._notes.settle_when_many(db), db)
 
-    def _try(self, index_work: Callable[[], None], db: sqlite3.Connection) -> None:
-        """Keeps the index up with the items. What fails here costs later searches time, and nobody an answer."""
+    def _try(self, upkeep: Callable[[], None], db: sqlite3.Connection) -> None:
+        """Keeps index and notes in order. What fails here costs later readings time, and nobody an answer."""
         try:
-            index_work()
+            upkeep()
         except Exception as error:
             if db.in_transaction:
                 db.execute("ROLLBACK")
-            # On a full disk the segment stays in memory, and the next commit tries again. A bug of ours must not end
+            # On a full disk all that stays in memory, and the next commit tries again. A bug of ours must not end
             # the thread that everybody waits for.
             if not isinstance(error, sqlite3.Error):
-                logging.getLogger(__name__).exception("The index could not be written.")
+                logging.getLogger(__name__).exception("Index or notes could not be put in order.")
 
     def _commit(self, jobs: list[Job], db: sqlite3.Connection) -> None:
         placed: list[tuple[Path, Path]] = []
+        notes = dict(note for job in jobs for note in job.notes)
         try:
             db.execute("BEGIN IMMEDIATE")
             rows = self._new_rows(jobs, db)
@@ -159,7 +165,7 @@ class Writer:
                 if row.draft is not None:
                     placed.append((row.draft, self._payloads.place(row.draft, row.id)))
             insert_rows(db, _INSERT_ITEM, [(row.sequence, row.id, row.header, row.data) for row in rows])
-            _write_notes(dict(note for job in jobs for note in job.notes), db)
+            self._notes.log(db, notes)
             if placed:
                 sync_folder(self._payloads.folder)
             db.execute("COMMIT")
@@ -169,6 +175,7 @@ class Writer:
             for draft, final in placed:
                 os.replace(final, draft)
             raise
+        self._notes.add(notes)
 
     def _new_rows(self, jobs: list[Job], db: sqlite3.Connection) -> list[Row]:
         """The rows that the store does not have yet, each once, numbered on from the newest."""
@@ -206,17 +213,9 @@ def drop_drafts(job: Job) -> None:
 
 
 _INSERT_ITEM = "INSERT INTO items (sequence, id, header, data)"
-_INSERT_NOTE = "INSERT OR REPLACE INTO notes (key, value)"
 
 
 def _present(ids: list[str], db: sqlite3.Connection) -> set[str]:
     # As one JSON text, whatever their number.
     text = json.dumps(ids)
     return {row[0] for row in db.execute("SELECT id FROM items WHERE id IN (SELECT value FROM json_each(?))", (text,))}
-
-
-def _write_notes(notes: dict[str, bytes | None], db: sqlite3.Connection) -> None:
-    insert_rows(db, _INSERT_NOTE, [(key, value) for key, value in notes.items() if value is not None])
-    for key, value in notes.items():
-        if value is None:
-            db.execute("DELETE FROM notes WHERE key = ?", (key,))
