@@ -154,6 +154,10 @@ class FakeEvaluators:
         self.applied.append((process_id, message_id))
         return evaluation
 
+    async def apply_all(self, process_id: str, messages):
+        for message_json, message_id in messages:
+            yield await self.apply(process_id, message_json, message_id=message_id)
+
     async def preview(self, process_id: str, message_json: bytes) -> Evaluation:
         return (await self._evaluate(process_id, message_json))[1]
 

@@ -446,6 +446,81 @@ async def test_an_evaluation_that_could_not_be_attested_is_not_applied_twice(err
     assert report.agrees, report.first
 
 
+class SlowDisk(MemoryStore):
+    """Attestations become durable only when `flushed` is set; counts how many each append carried."""
+
+    def __init__(self):
+        super().__init__()
+        self.flushed = asyncio.Event()
+        self.flushed.set()
+        self.carried = []
+
+    async def append(self, items, notes={}):  # noqa: B006
+        if any(item.address == COMPUTE.address for item in items):
+            self.carried.append(len(items))
+            await self.flushed.wait()
+        await super().append(items, notes)
+
+
+async def test_evaluation_goes_on_while_attestations_wait_for_the_disk_and_nobody_sees_what_is_not_durable():
+    town = await Town.founded(store=SlowDisk())
+    process = await town.spawn()
+    await town.quiet()
+    town.evaluators.gate = asyncio.Event()
+    town.store.flushed.clear()
+    town.store.carried.clear()
+    asked = []
+    for number in range(10):
+        message = await town.do(process, ["set", "x", number], tags=[("N", str(number))])
+        asked.append(asyncio.ensure_future(town.link.result(process, message)))
+    town.evaluators.gate.set()
+    while len(town.evaluators.applied) < 11:
+        await asyncio.sleep(0)
+    assert not any(result.done() for result in asked)
+    assert town.units.compute.evaluated(process).nonce == 0
+    town.store.flushed.set()
+    assert all(result.error is None for result in await asyncio.gather(*asked))
+    assert sum(town.store.carried) == 10 and len(town.store.carried) < 10
+    report = await verify(town.store, FakeEvaluators(), process)
+    assert report.agrees, report.first
+
+
+async def test_an_attestation_that_fails_takes_with_it_those_that_would_follow_it():
+    town = await Town.founded(store=StumblingStore())
+    process = await town.spawn()
+    await town.quiet()
+    town.store.stumbles = [NodeError("the disk is full")]
+    messages = [await town.do(process, ["set", "x", n], tags=[("N", str(n))]) for n in range(5)]
+    for _ in range(200):
+        await asyncio.sleep(0)
+    again = await town.do(process, ["get", "x"], tags=[("N", "5")])
+    assert (await town.link.result(process, again)).output == "4"
+    assert [entry[0] for entry in (await town.memory(process))["seen"]] == [process, *messages, again]
+    report = await verify(town.store, FakeEvaluators(), process)
+    assert report.agrees, report.first
+
+
+async def test_a_dry_run_does_not_wait_for_the_whole_schedule():
+    evaluators = FakeEvaluators()
+    town = await Town.founded(evaluators=evaluators)
+    process = await town.spawn()
+    await town.quiet()
+    evaluators.gate = asyncio.Event()
+    for number in range(40):
+        await town.do(process, ["set", "x", number], tags=[("N", str(number))])
+    newest = town.units.compute._schedules.newest
+    town.units.compute._schedules.newest = lambda process: _nonce(2)  # asked when there were two messages
+    asking = asyncio.ensure_future(town.link.preview(process, {"Data": json.dumps([["get", "x"]])}))
+    evaluators.gate.set()
+    assert int((await asking).output) < 39
+    town.units.compute._schedules.newest = newest
+    await town.quiet()
+
+
+async def _nonce(number):
+    return number
+
+
 async def test_a_place_that_nobody_waits_for_is_evaluated_when_what_it_needs_is_back():
     evaluators = FakeEvaluators()
     town = await Town.founded(evaluators=evaluators)

@@ -70,6 +70,64 @@ async def test_messages_of_one_process_are_evaluated_in_order(one):
     assert [each.output for each in await asyncio.gather(*calls)] == ["01234567"[: n + 1] for n in range(8)]
 
 
+async def evaluate_all(evaluators: Evaluators, process: str, codes) -> list:
+    messages = ((message(code), f"m{number}") for number, code in enumerate(codes))
+    return [each async for each in evaluators.apply_all(process, messages)]
+
+
+async def test_a_run_of_messages_gives_what_one_by_one_gives(two):
+    codes = [f"L = (L or '') .. '{n}' {'error(L)' if n % 7 == 3 else 'return L'}" for n in range(30)]
+    for process in "ab":
+        await two.attach(process, program())
+    assert await evaluate_all(two, "a", codes) == [await run(two, "b", code) for code in codes]
+
+
+async def test_what_stops_the_giver_of_a_run_is_raised_when_the_messages_before_it_are_evaluated(one):
+    def messages():
+        yield message("N = 1 return N"), "m1"
+        yield message("N = N + 1 return N"), "m2"
+        raise Missing("the third is not here")
+
+    await one.attach("a", program())
+    outputs = []
+    with pytest.raises(Missing, match="third"):
+        async for evaluation in one.apply_all("a", messages()):
+            outputs.append(evaluation.output)
+    assert outputs == ["1", "2"]
+    assert (await run(one, "a", "return N")).output == "2"
+
+
+async def test_no_message_is_evaluated_after_one_of_its_run_that_could_not_be(tmp_path):
+    bare_module()
+    store = open_store(tmp_path / "weave")
+    tags = [Tag("Content-Type", "application/octet-stream")]
+    model = await store.append_file(new_ed25519_wallet(), ROOT / "src/puna/models/puna-demo.gguf", tags)
+    evaluators = Evaluators(weave=tmp_path / "weave", cache=BUILT / "compiled")  # and no engine
+    await evaluators.start(1)
+    request = json.dumps({"op": "generate", "model": model.id, "tokens": [1], "limit": 1})
+    codes = ["N = 1 return N", f"N = 2 return _host('Llama', '{request}')", "N = 3 return N", "N = 4 return N"]
+    outputs = []
+    try:
+        await evaluators.attach("a", program(extensions=["Llama"]))
+        with pytest.raises(NotYet, match="engine"):
+            async for evaluation in evaluators.apply_all("a", ((message(code), "m") for code in codes)):
+                outputs.append(evaluation.output)
+        assert outputs == ["1"]
+        assert (await run(evaluators, "a", "return N")).output == "1"
+        assert [each.output for each in await evaluate_all(evaluators, "a", ["N = N + 1 return N"])] == ["2"]
+    finally:
+        await evaluators.stop()
+        await store.close()
+
+
+async def test_who_leaves_a_run_leaves_the_process_detached(one):
+    await one.attach("a", program())
+    evaluations = one.apply_all("a", ((message(f"N = {n} return N"), "m") for n in range(20)))
+    assert (await anext(evaluations)).output == "0"
+    await evaluations.aclose()
+    assert not one.attached("a")
+
+
 async def test_a_process_moves_to_another_evaluator_by_its_snapshot(two):
     await two.attach("a", program())
     await run(two, "a", "N = 41")

@@ -82,6 +82,7 @@ class Lane:
         self._node = node
         self._process_id = process_id
         self._process: Process | None = None
+        self._broken_run = 0
         self._calls: queue.SimpleQueue[frames.Call] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"lane {process_id}", daemon=True)
         self._thread.start()
@@ -132,7 +133,13 @@ class Lane:
 
     def apply(self, argument: Any) -> Step:
         message = msgspec.convert(argument, frames.Message)
-        return self._attached().apply(message.json, message.id)
+        if message.run and message.run == self._broken_run:
+            raise NotYet(f"a message before {message.id} could not be evaluated")
+        try:
+            return self._attached().apply(message.json, message.id)
+        except BaseException:
+            self._broken_run = message.run
+            raise
 
     def preview(self, argument: Any) -> Step:
         message = msgspec.convert(argument, frames.Message)

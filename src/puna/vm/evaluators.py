@@ -10,7 +10,8 @@ import itertools
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from .result import Step
 log = logging.getLogger("puna.vm")
 
 CALLS_MAX = 256  # under way on one evaluator; further callers wait
+AHEAD_MAX = 8  # messages of one process given to its evaluator at once: it need not wait for us between them
 READ_BUFFER_BYTES = 1 << 20
 SOON_S = 1.0  # an evaluator that lived less than this is started again only after a pause
 PAUSE_S = 0.5
@@ -60,6 +62,7 @@ class Evaluators:
         self._setup = frames.Setup(*(None if each is None else str(each) for each in (weave, cache, engine)))
         self._workers: list[_Worker] = []
         self._homes: dict[str, _Worker] = {}
+        self._runs = itertools.count(1)
 
     async def start(self, count: int) -> None:
         """Start `count` evaluators. They are ready a moment later; calls wait for them until then."""
@@ -131,6 +134,46 @@ class Evaluators:
             self._forget(process_id, worker)
             raise
         return msgspec.convert(step, Step).evaluation()
+
+    async def apply_all(self, process_id: str, messages: Iterable[tuple[bytes, str]]) -> AsyncGenerator[Evaluation]:
+        """Evaluate messages, each JSON and an id, one after the other: their evaluations in order, as they come.
+
+        `messages` is asked for some that follow while earlier ones are evaluated; what it raises is raised when those
+        are done. Raises as `apply`; then no message after the one that raised was evaluated. A caller who does not
+        take all evaluations leaves the process detached.
+        """
+        worker, run = self._home(process_id), next(self._runs)
+        source, under_way = iter(messages), deque()
+        trouble: Exception | None = None
+        try:
+            while True:
+                while source is not None and len(under_way) < AHEAD_MAX:
+                    try:
+                        message_json, message_id = next(source)
+                    except StopIteration:
+                        source = None
+                    except Exception as error:
+                        trouble, source = error, None
+                    else:
+                        call = worker.call("apply", process_id, frames.Message(message_json, message_id, run))
+                        under_way.append(asyncio.ensure_future(call))
+                if not under_way:
+                    break
+                try:
+                    step = await under_way[0]
+                except Exception:
+                    await asyncio.gather(*under_way, return_exceptions=True)  # these are refused without delay
+                    under_way.clear()
+                    raise
+                under_way.popleft()
+                yield msgspec.convert(step, Step).evaluation()
+        finally:
+            if under_way:
+                for call in under_way:
+                    call.cancel()
+                self._forget(process_id, worker)
+        if trouble is not None:
+            raise trouble
 
     async def preview(self, process_id: str, message_json: bytes) -> Evaluation:
         """Evaluate a message and take its memory back. Raises as `apply`."""

@@ -58,8 +58,13 @@ class Attach(msgspec.Struct):
 
 
 class Message(msgspec.Struct, array_like=True):
+    """`run` is the same for messages sent one behind the other, 0 for one by itself: none is evaluated after one of its
+    run that could not be.
+    """
+
     json: bytes
     id: str
+    run: int = 0
 
 
 class Reply(msgspec.Struct, array_like=True):

@@ -3,7 +3,7 @@
 `puna.vm.evaluators` provides it; tests provide a module of plain Python.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any, Protocol
 
 from puna.vm.checkpoint import Checkpoint
@@ -28,6 +28,8 @@ class Evaluators(Protocol):
     def attached(self, process_id: str) -> bool: ...
 
     async def apply(self, process_id: str, message_json: bytes, *, message_id: str) -> Evaluation: ...
+
+    def apply_all(self, process_id: str, messages: Iterable[tuple[bytes, str]]) -> AsyncGenerator[Evaluation]: ...
 
     async def preview(self, process_id: str, message_json: bytes) -> Evaluation: ...
 

@@ -14,9 +14,9 @@ import asyncio
 import heapq
 import itertools
 import logging
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -47,6 +47,7 @@ HELD_BYTES_MAX = 512 << 20  # what these may keep of the machine's memory, about
 CHECKPOINT_EVALUATIONS = 64  # a replay never takes more evaluations than this
 CHECKPOINT_GAS = 100_000_000  # below this much gas a replay is quicker than writing a checkpoint
 PAGE = 64  # entries of a schedule read at once
+UNATTESTED_MAX = 32  # evaluations of one process that wait for the disk; past it the next one waits as well
 PREVIEWS_MAX = 64  # dry-runs of one process that wait for their turn; past it the caller is asked to come again
 TRIES = 8  # attempts at one evaluation before its waiters are told to come again
 RETRY_FIRST_S = 0.1
@@ -522,12 +523,12 @@ class ComputeUnit:
         page = await self._schedules.assignments(stream.process, stream.done.nonce, PAGE)
         if not page:
             raise Missing(f"the schedule of {stream.process} ends before nonce {stream.goal}")
-        for entry in page:
-            if self._stopping:
-                return
-            await self._keep_time(stream, entry[1].timestamp_ms)
-            await self._persist(stream, lambda entry=entry: self._evaluate_next(stream, entry))
-            self._wake(stream)
+        # Crons come between entries, so a process that has some takes them one by one.
+        at_once = 1 if (await self._read_timetable(stream)).crons else PAGE
+        while page and not self._stopping:
+            await self._keep_time(stream, page[0][1].timestamp_ms)
+            await self._persist(stream, lambda run=page[:at_once]: self._evaluate_run(stream, run, at_once))
+            page = [entry for entry in page if entry[1].nonce > stream.done.nonce]
 
     async def _keep_time(self, stream: _Stream, until_ms: int) -> None:
         """Evaluate the crons between the last entry and a moment."""
@@ -571,21 +572,60 @@ class ComputeUnit:
                 await self._sleep(min(RETRY_FIRST_S * 2**attempt, RETRY_LONGEST_S))
         raise AssertionError("unreachable")
 
-    # One evaluation
+    # Evaluations
 
-    async def _evaluate_next(self, stream: _Stream, entry: Entry) -> None:
+    async def _evaluate_run(self, stream: _Stream, entries: list[Entry], limit: int) -> None:
+        """Evaluate entries in their order, and attest them while the next are evaluated, `limit` of them at most.
+
+        Stops early when somebody wants a preview. Raises what prevents the first; what prevents a later one will
+        prevent the first of the next run.
+        """
         async with stream.lock:
-            item, assignment = entry
-            if assignment.nonce <= stream.done.nonce:
-                return
-            _check_follows(stream.done, assignment)
+            before = stream.done.nonce
             await self._bring_up(stream)
-            async with self._undone_on_error(stream):
-                evaluation = await self._apply(stream, item, assignment)
-                await self._attest(stream, assignment, result_of(evaluation), evaluation)
+            try:
+                async with self._undone_on_error(stream):
+                    await self._fold(stream, [entry for entry in entries if entry[1].nonce > before], limit)
+            except NotYet:
+                if stream.done.nonce == before:
+                    raise
             if stream.unsaved_evaluations >= self._checkpoint_evaluations:
                 await self._try_checkpoint(stream)
         self._room.set()
+
+    async def _fold(self, stream: _Stream, entries: list[Entry], limit: int) -> None:
+        attesting = _Attesting(lambda batch: self._keep(stream, batch))
+        last, count = _Last.of(stream.done), 0
+        try:
+            while entries:
+                sent: deque[Assignment] = deque()
+                messages = self._messages_from(stream, entries, last, sent)
+                async with aclosing(self._evaluators.apply_all(stream.process, messages)) as evaluations:
+                    async for evaluation in evaluations:
+                        assignment = sent.popleft()
+                        last, count = _Last(assignment.nonce, assignment.hash_chain, assignment.id), count + 1
+                        self._moved(stream, Position(assignment.nonce), evaluation)
+                        stream.last = assignment
+                        await attesting.add(self._attested_entry(assignment, evaluation))
+                # Places that came meanwhile are taken up before the disk has caught up.
+                on = last.nonce < stream.goal and count < limit and not stream.previews and not self._stopping
+                entries = await self._schedules.assignments(stream.process, last.nonce, limit - count) if on else []
+        finally:
+            await attesting.drain()
+
+    def _messages_from(
+        self, stream: _Stream, entries: list[Entry], last: "_Last", sent: deque[Assignment]
+    ) -> Iterator[tuple[bytes, str]]:
+        """The messages of `entries`, noted in `sent` when taken. Raises Invalid at an entry that does not follow."""
+        before = last
+        for item, assignment in entries:
+            if self._stopping or (stream.previews and last is not before):
+                return
+            _check_follows(last, assignment)
+            message = message_json(item or self._item_of(assignment), assignment)
+            last = _Last(assignment.nonce, assignment.hash_chain, assignment.id)
+            sent.append(assignment)
+            yield message, assignment.item_id
 
     async def _evaluate_tick(self, stream: _Stream, tick: Tick, timetable: _Timetable) -> None:
         async with stream.lock:
@@ -625,29 +665,40 @@ class ComputeUnit:
 
     async def _apply_message(self, stream: _Stream, position: Position, name: str, message: bytes) -> Evaluation:
         evaluation = await self._evaluators.apply(stream.process, message, message_id=name)
+        self._moved(stream, position, evaluation)
+        return evaluation
+
+    def _moved(self, stream: _Stream, position: Position, evaluation: Evaluation) -> None:
+        """Follow the attached memory to where an evaluation has brought it."""
         stream.memory, stream.root = position, evaluation.state_root
         stream.held_bytes = evaluation.held_bytes
         stream.unsaved_evaluations += 1
         stream.unsaved_gas += evaluation.gas_used
-        return evaluation
 
-    async def _attest(self, stream: _Stream, assignment: Assignment, result: Result, evaluation: Evaluation) -> None:
+    def _attested_entry(self, assignment: Assignment, evaluation: Evaluation) -> tuple[DataItem, Assignment, bytes]:
         tags = attestation_tags(assignment, evaluation.state_root, evaluation.gas_used)
-        attestation = sign_item(self._wallet, data=result.encode(), tags=tags)
+        item = sign_item(self._wallet, data=result_of(evaluation).encode(), tags=tags)
+        return item, assignment, evaluation.state_root
+
+    async def _keep(self, stream: _Stream, batch: Sequence[tuple[DataItem, Assignment, bytes]]) -> None:
+        """Make attestations durable, in one append, and only then known."""
+        _, last, root = batch[-1]
         done = Evaluated(
-            assignment.nonce,
-            assignment.timestamp_ms,
-            assignment.block_height,
-            assignment.id,
-            b64url_encode(assignment.hash_chain),
-            b64url_encode(evaluation.state_root),
+            last.nonce,
+            last.timestamp_ms,
+            last.block_height,
+            last.id,
+            b64url_encode(last.hash_chain),
+            b64url_encode(root),
         )
         notes = {
-            _result_key(stream.process, assignment.nonce): f"{attestation.id} {assignment.timestamp_ms}".encode(),
-            _evaluated_key(stream.process): msgspec.json.encode(done),
+            _result_key(stream.process, assignment.nonce): f"{item.id} {assignment.timestamp_ms}".encode()
+            for item, assignment, _ in batch
         }
-        await self._store.append([attestation], notes)
+        notes[_evaluated_key(stream.process)] = msgspec.json.encode(done)
+        await self._store.append([item for item, *_ in batch], notes)
         stream.done = done
+        self._wake(stream)
 
     async def _attest_tick(self, stream: _Stream, position: Position, tick: Tick, evaluation: Evaluation) -> None:
         tags = tick_tags(stream.process, *position, tick, evaluation.state_root, evaluation.gas_used)
@@ -864,11 +915,55 @@ class ComputeUnit:
         return found[0].item if found else None
 
 
-def _check_follows(done: Evaluated, assignment: Assignment) -> None:
+class _Attesting:
+    """Attestations on their way to the store: one append at a time, each with all that gathered during the last.
+
+    So none is durable before those it follows, and evaluation does not wait for the disk.
+    """
+
+    def __init__(self, keep: Callable[[list[T]], Awaitable[None]]):
+        self._keep = keep
+        self._gathered: list[T] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    async def add(self, attestation: T) -> None:
+        """Raises what an earlier append raised."""
+        self._gathered.append(attestation)
+        if self._writing is None or self._writing.done():
+            await self.drain()
+            self._writing = asyncio.create_task(self._write())
+        elif len(self._gathered) >= UNATTESTED_MAX:
+            await self.drain()
+
+    async def drain(self) -> None:
+        """Wait until all is durable. Raises what an append raised."""
+        if self._writing is not None:
+            await asyncio.shield(self._writing)
+            self._writing = None
+
+    async def _write(self) -> None:
+        while self._gathered:
+            batch, self._gathered = self._gathered, []
+            await self._keep(batch)
+
+
+class _Last(NamedTuple):
+    """The entry that the next one must follow; nonce -1 and nothing else before the first."""
+
+    nonce: int
+    hash_chain: bytes
+    assignment: str
+
+    @classmethod
+    def of(cls, done: Evaluated) -> "_Last":
+        return cls(done.nonce, b64url_decode(done.hash_chain), done.assignment)
+
+
+def _check_follows(last: _Last, assignment: Assignment) -> None:
     """Hold the scheduler to its word: no gaps, no other past. Raises Invalid with the text of 4.2."""
-    previous = b64url_decode(done.hash_chain) if done.hash_chain else b64url_decode(assignment.process)
-    linked = hash_chain(previous, b64url_decode(done.assignment) if done.assignment else None)
-    if assignment.nonce != done.nonce + 1 or assignment.hash_chain != linked:
+    previous = last.hash_chain or b64url_decode(assignment.process)
+    linked = hash_chain(previous, b64url_decode(last.assignment) if last.assignment else None)
+    if assignment.nonce != last.nonce + 1 or assignment.hash_chain != linked:
         raise HashChainBroken(f"HashChain invalid on message {assignment.item_id}")
 
 
