@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from puna.ao.compute.remote import RemoteCompute
 from puna.ao.compute.routes import compute_app
@@ -109,7 +109,7 @@ class Alone:
         self.web = aiohttp.ClientSession(timeout=timeout, trust_env=False, connector=connector)
         self.stack.push_async_callback(self.web.close)
 
-    async def _serve(self, unit: str, application: Starlette) -> None:
+    async def _serve(self, unit: str, application: ASGIApp) -> None:
         miner = Miner(self.weave, BLOCK_S_DEFAULT)
         self.stack.push_async_callback(miner.stop)
         miner.start()

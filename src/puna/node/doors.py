@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from puna.errors import Invalid, NodeError
 
@@ -71,10 +71,11 @@ def _bind(host: str, port: int) -> socket.socket:
 class Serving:
     """The applications at work; `stop` lets replies end and closes the sockets."""
 
-    def __init__(self, doors: Doors, applications: Mapping[str, Starlette]):
+    def __init__(self, doors: Doors, applications: Mapping[str, ASGIApp]):
         self._doors = doors
         self._servers = {name: _Server(uvicorn.Config(
             application, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S,
+            proxy_headers=False, server_header=False,
         )) for name, application in applications.items()}  # fmt: skip
         self._tasks: list[asyncio.Task[None]] = []
 

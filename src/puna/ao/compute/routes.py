@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from puna.clock import wall_ms
 from puna.errors import Invalid, NodeError
@@ -29,7 +29,7 @@ RESULTS_DEFAULT, RESULTS_MAX = 25, 1000
 CRONS_DEFAULT = 500
 
 
-def compute_app(unit: ComputeUnit, image: Callable[[bytes], bytes] = image) -> Starlette:
+def compute_app(unit: ComputeUnit, image: Callable[[bytes], bytes] = image) -> ASGIApp:
     """The web application of one compute unit; `image` turns a snapshot into plain memory."""
 
     async def root(request: Request) -> Response:

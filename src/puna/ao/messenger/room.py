@@ -16,6 +16,7 @@ class Room:
     root_journeys_max: int
     _alive: Counter[str] = field(default_factory=Counter)
     _running: Counter[str] = field(default_factory=Counter)
+    _waiting: set[str] = field(default_factory=set)  # roots with journeys at rest: a few among thousands
 
     @property
     def full(self) -> bool:
@@ -40,10 +41,13 @@ class Room:
         """Count a new journey; whether it may run at once. Those that rest already go before it."""
         waited_for = self.resting(root)
         self._alive[root] += 1
+        self._waiting.add(root)
         return waited_for == 0 and self.has_room(root)
 
     def run(self, root: str) -> None:
         self._running[root] += 1
+        if not self.resting(root):
+            self._waiting.discard(root)
 
     def leave(self, root: str) -> bool:
         """Uncount a journey that ran; whether it was the last of its root."""
@@ -52,6 +56,7 @@ class Room:
         if self._alive[root] > 0:
             return False
         del self._alive[root], self._running[root]
+        self._waiting.discard(root)
         return True
 
     def alive(self, root: str) -> bool:
@@ -60,4 +65,4 @@ class Room:
     def hungry(self) -> bool:
         """Whether some root has journeys at rest and has used up half of its share. Half: not for every single one."""
         half = self.share() // 2
-        return any(self.resting(root) > 0 and self._running[root] <= half for root in self._alive)
+        return any(self._running[root] <= half for root in self._waiting)

@@ -2,10 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from puna.arweave.dataitem import DataItem, decode_item
 from puna.errors import Invalid
@@ -15,7 +15,7 @@ from ..wire import application, body_of, json_reply, usual_status
 from .unit import MessengerUnit, not_an_item
 
 
-def messenger_app(unit: MessengerUnit) -> Starlette:
+def messenger_app(unit: MessengerUnit) -> ASGIApp:
     """The web application of one messenger unit."""
 
     async def root(request: Request) -> Response:

@@ -6,10 +6,10 @@ expect, and the refusal says which place that is.
 
 from typing import Any
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from puna.arweave.dataitem import DataItem, decode_item, encode_item, verify_item
 from puna.errors import Invalid, Missing, NodeError, NotYet
@@ -25,7 +25,7 @@ LIMIT_DEFAULT = 100
 LIMIT_MAX = 1000
 
 
-def scheduler_app(unit: SchedulerUnit) -> Starlette:
+def scheduler_app(unit: SchedulerUnit) -> ASGIApp:
     """The web application of one scheduler unit."""
 
     async def root(request: Request) -> Response:
