@@ -500,6 +500,26 @@ async def test_an_attestation_that_fails_takes_with_it_those_that_would_follow_i
     assert report.agrees, report.first
 
 
+async def test_a_result_still_in_memory_is_the_one_that_was_attested():
+    town = await Town.founded()
+    process = await town.spawn()
+    steps = (
+        ["set", "x", 1.5],
+        ["get", "x"],
+        ["show"],
+        ["fail", "why"],
+        ["send", process, {"A": "ü"}, "d"],
+        ["raw", "Messages", 7],
+    )
+    messages = [await town.do(process, step, tags=[("N", str(n))]) for n, step in enumerate(steps)]
+    await town.quiet()
+    remembered = [await town.link.result(process, message) for message in messages]
+    unit = town.units.compute
+    assert len(unit._recent_results) > len(steps)
+    unit._recent_results.clear()
+    assert [await town.link.result(process, message) for message in messages] == remembered
+
+
 async def test_a_dry_run_does_not_wait_for_the_whole_schedule():
     evaluators = FakeEvaluators()
     town = await Town.founded(evaluators=evaluators)

@@ -41,7 +41,8 @@ def encode_tags(tags: Sequence[tuple[str, str]]) -> bytes:
     parts = [_varint(len(tags))]
     for name, value in tags:
         name_bytes, value_bytes = _utf8(name), _utf8(value)
-        _check_name(name_bytes)
+        if not 0 < len(name_bytes) <= TAG_NAME_MAX:
+            raise _bad_name(name_bytes)
         parts += (_varint(len(name_bytes)), name_bytes, _varint(len(value_bytes)), value_bytes)
     parts.append(b"\0")
     block = b"".join(parts)
@@ -72,8 +73,14 @@ def decode_tags(block: bytes) -> tuple[Tag, ...]:
         for _ in range(count):
             name, at = _read_text(block, at)
             value, at = _read_text(block, at)
-            _check_name(name)
-            tags.append(Tag(_text(name), _text(value)))
+            if not 0 < len(name) <= TAG_NAME_MAX:
+                raise _bad_name(name)
+            try:
+                tags.append(Tag(name.decode(), value.decode()))
+            except UnicodeDecodeError:
+                raise Invalid(
+                    "A tag is not UTF-8 text.", "Encode bytes as base64url before tagging with them."
+                ) from None
         if end is not None and end != at:
             raise Invalid("A part of the tag block is not as long as it says.", "Encode the tags again.")
         count, at = _read_varint(block, at)
@@ -94,9 +101,8 @@ def _cut_short() -> Invalid:
     return Invalid("The tag block ends in the middle of a tag.", "Send the whole item, or encode its tags again.")
 
 
-def _check_name(name: bytes) -> None:
-    if not 0 < len(name) <= TAG_NAME_MAX:
-        raise Invalid(f"A tag name is {len(name)} bytes, must be 1 to {TAG_NAME_MAX}.", "Choose another tag name.")
+def _bad_name(name: bytes) -> Invalid:
+    return Invalid(f"A tag name is {len(name)} bytes, must be 1 to {TAG_NAME_MAX}.", "Choose another tag name.")
 
 
 def _utf8(text: str) -> bytes:
@@ -104,13 +110,6 @@ def _utf8(text: str) -> bytes:
         return text.encode()
     except (UnicodeEncodeError, AttributeError):
         raise Invalid(f"A tag holds {text!r:.60}, which is not valid text.", "Use text; encode bytes first.") from None
-
-
-def _text(data: bytes) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        raise Invalid("A tag is not UTF-8 text.", "Encode bytes as base64url before tagging with them.") from None
 
 
 def _varint(number: int) -> bytes:
@@ -130,8 +129,6 @@ def _long_varint(number: int) -> bytes:
 
 def _read_varint(block: bytes, at: int) -> tuple[int, int]:
     """The zig-zag number at `at`, and where it ends."""
-    if at < len(block) and block[at] < 0x80:  # one byte, as nearly all are
-        return (block[at] >> 1) ^ -(block[at] & 1), at + 1
     number = shift = 0
     for end in range(at, min(at + VARINT_BYTES_MAX, len(block))):
         byte = block[end]
@@ -145,12 +142,16 @@ def _read_varint(block: bytes, at: int) -> tuple[int, int]:
 
 
 def _read_text(block: bytes, at: int) -> tuple[bytes, int]:
-    size, at = _read_varint(block, at)
-    if size < 0:
-        raise Invalid(f"A tag says that it is {size} bytes long.", "Encode the tags again.")
-    if at + size > len(block):
+    if at < len(block) and not block[at] & 0x81:  # a size of one byte, as nearly all are
+        begin, end = at + 1, at + 1 + (block[at] >> 1)
+    else:
+        size, begin = _read_varint(block, at)
+        if size < 0:
+            raise Invalid(f"A tag says that it is {size} bytes long.", "Encode the tags again.")
+        end = begin + size
+    if end > len(block):
         raise _cut_short()
-    return block[at : at + size], at + size
+    return block[begin:end], end
 
 
 _SHORT_VARINTS = tuple(map(_long_varint, range(128)))

@@ -48,6 +48,8 @@ CHECKPOINT_EVALUATIONS = 64  # a replay never takes more evaluations than this
 CHECKPOINT_GAS = 100_000_000  # below this much gas a replay is quicker than writing a checkpoint
 PAGE = 64  # entries of a schedule read at once
 UNATTESTED_MAX = 32  # evaluations of one process that wait for the disk; past it the next one waits as well
+RECENT_RESULTS_MAX = 4096  # kept as they are for those who ask soon, as nearly all do
+RECENT_RESULT_BYTES_MAX = 4096  # of each; larger ones are read again, which costs little beside their size
 PREVIEWS_MAX = 64  # dry-runs of one process that wait for their turn; past it the caller is asked to come again
 TRIES = 8  # attempts at one evaluation before its waiters are told to come again
 RETRY_FIRST_S = 0.1
@@ -191,6 +193,7 @@ class ComputeUnit:
         self._sleep = sleep
         self._streams: dict[ProcessId, _Stream] = {}
         self._attached: OrderedDict[ProcessId, _Stream] = OrderedDict()  # least recently used first
+        self._recent_results: OrderedDict[tuple[ProcessId, int], Result] = OrderedDict()
         self._room = asyncio.Event()
         self._stopping = False
         self._arrival = itertools.count()  # futures cannot be compared: no two waiters of a heap are equal
@@ -675,30 +678,41 @@ class ComputeUnit:
         stream.unsaved_evaluations += 1
         stream.unsaved_gas += evaluation.gas_used
 
-    def _attested_entry(self, assignment: Assignment, evaluation: Evaluation) -> tuple[DataItem, Assignment, bytes]:
+    def _attested_entry(self, assignment: Assignment, evaluation: Evaluation) -> "_Attested":
         tags = attestation_tags(assignment, evaluation.state_root, evaluation.gas_used)
-        item = sign_item(self._wallet, data=result_of(evaluation).encode(), tags=tags)
-        return item, assignment, evaluation.state_root
+        result = result_of(evaluation)
+        item = sign_item(self._wallet, data=result.encode(), tags=tags)
+        return _Attested(assignment, item, result, evaluation.state_root)
 
-    async def _keep(self, stream: _Stream, batch: Sequence[tuple[DataItem, Assignment, bytes]]) -> None:
+    async def _keep(self, stream: _Stream, batch: Sequence["_Attested"]) -> None:
         """Make attestations durable, in one append, and only then known."""
-        _, last, root = batch[-1]
+        last = batch[-1].assignment
         done = Evaluated(
             last.nonce,
             last.timestamp_ms,
             last.block_height,
             last.id,
             b64url_encode(last.hash_chain),
-            b64url_encode(root),
+            b64url_encode(batch[-1].state_root),
         )
         notes = {
-            _result_key(stream.process, assignment.nonce): f"{item.id} {assignment.timestamp_ms}".encode()
-            for item, assignment, _ in batch
+            _result_key(stream.process, each.assignment.nonce): (
+                f"{each.item.id} {each.assignment.timestamp_ms}".encode()
+            )
+            for each in batch
         }
         notes[_evaluated_key(stream.process)] = msgspec.json.encode(done)
-        await self._store.append([item for item, *_ in batch], notes)
+        await self._store.append([each.item for each in batch], notes)
+        self._remember(stream.process, batch)
         stream.done = done
         self._wake(stream)
+
+    def _remember(self, process: ProcessId, batch: Sequence["_Attested"]) -> None:
+        for each in batch:
+            if each.item.data_bytes <= RECENT_RESULT_BYTES_MAX:
+                self._recent_results[process, each.assignment.nonce] = each.result
+        while len(self._recent_results) > RECENT_RESULTS_MAX:
+            self._recent_results.popitem(last=False)
 
     async def _attest_tick(self, stream: _Stream, position: Position, tick: Tick, evaluation: Evaluation) -> None:
         tags = tick_tags(stream.process, *position, tick, evaluation.state_root, evaluation.gas_used)
@@ -886,7 +900,7 @@ class ComputeUnit:
         return msgspec.json.decode(note, type=Evaluated) if note is not None else Evaluated()
 
     def _attested(self, process: ProcessId, nonce: int) -> Result:
-        return self._attestation(process, Position(nonce)).result
+        return self._recent_results.get((process, nonce)) or self._attestation(process, Position(nonce)).result
 
     def _attestation(self, process: ProcessId, position: Position) -> Attestation:
         note = self._store.note(_result_key(process, *position))
@@ -915,18 +929,27 @@ class ComputeUnit:
         return found[0].item if found else None
 
 
+class _Attested(NamedTuple):
+    """An evaluation, signed."""
+
+    assignment: Assignment
+    item: DataItem
+    result: Result
+    state_root: bytes
+
+
 class _Attesting:
     """Attestations on their way to the store: one append at a time, each with all that gathered during the last.
 
     So none is durable before those it follows, and evaluation does not wait for the disk.
     """
 
-    def __init__(self, keep: Callable[[list[T]], Awaitable[None]]):
+    def __init__(self, keep: Callable[[Sequence[_Attested]], Awaitable[None]]):
         self._keep = keep
-        self._gathered: list[T] = []
+        self._gathered: list[_Attested] = []
         self._writing: asyncio.Task[None] | None = None
 
-    async def add(self, attestation: T) -> None:
+    async def add(self, attestation: _Attested) -> None:
         """Raises what an earlier append raised."""
         self._gathered.append(attestation)
         if self._writing is None or self._writing.done():
