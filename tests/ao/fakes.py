@@ -64,6 +64,9 @@ class MemoryStore:
     def view(self, id: str) -> DataItem | None:
         return self.by_id.get(id)
 
+    def view_all(self, ids: Sequence[str]) -> list[DataItem | None]:
+        return [self.view(id) for id in ids]
+
     def find(self, query: Query) -> list[Entry]:
         entries = [Entry(n, item) for n, item in enumerate(self.items, 1) if query.matches(item)]
         if query.newest_first:

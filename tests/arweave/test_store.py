@@ -54,6 +54,20 @@ async def test_what_was_appended_is_there_after_opening_again(tmp_path):
     await again.close()
 
 
+async def test_many_items_are_viewed_at_once_as_one_by_one(tmp_path):
+    items = [item(n, data=LARGE if n % 5 == 0 else b"small") for n in range(40)]
+    store = open_store(tmp_path)
+    await store.append(items[:30])
+    await store.close()
+    store = open_store(tmp_path)
+    await store.append(items[30:39])  # these are hot; the last one is nowhere
+    asked = [each.id for each in reversed(items)] + [items[3].id, "no id", A]
+    assert store.view_all(asked) == [*[None], *reversed(items[:39]), items[3], None, None]
+    assert [store.view(id) for id in asked] == store.view_all(asked)
+    assert store.view_all([]) == []
+    await store.close()
+
+
 async def test_an_item_already_present_is_left_as_it_is(store):
     one, large = item(1), item(2, data=LARGE)
     await store.append([one, one, large])

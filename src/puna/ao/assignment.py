@@ -12,7 +12,7 @@ from puna.arweave.ids import b64url_decode, b64url_encode
 from puna.arweave.tags import Tag
 from puna.errors import Invalid
 
-from .message import PROTOCOL, VARIANT, MessageId, ProcessId, tag_list
+from .message import PROTOCOL, VARIANT, MessageId, ProcessId, owner_key, tag_list
 
 HEIGHT_DIGITS = 12
 
@@ -49,7 +49,7 @@ class Assignment:
         item = self.item
         return {
             "id": item.id,
-            "owner": {"address": item.address, "key": b64url_encode(bytes(item.owner))},
+            "owner": {"address": item.address, "key": owner_key(bytes(item.owner))},
             "tags": tag_list(item.tags),
             "signature": b64url_encode(bytes(item.signature)),
             "anchor": b64url_encode(bytes(item.anchor)) if item.anchor else None,

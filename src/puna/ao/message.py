@@ -5,6 +5,7 @@ Source: protocol reference 1.1, 2.2, 3.6.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NewType
 
 from puna.arweave import tags as tag_rules
@@ -60,6 +61,12 @@ def anchor_text(item: DataItem) -> str | None:
     return strict_text(item.anchor) if item.anchor else None
 
 
+@lru_cache(maxsize=4096)  # a few owners sign nearly everything
+def owner_key(owner: bytes) -> str:
+    """A public key as JSON shows it."""
+    return b64url_encode(owner)
+
+
 def tag_list(tags: Sequence[Tag]) -> list[dict[str, str]]:
     """Tags as JSON has them: an array of name and value, order and duplicates kept."""
     return [{"name": name, "value": value} for name, value in tags]
@@ -73,7 +80,7 @@ def to_feed(item: DataItem, *, process_entry: bool = False) -> dict[str, Any]:
     data = strict_text(item.data) if process_entry else lenient_text(item.data)
     return {
         "id": item.id,
-        "owner": {"address": item.address, "key": b64url_encode(bytes(item.owner))},
+        "owner": {"address": item.address, "key": owner_key(bytes(item.owner))},
         "data": data,
         "tags": tag_list(item.tags),
         "signature": b64url_encode(bytes(item.signature)),

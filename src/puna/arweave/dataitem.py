@@ -6,6 +6,7 @@ by `verify_item`. Data given as a memoryview, such as one over a mapped file, is
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from typing import Protocol
 
@@ -65,7 +66,7 @@ class DataItem:
     def address(self) -> Address:
         """The owner's address: the hash of the public key, for every signature kind."""
         if self._address is None:
-            object.__setattr__(self, "_address", Address(b64url_encode(sha256(self.owner).digest())))
+            object.__setattr__(self, "_address", _address_of(bytes(self.owner)))
         return self._address
 
     @property
@@ -79,6 +80,11 @@ class DataItem:
     def data_bytes(self) -> int:
         """The size of the data."""
         return self.data.nbytes if isinstance(self.data, memoryview) else len(self.data)
+
+
+@lru_cache(maxsize=4096)  # a few owners sign nearly everything
+def _address_of(owner: bytes) -> Address:
+    return Address(b64url_encode(sha256(owner).digest()))
 
 
 def sign_item(

@@ -64,6 +64,10 @@ class Store(Protocol):
         """The item called `id`; None when it is not here."""
         ...
 
+    def view_all(self, ids: Sequence[str]) -> list[DataItem | None]:
+        """What `view` says to each of `ids`: many for little more than the price of one."""
+        ...
+
     def find(self, query: Query) -> list[Entry]:
         """The items that `query` means, in the order it asks for."""
         ...

@@ -6,6 +6,7 @@ any number of processes and threads read, each on a connection of its own. docs/
 
 import asyncio
 import errno
+import json
 import os
 import sqlite3
 import threading
@@ -154,6 +155,17 @@ class SqliteStore:
         with self._reading() as db:
             entry = self._entry(db.execute(f"{_SELECT} WHERE id = ?", (id,)).fetchone())
         return entry.item if entry else None
+
+    def view_all(self, ids: Sequence[str]) -> list[DataItem | None]:
+        found = {id: entry.item for id in ids if (entry := self._hot.get(id)) is not None}
+        cold = [id for id in ids if id not in found]
+        if cold:
+            with self._reading() as db:
+                # One text for any number of ids; items are decoded when the connection is free again.
+                rows = db.execute(f"{_SELECT} WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(cold),))
+                rows = rows.fetchall()
+            found.update((entry.item.id, entry.item) for entry in map(self._entry, rows))
+        return [found.get(id) for id in ids]
 
     def find(self, query: Query) -> list[Entry]:
         with self._reading() as db, closing(self._matching(query, db)) as entries:
