@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -30,6 +31,7 @@ from puna.arweave.wallet import new_ed25519_wallet
 
 PROTOCOL = [("Data-Protocol", "ao"), ("Variant", "ao.TN.1")]
 PAGE = 1000
+READERS = 2
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -38,6 +40,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--processes", type=int, default=8, help="processes that the clients speak to")
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--warm-up", type=float, default=4.0, help="seconds before counting begins")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="puna-bench-") as folder:
         command = [sys.executable, "-m", "puna.cli.main", "up", "--json", "--port", "0", "--home", f"{folder}/home"]
@@ -58,55 +61,78 @@ async def drive(places: dict, options, node_pid: int) -> None:
         sink = await spawn(web, places, wallet, "sink", "Handlers.add('Note', 'Note', function(m) end)")
         program = f"Handlers.add('Go', 'Go', function(m) Send({{Target = '{sink}', Action = 'Note'}}) end)"
         speak_to = [await spawn(web, places, wallet, f"p{n}", program) for n in range(options.processes)]
-        counts = {"accepted": 0, "evaluated": 0}
-        waited = {"accepted": 0.0, "evaluated": 0.0}
+        clients = [(wallet, speak_to[n % len(speak_to)], n) for n in range(options.clients)]
+        await settled(web, places, sink, (await run(web, places, clients, options.warm_up)).accepted)
         before = await height(web, places, sink)
         began, cpu_began, node_began = time.perf_counter(), time.process_time(), cpu_by_part(node_pid)
-        end = began + options.seconds
-        await asyncio.gather(
-            *(client(web, places, wallet, speak_to[n % len(speak_to)], n, end, counts, waited)
-              for n in range(options.clients))
-        )  # fmt: skip
+        tally = await run(web, places, clients, options.seconds)
         seconds = time.perf_counter() - began
         pushed_live = await height(web, places, sink) - before
-        while (pushed := await height(web, places, sink) - before) < counts["accepted"]:
-            await asyncio.sleep(0.05)
+        await settled(web, places, sink, before + tally.accepted)
         drained = time.perf_counter() - began
         spent = Counter(cpu_by_part(node_pid))
         spent.subtract(node_began)
         spent["clients (this bench)"] = time.process_time() - cpu_began
         print(f"{options.clients} clients, {options.processes} processes, {seconds:.1f} s, {os.cpu_count()} cores")
-        print(f"accepted and scheduled {counts['accepted'] / seconds:8.0f} /s")
-        print(f"evaluated and read     {counts['evaluated'] / seconds:8.0f} /s")
-        print(f"pushed                 {pushed_live / seconds:8.0f} /s   (all {pushed} after {drained:.1f} s)")
+        print(f"accepted and scheduled {tally.accepted / seconds:8.0f} /s")
+        print(f"evaluated and read     {tally.evaluated / seconds:8.0f} /s")
+        print(f"pushed                 {pushed_live / seconds:8.0f} /s")
+        print(
+            f"all of it, sustained   {tally.accepted / drained:8.0f} /s   (until the last was evaluated where it went)"
+        )
         read, reading_s = await read_back(web, places, sink)
         print(f"read back from feed    {read / reading_s:8.0f} /s   ({read} messages in {reading_s:.2f} s)")
-        for name, what in (("accepted", "post until 202"), ("evaluated", "then until the result")):
-            print(f"{what:<22} {1000 * waited[name] / max(1, counts[name]):8.1f} ms on average")
+        print(f"post until 202         {1000 * tally.accepting_s / max(1, tally.accepted):8.1f} ms on average")
+        print(f"then until the result  {1000 * tally.evaluating_s / max(1, tally.evaluated):8.1f} ms on average")
         print("processor time          us a message   of all cores")
         for part, cpu_s in spent.most_common():
             share = 100 * cpu_s / (drained * (os.cpu_count() or 1))
-            print(f"  {part:<22} {1e6 * cpu_s / max(1, counts['accepted']):11.0f} {share:12.0f} %")
+            print(f"  {part:<22} {1e6 * cpu_s / max(1, tally.accepted):11.0f} {share:12.0f} %")
 
 
-async def client(web, places, wallet, process: str, number: int, end: float, counts: dict, waited: dict) -> None:
-    said = 0
+@dataclass
+class Tally:
+    """What the clients of one run have seen, and how long they waited for it in all."""
+
+    accepted: int = 0
+    evaluated: int = 0
+    accepting_s: float = 0.0
+    evaluating_s: float = 0.0
+
+
+async def run(web, places, clients: list, seconds: float) -> Tally:
+    """Closed-loop clients, each a wallet, the process it speaks to, and a number of its own."""
+    tally, end = Tally(), time.perf_counter() + seconds
+    await asyncio.gather(*(client(web, places, *each, end, tally) for each in clients))
+    return tally
+
+
+async def client(web, places, wallet, process: str, number: int, end: float, tally: Tally) -> None:
     while time.perf_counter() < end:
-        said += 1
-        tags = [("Action", "Go"), ("N", f"{number} {said}"), *PROTOCOL, ("Type", "Message")]
+        tags = [("Action", "Go"), ("N", f"{number} {time.monotonic_ns()}"), *PROTOCOL, ("Type", "Message")]
         item = sign_item(wallet, data=b" ", tags=tags, target=process)
         began = time.perf_counter()
         async with web.post(places["mu"] + "/", data=encode_item(item)) as reply:
             await reply.read()
             assert reply.status == 202, await reply.text()
         accepted = time.perf_counter()
-        counts["accepted"] += 1
+        tally.accepted += 1
         async with web.get(f"{places['cu']}/result/{item.id}", params={"process-id": process}) as reply:
             await reply.read()
             assert reply.status == 200, await reply.text()
-        counts["evaluated"] += 1
-        waited["accepted"] += accepted - began
-        waited["evaluated"] += time.perf_counter() - accepted
+        tally.evaluated += 1
+        tally.accepting_s += accepted - began
+        tally.evaluating_s += time.perf_counter() - accepted
+
+
+async def settled(web, places, process: str, count: int) -> None:
+    """Return once `process` has so many messages, and the last of them is evaluated."""
+    while await height(web, places, process) < count:
+        await asyncio.sleep(0.05)
+    async with web.get(f"{places['su']}/{process}/latest") as reply:
+        message = msgspec.json.decode(await reply.read())["message"]["id"]
+    async with web.get(f"{places['cu']}/result/{message}", params={"process-id": process}) as reply:
+        assert reply.status == 200, await reply.text()
 
 
 async def spawn(web, places, wallet, name: str, program: str) -> str:
@@ -128,14 +154,24 @@ async def height(web, places, process: str) -> int:
 
 
 async def read_back(web, places, process: str) -> tuple[int, float]:
-    began, read, query = time.perf_counter(), 0, {"process-id": process, "limit": PAGE, "from-nonce": -1}
-    while True:
-        async with web.get(f"{places['su']}/{process}", params=query) as reply:
-            page = msgspec.json.decode(await reply.read())
-        read += len(page["edges"])
-        if not page["page_info"]["has_next_page"]:
-            return read, time.perf_counter() - began
-        query["from-nonce"] = page["edges"][-1]["cursor"]
+    """Read the whole schedule of `process`, decoded; answers entries and seconds. Two readers share it by pages."""
+    began, last = time.perf_counter(), await height(web, places, process)
+    pages = iter(range(-1, last, PAGE))
+
+    async def reader() -> int:
+        read = 0
+        for after in pages:
+            query = {"process-id": process, "limit": PAGE, "from-nonce": after}
+            async with web.get(f"{places['su']}/{process}", params=query) as reply:
+                page = msgspec.json.decode(await reply.read())
+            assert [int(edge["cursor"]) for edge in page["edges"]] == list(
+                range(after + 1, min(after + PAGE, last) + 1)
+            )
+            read += len(page["edges"])
+        return read
+
+    read = sum(await asyncio.gather(*(reader() for _ in range(READERS))))
+    return read, time.perf_counter() - began
 
 
 def cpu_by_part(pid: int) -> dict[str, float]:
