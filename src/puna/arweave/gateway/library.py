@@ -12,7 +12,8 @@ import msgspec
 from puna.arweave.body import Body, body_of
 from puna.arweave.ids import is_id
 from puna.arweave.tags import Tag, first
-from puna.arweave.weave import Pending, Weave
+from puna.arweave.transactions import Pending
+from puna.arweave.weave import Weave
 
 MANIFEST_TYPE = "application/x.arweave-manifest+json"
 MANIFEST_BYTES_MAX = 8 << 20
