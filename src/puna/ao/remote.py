@@ -13,6 +13,7 @@ import msgspec
 from puna.arweave.dataitem import DataItem, encode_item
 from puna.errors import Invalid, Missing, NodeError, NotYet
 
+from .foreign import exchange
 from .result import Result
 
 CONNECT_S = 5.0  # to reach a unit; an answer itself may take as long as an inference takes
@@ -66,16 +67,15 @@ class RemoteLink:
 
     async def _json(self, method: str, url: str, **options: Any) -> Any:
         try:
-            async with self._session.request(method, url, **options) as reply:
-                body = await reply.read()
+            status, body = await exchange(self._session, method, url, **options)
         except aiohttp.ClientError as error:
             raise _away(url, error) from error
         try:
             value = msgspec.json.decode(body)
         except msgspec.DecodeError:
-            value = {"error": body.decode(errors="replace").strip() or f"status {reply.status}"}
-        if reply.status >= 400:
-            raise _error_of(reply.status, str(value.get("error", value)) if isinstance(value, dict) else str(value))
+            value = {"error": body.decode(errors="replace").strip() or f"status {status}"}
+        if status >= 400:
+            raise _error_of(status, str(value.get("error", value)) if isinstance(value, dict) else str(value))
         return value
 
 

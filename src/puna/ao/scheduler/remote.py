@@ -1,4 +1,4 @@
-"""A scheduler on another machine, as the units here need it: the port `Schedules` over HTTP.
+"""A scheduler on another machine, or a router in front of many: the port `Schedules` over HTTP.
 
 Used by a compute unit or a messenger that runs alone. Every entry that passes is verified and kept in the unit's own
 store, so a schedule here can be read, replayed and verified without asking again. Source: protocol reference 3.
@@ -23,7 +23,9 @@ from .port import Entry, Placed, Placing, Refused
 
 
 class RemoteSchedules:
-    """`url` is the scheduler's, without a trailing slash; `address` who must have signed, known after `meet`."""
+    """`url` is the scheduler's or its router's, without a trailing slash. `address` is who answers there, known after
+    `meet`. Assignments must be signed by whom the process itself names as its scheduler.
+    """
 
     def __init__(self, store: Store, url: str, web: aiohttp.ClientSession):
         self._store, self._url, self._web = store, url, web
@@ -68,8 +70,8 @@ class RemoteSchedules:
         """Ask for a place; answers the process and an id that the scheduler knows the place by."""
         if placing.process is not None:
             process, query = placing.process, {"process-id": placing.process, "assign": placing.item_id}
-            if placing.exclude:
-                query["exclude"] = ",".join(placing.exclude)
+            query |= {"base-layer": ""} if placing.settled else {}
+            query |= {"exclude": ",".join(placing.exclude)} if placing.exclude else {}
             status, body = await ask(self._web, "POST", f"{self._url}/", params=query)
             wanted = placing.item_id
         else:
@@ -145,19 +147,38 @@ class RemoteSchedules:
         """Verify entries and keep them; adds them to `entries` and answers the last."""
         for node in nodes:
             assignment = read_assignment(await self._assignment(process, node["assignment"]))
-            item = await self._message(process, node["message"]) if node["message"] is not None else None
+            if node["message"] is not None:
+                item = await self._message(process, node["message"])
+            else:
+                item = self._store.view(assignment.item_id) or await self._assigned(process, assignment)
             entries.append((item, assignment))
+        signer = await self._scheduler_of(process, entries)
+        for _, assignment in entries:
+            if assignment.item.address != signer:
+                raise Invalid(f"assignment {assignment.id} is not signed by the scheduler {signer}")
         await self._store.append([part for item, a in entries for part in (item, a.item) if part is not None])
         return entries[-1]
 
+    async def _assigned(self, process: ProcessId, assignment: Assignment) -> DataItem | None:
+        """An item that was assigned by id, where the scheduler hands it out; others are for a gateway to give."""
+        status, body = await ask(self._web, "GET", f"{self._url}/raw/{process}/{assignment.item_id}")
+        return self._read(body, assignment.item_id) if status == 200 else None
+
+    async def _scheduler_of(self, process: ProcessId, entries: Sequence[Entry]) -> str:
+        """The address that a process names as its scheduler: whoever answers here, only that one orders it."""
+        item = next((item for item, _ in entries if item is not None and item.id == process), None)
+        item = item or self._store.view(process)
+        if item is None:
+            feed = await self._json(f"/{process}", **{"process-id": process, "limit": "1"})
+            item = await self._message(process, feed["edges"][0]["node"]["message"])
+            await self._store.append([item])
+        return tag(item, "Scheduler") or self.address
+
     async def _assignment(self, process: ProcessId, told: dict[str, Any]) -> DataItem:
         signed = self._store.view(told["id"])
-        if signed is None:
-            anchor = b64url_decode(told["anchor"] or "")
-            signed = await self._signed(process, told, anchor, b"")
-        if self.address and signed.address != self.address:
-            raise Invalid(f"assignment {told['id']} is not signed by the scheduler {self.address}")
-        return signed
+        if signed is not None:
+            return signed
+        return await self._signed(process, told, b64url_decode(told["anchor"] or ""), b"")
 
     async def _message(self, process: ProcessId, told: dict[str, Any]) -> DataItem:
         known = self._store.view(told["id"])
@@ -175,10 +196,13 @@ class RemoteSchedules:
             status, body = await ask(self._web, "GET", f"{self._url}/raw/{process}/{told['id']}")
             if status != 200:
                 raise
+        return self._read(body, told["id"])
+
+    def _read(self, body: bytes, id: str) -> DataItem:
         item = decode_item(body)
         verify_item(item)
-        if item.id != told["id"]:
-            raise Invalid(f"the scheduler gave {item.id} for {told['id']}")
+        if item.id != id:
+            raise Invalid(f"the scheduler gave {item.id} for {id}")
         return item
 
 

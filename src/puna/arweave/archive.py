@@ -119,7 +119,7 @@ class Upstream(Protocol):
         ...
 
 
-class Reach:
+class Archive:
     """Everything within reach of one node. Without a weave nothing counts as confirmed; without an upstream what is
     not in the store is not to be had.
     """
