@@ -151,10 +151,12 @@ class Archive:
         What another weave keeps is counted in that weave's blocks. Raises NotYet when its gateway does not answer.
         """
         block = self._block_of(id)
+        if self._store.note(f"weave/foreign/{id}") is None:
+            return self._weave.tip.height - block["height"] + 1 if block is not None else 0
+        if block is None and self._upstream is not None and await self._upstream.fetch(id):
+            block = self._block_of(id)  # it was in none yet when it was brought
         if block is None:
             return 0
-        if self._store.note(f"weave/foreign/{id}") is None:
-            return self._weave.tip.height - block["height"] + 1
         tip = await self._upstream.height() if self._upstream is not None else block["height"]
         return max(tip - block["height"] + 1, 1)
 

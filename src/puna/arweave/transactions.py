@@ -58,12 +58,12 @@ class Transactions:
         return records.read_transaction(record) if record else None
 
     def is_mined(self, id: str) -> bool:
-        """Whether it is in a block, of this weave or of the one it was brought from."""
-        foreign = self._store.note(f"weave/foreign/{id}")
-        if foreign:
-            return msgspec.json.decode(foreign)["block"] is not None
+        """Whether there is such a transaction in a block, of this weave or of the one it was brought from."""
         note = self.note(id)
-        return note is not None and note.height >= 0
+        if note is None or note.height >= 0:
+            return note is not None
+        foreign = self._store.note(f"weave/foreign/{id}")
+        return foreign is not None and msgspec.json.decode(foreign)["block"] is not None
 
     def body(self, id: str) -> Body:
         """The data of a transaction. Raises Pending while it is coming in, Missing when there is no transaction."""
