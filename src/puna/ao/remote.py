@@ -72,7 +72,7 @@ class RemoteLink:
             raise _away(url, error) from error
         try:
             value = msgspec.json.decode(body)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
             value = {"error": body.decode(errors="replace").strip() or f"status {status}"}
         if status >= 400:
             raise _error_of(status, str(value.get("error", value)) if isinstance(value, dict) else str(value))

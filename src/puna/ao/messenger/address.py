@@ -190,7 +190,7 @@ def _processes_named(value: Any) -> list[str]:
     if isinstance(value, str):
         try:
             value = msgspec.json.decode(value)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
             value = [part.strip() for part in value.split(",")]
     return _ids(value) if isinstance(value, list) else []
 

@@ -209,7 +209,7 @@ class RemoteSchedules:
 def _object(body: bytes) -> dict[str, Any]:
     try:
         answer = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         answer = None
     return answer if isinstance(answer, dict) else {"error": body[:200].decode(errors="replace")}
 

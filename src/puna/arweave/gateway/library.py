@@ -63,7 +63,7 @@ class Library:
         try:
             id, status = _target(msgspec.json.decode(manifest.body.all()), path)
             found = await self.held(id)
-        except (msgspec.DecodeError, Pending, LookupError, TypeError, AttributeError):
+        except (msgspec.DecodeError, UnicodeError, RecursionError, Pending, LookupError, TypeError, AttributeError):
             return None
         return (found, status) if found else None
 

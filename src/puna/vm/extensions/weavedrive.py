@@ -201,7 +201,7 @@ class Drive:
     def _environment(self) -> Environment:
         try:
             return msgspec.json.decode(self._environment_json, type=Environment)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
             return Environment()
 
 
