@@ -320,7 +320,7 @@ class ComputeUnit:
             if position.nonce >= goal.nonce:
                 return
             ((item, assignment),) = await self._schedules.assignments(process, position.nonce, 1)
-            item = item or await self._item_of(assignment)
+            item = item or self._item_of(assignment)
             yield assignment.nonce, message_json(item, assignment)
             position = Position(assignment.nonce)
 
@@ -556,7 +556,7 @@ class ComputeUnit:
         """Raises Invalid when the process's cron tags are wrong."""
         if stream.timetable is None:
             ((item, assignment),) = await self._schedules.assignments(stream.process, -1, 1)
-            item = item or await self._item_of(assignment)
+            item = item or self._item_of(assignment)
             origin = Moment(assignment.timestamp_ms, assignment.block_height)
             crons = crons_of(item)
             stream.timetable = _Timetable(item, crons, origin) if crons else _NO_CRONS
@@ -674,10 +674,12 @@ class ComputeUnit:
             await self._abandon(stream)
             raise
 
-    async def _item_of(self, assignment: Assignment) -> Item:
-        item = await self._archive.bring(assignment.item_id)
+    def _item_of(self, assignment: Assignment) -> Item:
+        """What was assigned by id. Raises Wanted while it is not on this node."""
+        item = self._archive.view(assignment.item_id)
         if item is None:
-            raise NotYet(f"item {assignment.item_id} is not on this node", "Upload it; evaluation goes on then.")
+            what = f"item {assignment.item_id} is not on this node"
+            raise Wanted(what, "Upload it; evaluation goes on then.", (Query(ids=(assignment.item_id,)),))
         return item
 
     async def _program_of(self, process: ProcessId) -> Program:
@@ -691,7 +693,7 @@ class ComputeUnit:
         return program_of(self._archive.view, item, self._limits, self._files)
 
     async def _apply(self, stream: _Stream, item: Item | None, assignment: Assignment) -> Evaluation:
-        message = message_json(item or await self._item_of(assignment), assignment)
+        message = message_json(item or self._item_of(assignment), assignment)
         evaluation = await self._apply_message(stream, Position(assignment.nonce), assignment.item_id, message)
         stream.last = assignment
         return evaluation
