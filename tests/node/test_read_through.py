@@ -6,6 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
 from ao.fakes import ALICE, COMPUTE, MESSENGER, MODULE, SCHEDULER, FakeEvaluators, Town, no_sleep
 from ao.served import served
@@ -13,7 +14,9 @@ from gateway.serving import OPERATOR, gateway
 from vm.published import samples
 
 from puna.ao.compute.program import Limits
+from puna.ao.compute.unit import ComputeUnit
 from puna.ao.compute.verify import verify
+from puna.ao.scheduler.remote import RemoteSchedules
 from puna.ao.units import Units
 from puna.arweave.archive import Archive
 from puna.arweave.dataitem import sign_item
@@ -163,6 +166,37 @@ async def test_nobody_waits_for_what_another_process_needs_of_the_other(far, tmp
     with pytest.raises(Missing, match="Transaction not found"):
         await waiting
     await town.units.stop()
+    await store.close()
+
+
+async def test_a_compute_unit_by_itself_reads_what_was_assigned_from_the_gateway_it_was_told_of(far, tmp_path):
+    """The feed only names what was assigned: an item comes from the scheduler or the gateway, a transaction from the
+    latter.
+    """
+    town = Town(store=far.weave.store, archive=Archive(far.weave.store, far.weave))
+    note, tx = sign_item(ALICE, SET_X), far.signed(RSA, SET_X)
+    for item in (note, MODULE):
+        await far.weave.upload(item)
+    await far.weave.post(tx)
+    await far.weave.mine()
+    process = await town.spawn()
+    for id in (note.id, tx.id):
+        await town.link.assign(process, id)
+    await town.quiet()
+    store = open_store(tmp_path / "near")
+    weave = await Weave.open(store, OPERATOR, lambda: RSA)
+    async with served(town) as wire, aiohttp.ClientSession() as web:
+        schedules = RemoteSchedules(store, wire.urls["su"], web)
+        upstream = Upstream(weave, far.url)
+        archive = Archive(store, weave, upstream)
+        unit = ComputeUnit(store, COMPUTE, schedules, FakeEvaluators(), archive, sleep=no_sleep)
+        for id in (tx.id, note.id):
+            assert (await unit.result(process, id)).encode() == (await town.link.result(process, id)).encode()
+        assert unit.evaluated(process).root == town.units.compute.evaluated(process).root
+        assert [item.id for item, _ in await schedules.assignments(process)] == [process, note.id, tx.id]
+        await unit.stop()
+        await upstream.close()
+    assert (await verify(store, FakeEvaluators(), process)).agrees
     await store.close()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from puna.arweave.archive import view_of
 from puna.arweave.dataitem import DataItem, decode_item, encode_item, rebuild_item, verify_item
 from puna.arweave.ids import b64url_decode
 from puna.arweave.store.port import Store
@@ -29,6 +30,7 @@ class RemoteSchedules:
 
     def __init__(self, store: Store, url: str, web: aiohttp.ClientSession):
         self._store, self._url, self._web = store, url, web
+        self._view = view_of(store)
         self._known: set[str] = set()
         self.address = ""
 
@@ -150,13 +152,14 @@ class RemoteSchedules:
             if node["message"] is not None:
                 item = await self._message(process, node["message"])
             else:
-                item = self._store.view(assignment.item_id) or await self._assigned(process, assignment)
+                item = self._view(assignment.item_id) or await self._assigned(process, assignment)
             entries.append((item, assignment))
         signer = await self._scheduler_of(process, entries)
         for _, assignment in entries:
             if assignment.item.address != signer:
                 raise Invalid(f"assignment {assignment.id} is not signed by the scheduler {signer}")
-        await self._store.append([part for item, a in entries for part in (item, a.item) if part is not None])
+        kept = [part for item, a in entries for part in (item, a.item) if isinstance(part, DataItem)]
+        await self._store.append(kept)
         return entries[-1]
 
     async def _assigned(self, process: ProcessId, assignment: Assignment) -> DataItem | None:
