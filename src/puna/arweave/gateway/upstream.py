@@ -18,7 +18,7 @@ import aiohttp
 import msgspec
 
 from puna.arweave.dataitem import DataItem, rebuild_item
-from puna.arweave.ids import b64url_decode
+from puna.arweave.ids import b64url_decode, is_id
 from puna.arweave.merkle import tree_of_bytes
 from puna.arweave.store.payloads import map_file
 from puna.arweave.store.port import Query
@@ -65,8 +65,10 @@ class Upstream:
         self._slots = asyncio.Semaphore(FETCHES_MAX)
 
     async def close(self) -> None:
-        for task in self._under_way.values():
+        fetches = list(self._under_way.values())
+        for task in fetches:
             task.cancel()
+        await asyncio.gather(*fetches, return_exceptions=True)  # the store they write to is closed after us
         if self._web is not None:
             await self._web.close()
 
@@ -96,7 +98,7 @@ class Upstream:
         with self._away_told():
             try:
                 answer = await self._graphql(FIND, variables)
-                return [edge["node"]["id"] for edge in answer["transactions"]["edges"]]
+                return [edge["node"]["id"] for edge in answer["transactions"]["edges"] if is_id(edge["node"]["id"])]
             except NONSENSE:
                 return []
 
