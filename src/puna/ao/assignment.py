@@ -85,29 +85,26 @@ def assignment_tags(
 
 def read_assignment(item: DataItem) -> Assignment:
     """Read an assignment's tags. Raises Invalid naming the tag that is missing or not a number."""
-    message = tag_rules.first(item.tags, "Message")
-    return Assignment(
-        process=ProcessId(_text(item, "Process")),
-        epoch=_number(item, "Epoch"),
-        nonce=_number(item, "Nonce"),
-        hash_chain=b64url_decode(_text(item, "Hash-Chain")),
-        block_height=_number(item, "Block-Height"),
-        timestamp_ms=_number(item, "Timestamp"),
-        message=MessageId(message) if message else None,
-        exclude=tuple(tag_rules.values(item.tags, "Exclude")),
-        item=item,
-    )
+    told: dict[str, str] = {}
+    for name, value in item.tags:
+        told.setdefault(name, value)
+    try:
+        return Assignment(
+            process=ProcessId(told["Process"]),
+            epoch=_number(item, "Epoch", told["Epoch"]),
+            nonce=_number(item, "Nonce", told["Nonce"]),
+            hash_chain=b64url_decode(told["Hash-Chain"]),
+            block_height=_number(item, "Block-Height", told["Block-Height"]),
+            timestamp_ms=_number(item, "Timestamp", told["Timestamp"]),
+            message=MessageId(told["Message"]) if told.get("Message") else None,
+            exclude=tuple(tag_rules.values(item.tags, "Exclude")) if "Exclude" in told else (),
+            item=item,
+        )
+    except KeyError as error:
+        raise Invalid(f"assignment {item.id} has no {error.args[0]} tag") from None
 
 
-def _text(item: DataItem, name: str) -> str:
-    value = tag_rules.first(item.tags, name)
-    if value is None:
-        raise Invalid(f"assignment {item.id} has no {name} tag")
-    return value
-
-
-def _number(item: DataItem, name: str) -> int:
-    text = _text(item, name)
+def _number(item: DataItem, name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise Invalid(f"assignment {item.id}: tag {name} is {text!r}, not a whole number")
     return int(text)

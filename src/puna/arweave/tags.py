@@ -70,17 +70,7 @@ def decode_tags(block: bytes) -> tuple[Tag, ...]:
             count, end = -count, at + size
         if len(tags) + count > TAGS_MAX:
             raise _too_many(len(tags) + count)
-        for _ in range(count):
-            name, at = _read_text(block, at)
-            value, at = _read_text(block, at)
-            if not 0 < len(name) <= TAG_NAME_MAX:
-                raise _bad_name(name)
-            try:
-                tags.append(Tag(name.decode(), value.decode()))
-            except UnicodeDecodeError:
-                raise Invalid(
-                    "A tag is not UTF-8 text.", "Encode bytes as base64url before tagging with them."
-                ) from None
+        at = _read_tags(block, at, count, tags)
         if end is not None and end != at:
             raise Invalid("A part of the tag block is not as long as it says.", "Encode the tags again.")
         count, at = _read_varint(block, at)
@@ -141,17 +131,39 @@ def _read_varint(block: bytes, at: int) -> tuple[int, int]:
     raise Invalid("The tag block holds a number of more than 64 bits.", "Encode the tags again.")
 
 
-def _read_text(block: bytes, at: int) -> tuple[bytes, int]:
-    if at < len(block) and not block[at] & 0x81:  # a size of one byte, as nearly all are
-        begin, end = at + 1, at + 1 + (block[at] >> 1)
-    else:
-        size, begin = _read_varint(block, at)
-        if size < 0:
-            raise Invalid(f"A tag says that it is {size} bytes long.", "Encode the tags again.")
-        end = begin + size
-    if end > len(block):
-        raise _cut_short()
-    return block[begin:end], end
+def _read_tags(block: bytes, at: int, count: int, tags: list[Tag]) -> int:
+    """Adds `count` tags that begin at `at`; answers where they end. Every item read passes through here."""
+    make, end = tuple.__new__, len(block)
+    try:
+        for _ in range(count):
+            # A size of one byte, as nearly all are, is read in place.
+            if block[at] & 0x81:
+                size, at = _read_size(block, at)
+            else:
+                size, at = block[at] >> 1, at + 1
+            name, at = block[at : at + size], at + size
+            if block[at] & 0x81:
+                size, at = _read_size(block, at)
+            else:
+                size, at = block[at] >> 1, at + 1
+            value, at = block[at : at + size], at + size
+            if at > end:
+                raise _cut_short()
+            if not 0 < len(name) <= TAG_NAME_MAX:
+                raise _bad_name(name)
+            tags.append(make(Tag, (name.decode(), value.decode())))
+    except IndexError:
+        raise _cut_short() from None
+    except UnicodeDecodeError:
+        raise Invalid("A tag is not UTF-8 text.", "Encode bytes as base64url before tagging with them.") from None
+    return at
+
+
+def _read_size(block: bytes, at: int) -> tuple[int, int]:
+    size, at = _read_varint(block, at)
+    if size < 0:
+        raise Invalid(f"A tag says that it is {size} bytes long.", "Encode the tags again.")
+    return size, at
 
 
 _SHORT_VARINTS = tuple(map(_long_varint, range(128)))

@@ -33,6 +33,8 @@ from .port import Entry, Placed, Placing, Refused
 from .schedule import Schedule
 
 WAITING_MAX = 65_536  # requests; past it the sender is asked to come again
+FEW_SLOTS = 4  # are asked for one by one; more by the hundreds they lie in
+NONCE_DIGITS = 12  # in a key, so that keys are in the order of their nonces
 BATCH_MAX = 256  # requests per append: more would only make the first of them wait longer
 
 log = logging.getLogger(__name__)
@@ -235,17 +237,34 @@ class SchedulerUnit:
         An item is None when it was assigned by id and this store does not have it.
         """
         last = min((await self.head(process)).nonce, after_nonce + limit)
-        return [self._entry(process, nonce) for nonce in range(after_nonce + 1, last + 1)]
+        return self._entries(process, range(after_nonce + 1, last + 1))
 
     def _entry(self, process: ProcessId, nonce: int) -> Entry:
-        slot = self._store.note(_slot_key(process, nonce))
-        if slot is None:
-            raise Missing(f"process {process} has no place {nonce}")
-        assignment_id, item_id = slot.decode().split()
-        signed = self._store.view(assignment_id)
-        if signed is None:
-            raise Missing(f"assignment {assignment_id} is not in the store", "Run `puna doctor` on this folder.")
-        return self._archive.view(item_id), read_assignment(signed)
+        (entry,) = self._entries(process, range(nonce, nonce + 1))
+        return entry
+
+    def _entries(self, process: ProcessId, nonces: range) -> list[Entry]:
+        """Entries of a schedule, which must have them all. A page is read with a few questions to the store."""
+        slots = [slot.decode().split() for slot in self._slots(process, nonces)]
+        parts = self._store.view_all([id for slot in slots for id in slot])
+        entries: list[Entry] = []
+        for (assignment_id, item_id), signed, item in zip(slots, parts[::2], parts[1::2], strict=True):
+            if signed is None:
+                raise Missing(f"assignment {assignment_id} is not in the store", "Run `puna doctor` on this folder.")
+            entries.append((item or self._archive.view(item_id), read_assignment(signed)))
+        return entries
+
+    def _slots(self, process: ProcessId, nonces: range) -> list[bytes]:
+        if len(nonces) <= FEW_SLOTS:
+            found = {nonce: self._store.note(_slot_key(process, nonce)) for nonce in nonces}
+        else:
+            hundreds = range(nonces.start // 100, nonces.stop // 100 + 1)
+            rows = (row for hundred in hundreds for row in self._store.notes(_slot_key(process, hundred * 100)[:-2]))
+            found = {int(key[-NONCE_DIGITS:]): slot for key, slot in rows}
+        for nonce in nonces:
+            if found.get(nonce) is None:
+                raise Missing(f"process {process} has no place {nonce}")
+        return [found[nonce] for nonce in nonces]
 
     async def rebuild(self) -> int:
         """Write the notes of this unit again from the signed assignments alone; answers how many there were."""
@@ -430,7 +449,7 @@ def _head_key(process: str) -> str:
 
 
 def _slot_key(process: str, nonce: int) -> str:
-    return f"ao/slot/{process}/{nonce:012d}"
+    return f"ao/slot/{process}/{nonce:0{NONCE_DIGITS}d}"
 
 
 def _place_key(process: str, item_id: str | MessageId) -> str:

@@ -39,6 +39,7 @@ class Notes:
         self._lock = threading.Lock()
         self._recent: dict[str, bytes | None] = {}  # what the table does not have yet; None: deleted
         self._keys: list[str] = []  # the same keys; sorted when somebody asks for a range
+        self._sorted = 0  # so many of them are
         self._bytes = 0
         self._begin = self._end = 0  # the numbers of the log's rows from the first on, up to which these are known
 
@@ -123,11 +124,13 @@ class Notes:
             self._recent[key] = value
 
     def _forget(self, begin: int) -> None:
-        self._recent, self._keys, self._bytes = {}, [], 0
+        self._recent, self._keys, self._sorted, self._bytes = {}, [], 0, 0
         self._begin, self._end = begin, begin - 1
 
     def _recent_keys(self, prefix: str) -> Iterable[str]:
-        self._keys.sort()  # nearly sorted already
+        if self._sorted < len(self._keys):
+            self._keys.sort()  # nearly sorted already
+            self._sorted = len(self._keys)
         for at in range(bisect_left(self._keys, prefix), len(self._keys)):
             if not self._keys[at].startswith(prefix):
                 break

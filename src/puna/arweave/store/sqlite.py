@@ -164,7 +164,8 @@ class SqliteStore:
                 # One text for any number of ids; items are decoded when the connection is free again.
                 rows = db.execute(f"{_SELECT} WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(cold),))
                 rows = rows.fetchall()
-            found.update((entry.item.id, entry.item) for entry in map(self._entry, rows))
+            keep = len(rows) <= HOT_ITEMS_MAX // 16  # who walks through all there is must not drive out the rest
+            found.update((row[1], self._entry(row, keep).item) for row in rows)
         return [found.get(id) for id in ids]
 
     def find(self, query: Query) -> list[Entry]:
@@ -260,13 +261,14 @@ class SqliteStore:
                 if entry and query.matches(entry.item):
                     yield entry
 
-    def _entry(self, row: tuple | None) -> Entry | None:
+    def _entry(self, row: tuple | None, keep: bool = True) -> Entry | None:
         if row is None:
             return None
         sequence, id, header, data = row
         item, _ = decode_header(memoryview(header), self._payloads.read(id) if data is None else data)
         entry = Entry(sequence, item)
-        self._hot.add(entry)
+        if keep:
+            self._hot.add(entry)
         return entry
 
 
