@@ -33,7 +33,7 @@ from .port import Entry, Placed, Placing, Refused
 from .schedule import Schedule
 
 WAITING_MAX = 65_536  # requests; past it the sender is asked to come again
-FEW_SLOTS = 4  # are asked for one by one; more by the hundreds they lie in
+FEW_SLOTS = 32  # are asked for one by one; more by the hundreds they lie in
 NONCE_DIGITS = 12  # in a key, so that keys are in the order of their nonces
 BATCH_MAX = 256  # requests per append: more would only make the first of them wait longer
 
