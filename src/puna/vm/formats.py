@@ -6,8 +6,9 @@ Called by `process.py`; the compute unit takes the names as what it accepts. Sou
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from .emscripten import early
 from .emscripten.instance import Guest
-from .emscripten.module import WASI_VARIABLES, Kind, load
+from .emscripten.module import Kind, load
 from .instance import Instance
 from .machine import Machine
 from .program import Program
@@ -56,9 +57,13 @@ HEAP_OLD, HEAP_32, HEAP_64 = 524_288_000, 4_294_901_760, 17_179_869_184  # bytes
 
 FORMATS: dict[str, Format] = {
     OURS: Lua(),
-    "wasm32-unknown-emscripten": Emscripten(Kind(True, HEAP_OLD, WASI_VARIABLES, minified=True)),
-    "wasm32-unknown-emscripten2": Emscripten(Kind(True, HEAP_OLD, WASI_VARIABLES)),
-    "wasm32-unknown-emscripten3": Emscripten(Kind(True, HEAP_32, WASI_VARIABLES)),
+    "wasm32-unknown-emscripten": Emscripten(
+        Kind(True, HEAP_OLD, early.VARIABLES, minified=True, answers=early.FIRST, text_room=early.wide_room)
+    ),
+    "wasm32-unknown-emscripten2": Emscripten(
+        Kind(True, HEAP_OLD, early.VARIABLES, program=early.PROGRAM, answers=early.SECOND, text_room=early.wide_room)
+    ),
+    "wasm32-unknown-emscripten3": Emscripten(Kind(True, HEAP_32, early.VARIABLES, answers=early.THIRD)),
     "wasm32-unknown-emscripten4": Emscripten(Kind(False, HEAP_32)),
     "wasm32-unknown-emscripten-metering": Emscripten(Kind(False, HEAP_32, meter="i32")),
     "wasm64-unknown-emscripten-draft_2024_02_15": Emscripten(Kind(False, HEAP_64)),

@@ -26,7 +26,8 @@ ROLES: dict[str, tuple[str, ...]] = {
     "stack_save": ("emscripten_stack_get_current", "stackSave"),
     "stack_restore": ("_emscripten_stack_restore", "stackRestore"),
     "stack_alloc": ("_emscripten_stack_alloc", "stackAlloc"),
-    "temporary_set": ("_emscripten_tempret_set",),
+    "temporary_set": ("_emscripten_tempret_set", "setTempRet0"),
+    "errno": ("__errno_location",),
 }
 REQUIRED = ("memory", "start", "handle", "malloc", "stack_save", "stack_restore", "stack_alloc")
 
@@ -68,8 +69,10 @@ def signature(kind: wasmtime.FuncType) -> str:
     return ">".join(names)
 
 
-def read_face(module: wasmtime.Module, full_names: Mapping[str, str], full_exports: Mapping[str, str]) -> Face:
-    """Look at a compiled module; the mappings translate minified names.
+def read_face(
+    module: wasmtime.Module, full_names: Mapping[str, str], full_exports: Mapping[str, str], answers: Mapping[str, str]
+) -> Face:
+    """Look at a compiled module. Two mappings translate minified names; `answers` is a format's own (`early.py`).
 
     Raises Invalid when an export is missing or an import is no function.
     """
@@ -86,12 +89,13 @@ def read_face(module: wasmtime.Module, full_names: Mapping[str, str], full_expor
         raise Invalid("The module's exports memory and handle are not a memory and a function.")
     if signature(handle) not in ("ii>i", "jj>j"):
         raise Invalid(f"The module's handle has the type {signature(handle)}, not ii>i or jj>j.")
-    imports = tuple(_import(each, full_names) for each in module.imports)
+    imports = tuple(_import(each, full_names, answers) for each in module.imports)
     return Face(exports, types, imports, signature(handle) == "jj>j", memory.is_64)
 
 
-def _import(asked: wasmtime.ImportType, full_names: Mapping[str, str]) -> Import:
+def _import(asked: wasmtime.ImportType, full_names: Mapping[str, str], answers: Mapping[str, str]) -> Import:
     if not isinstance(asked.type, wasmtime.FuncType):
         raise Invalid(f"The module imports {asked.module}.{asked.name}, which is no function; nobody offers it.")
     name = f"{asked.module}.{asked.name}"
-    return Import(full_names.get(name, asked.name or ""), signature(asked.type))
+    full = full_names.get(name, asked.name or "")
+    return Import(answers.get(full, full), signature(asked.type))

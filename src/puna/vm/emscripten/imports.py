@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .calendar import Moment, format_moment, moment_of, seconds_of
+from .calendar import NO_DATE, Moment, format_moment, moment_of, seconds_of
 
 if TYPE_CHECKING:
     from .instance import Guest
@@ -44,6 +44,11 @@ def _read_moment(guest: "Guest", at: int) -> Moment:
     return Moment(*TM.unpack(guest.read(at, TM.size)))
 
 
+def write_moment(guest: "Guest", at: int, moment: Moment) -> None:
+    """All fields of a `struct tm` but its zone."""
+    guest.write(at, TM.pack(*_fields(moment)))
+
+
 def _gmtime(guest: "Guest", *arguments: int) -> None:
     moment = moment_of(_seconds(guest, arguments[:-1]))
     guest.write(arguments[-1], TM.pack(*_fields(moment))[:32])  # all but the summer flag
@@ -51,7 +56,7 @@ def _gmtime(guest: "Guest", *arguments: int) -> None:
 
 def _localtime(guest: "Guest", *arguments: int) -> None:
     """UTC too, with its flag and offset written."""
-    guest.write(arguments[-1], TM.pack(*_fields(moment_of(_seconds(guest, arguments[:-1])))))
+    write_moment(guest, arguments[-1], moment_of(_seconds(guest, arguments[:-1])))
     guest.write(arguments[-1] + (40 if guest.wide else 36), bytes(8 if guest.wide else 4))
 
 
@@ -64,15 +69,22 @@ def _seconds(guest: "Guest", arguments: tuple[int, ...]) -> int:
     return int.from_bytes(guest.read(arguments[0], 4), "little", signed=True)
 
 
-def _mktime(guest: "Guest", at: int) -> int:
+def settle(guest: "Guest", at: int) -> tuple[int | None, Moment]:
+    """The seconds of the moment at `at`, and its fields within their ranges; None and zeros where there are no dates.
+
+    The summer flag is the caller's word, and stays.
+    """
     asked = _read_moment(guest, at)
     if 0 <= asked.year + 1900 <= 99:  # the reference takes these for years of the twentieth century
         asked = replace(asked, year=asked.year + 1900)
     seconds = seconds_of(asked)
-    if seconds is None:
-        seconds = -1
-    else:
-        guest.write(at, TM.pack(*_fields(moment_of(seconds))))
+    return seconds, replace(NO_DATE if seconds is None else moment_of(seconds), summer=max(asked.summer, 0))
+
+
+def _mktime(guest: "Guest", at: int) -> int:
+    seconds, moment = settle(guest, at)
+    write_moment(guest, at, moment)
+    seconds = -1 if seconds is None else seconds
     guest.set_temporary(seconds >> 32)
     return seconds
 
@@ -87,10 +99,8 @@ def _fields(moment: Moment) -> tuple[int, ...]:
 def _tzset(guest: "Guest", zone: int, summer: int, *names: int) -> None:
     guest.write(zone, bytes(guest.pointer_bytes))
     guest.write(summer, bytes(4))
-    if len(names) == 2:
-        for name in names:
-            guest.write(name, b"UTC\0")
-    # With one argument it is an array of two names, which C's library fills itself when they are null.
+    for name in names:
+        guest.write(name, b"UTC\0")
 
 
 def _strftime(guest: "Guest", to: int, size: int, pattern: int, moment: int, locale: int = 0) -> int:
@@ -205,24 +215,24 @@ def _cxa_throw(guest: "Guest", exception: int, kind: int, destructor: int) -> No
 
 
 def _system(guest: "Guest", command: int) -> int:
-    return 0 if not command else -1
+    return -ENOSYS if command else 0
 
 
-def _answer(number: int | None) -> Callable[..., int | None]:
+def answer(number: int | None) -> Callable[..., int | None]:
     return lambda guest, *arguments: number
 
 
 # --- the table --------------------------------------------------------------------------------------------------
 
-_NO_FILE = _answer(-ENOENT)
-_DONE = _answer(0)
-_NOT_HERE = _answer(-ENOSYS)
+_NO_FILE = answer(-ENOENT)
+_DONE = answer(0)
+_NOT_HERE = answer(-ENOSYS)
 
 OFFERS: dict[str, Offer] = {
     "_gmtime_js": Offer("jp> iip> pp>", _gmtime),
     "_localtime_js": Offer("jp> iip> pp>", _localtime),
     "_mktime_js": Offer("p>j p>i", _mktime),
-    "_tzset_js": Offer("pppp> ppp>", _tzset),
+    "_tzset_js": Offer("pppp>", _tzset),
     "strftime": Offer("pppp>p", _strftime),
     "strftime_l": Offer("ppppp>p", _strftime),
     "fd_write": Offer("ippp>i", _fd_write),
@@ -241,8 +251,7 @@ OFFERS: dict[str, Offer] = {
     "_abort_js": Offer(">", _abort),
     "__assert_fail": Offer("ppip>", _assert_fail),
     "__cxa_throw": Offer("ppp>", _cxa_throw),
-    "emscripten_err": Offer("p>", _answer(None)),
-    "system": Offer("p>i", _system),
+    "emscripten_err": Offer("p>", answer(None)),
     "_emscripten_system": Offer("p>i", _system),
     "emscripten_get_heap_max": Offer(">p", lambda guest: guest.heap_max),
     "__syscall_openat": Offer("ipip>i", _NO_FILE),
@@ -257,17 +266,17 @@ OFFERS: dict[str, Offer] = {
     "__syscall_newfstatat": Offer("ippi>i", _NO_FILE),
     "__syscall_mkdirat": Offer("ipi>i", _NO_FILE),
     "__syscall_utimensat": Offer("ippi>i", _NO_FILE),
-    "__syscall_fstat64": Offer("ip>i", _answer(-EBADF)),
-    "__syscall_fchmod": Offer("ii>i", _answer(-EBADF)),
-    "__syscall_fchown32": Offer("iii>i", _answer(-EBADF)),
-    "__syscall_ftruncate64": Offer("ij>i iii>i", _answer(-EBADF)),
-    "__syscall_dup3": Offer("iii>i", _answer(-EBADF)),
+    "__syscall_fstat64": Offer("ip>i", answer(-EBADF)),
+    "__syscall_fchmod": Offer("ii>i", answer(-EBADF)),
+    "__syscall_fchown32": Offer("iii>i", answer(-EBADF)),
+    "__syscall_ftruncate64": Offer("ij>i iii>i", answer(-EBADF)),
+    "__syscall_dup3": Offer("iii>i", answer(-EBADF)),
     "__syscall_fcntl64": Offer("iip>i", _DONE),
-    "__syscall_ioctl": Offer("iip>i", _answer(-ENOTTY)),
+    "__syscall_ioctl": Offer("iip>i", answer(-ENOTTY)),
     "__syscall_getcwd": Offer("pp>i", _getcwd),
-    "_mmap_js": Offer("piiipp>i piiijpp>i pppppp>i", _NOT_HERE),
-    "_munmap_js": Offer("ppiiij>i ppiiip>i pppppp>i", _NOT_HERE),
+    "_mmap_js": Offer("piiipp>i piiijpp>i piiiiipp>i pppppp>i", _NOT_HERE),
+    "_munmap_js": Offer("ppiiij>i ppiiip>i ppiiiii>i pppppp>i", _NOT_HERE),
     "_dlopen_js": Offer("p>p", _DONE),
     "_dlsym_js": Offer("pp>p ppp>p", _DONE),
-    "_dlinit": Offer("p>", _answer(None)),
+    "_dlinit": Offer("p>", answer(None)),
 }

@@ -55,7 +55,7 @@ class Guest(Instance):
         )
         self._handle = self._role("handle").func
         self._run_role("stack_init")
-        self._stack_at_rest = self._ask(self._stack_save)
+        self._reserve_arguments()
 
     # --- three modules become one ---------------------------------------------------------------------------
 
@@ -110,6 +110,14 @@ class Guest(Instance):
         if role in self._module.face.exports:
             self._ask(self._role(role).func, *arguments)
 
+    def _reserve_arguments(self) -> None:
+        """Room on the stack for what `main` is told. It stays there, so every later call stands that much deeper."""
+        program = self._module.kind.program
+        self._stack_at_start = self._ask(self._stack_save)
+        self._arguments_at = self._ask(self._stack_alloc, 2 * self.pointer_bytes) if program else 0
+        self._program_at = self._ask(self._stack_alloc, len(program) + 1) if program else 0
+        self._stack_at_rest = self._ask(self._stack_save)
+
     # --- calls ----------------------------------------------------------------------------------------------
 
     def bind(self, program: Program, host: Host) -> None:
@@ -122,15 +130,27 @@ class Guest(Instance):
         self.stopped_by = None
         self._set_gas_limit(FUEL_MAX)
         try:
+            self._ask(self._stack_restore, self._stack_at_start)
             self._run_role("start")
+            self._ask(self._stack_restore, self._stack_at_rest)
             if self._module.kind.runs_main:
-                self._run_role("main", 0, 0)
+                self._run_role("main", *self._arguments())
         except (wasmtime.Trap, wasmtime.WasmtimeError) as error:
             if not isinstance(self.stopped_by, Ended):  # a main that exits has done its work
                 raise Invalid(f"The module does not start: {self.stopped_by or _last_line(error)}") from None
             self._ask(self._stack_restore, self._stack_at_rest)
         finally:
             hostcalls.thread.instance = None
+
+    def _arguments(self) -> tuple[int, int]:
+        """Write what `main` is told: its `argc` and `argv`."""
+        program = self._module.kind.program
+        if not program:
+            return 0, 0
+        self.write(self._program_at, program + b"\0")
+        names = (self._program_at & self._mask, 0)
+        self.write(self._arguments_at, b"".join(each.to_bytes(self.pointer_bytes, "little") for each in names))
+        return 1, self._arguments_at
 
     def handle(self, message: bytes, environment: bytes, gas_limit: int) -> Outcome:
         """Evaluate a message on this memory, with at most `gas_limit` gas.
@@ -144,7 +164,8 @@ class Guest(Instance):
         taken: list[int] = []
         try:
             self._set_gas_limit(FUEL_MAX)
-            put = self._place_for(len(message) + len(environment), taken)
+            room = self._module.kind.text_room
+            put = self._place_for(room(message) + room(environment), taken)
             self._set_gas_limit(gas_limit)
             # What metered modules charge from here on, stack functions included, is what others see charged.
             self._ask(self._stack_save)
@@ -183,13 +204,17 @@ class Guest(Instance):
         return self._ask(self._role("stack_room").func) & self._mask
 
     def _put_on_stack(self, text: bytes) -> int:
-        return self._written(self._ask(self._stack_alloc, len(text) + 1), text)
+        return self._written(self._ask(self._stack_alloc, self._module.kind.text_room(text)), text)
 
     def _put_on_heap(self, taken: list[int], text: bytes) -> int:
-        address = self._ask(self._role("malloc").func, len(text) + 1)
+        taken.append(self.keep_text(text))
+        return taken[-1]
+
+    def keep_text(self, text: bytes) -> int:
+        """Where a text lies in the heap from now on. Raises OutOfMemory when there is no room."""
+        address = self._ask(self._role("malloc").func, len(text) + 1) & self._mask
         if not address:
             raise OutOfMemory
-        taken.append(address)
         return self._written(address, text)
 
     def _written(self, address: int, text: bytes) -> int:
@@ -281,6 +306,11 @@ class Guest(Instance):
         target = (ctypes.c_char * len(content)).from_address(self.address + address)
         memoryview(target).cast("B")[:] = content
         return len(content)
+
+    def set_errno(self, number: int) -> None:
+        """C's `errno`, where the module keeps it."""
+        if "errno" in self._module.face.exports:
+            self.write(self._ask(self._role("errno").func), number.to_bytes(4, "little"))
 
     def set_temporary(self, value: int) -> None:
         """The upper half of a 64-bit result, where the module keeps it."""

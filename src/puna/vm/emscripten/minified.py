@@ -13,7 +13,7 @@ from puna.errors import Invalid
 from .face import signature
 
 IMPORTS = {
-    "a": "emscripten_date_now", "b": "setTempRet0", "c": "fd_close", "d": "__syscall_fcntl64",
+    "a": "_emscripten_date_now", "b": "setTempRet0", "c": "fd_close", "d": "__syscall_fcntl64",
     "e": "__syscall_unlinkat", "f": "fd_write", "g": "__syscall_openat", "h": "getTempRet0", "i": "_mktime_js",
     "j": "_tzset_js", "k": "emscripten_memcpy_big", "l": "exit", "m": "system", "n": "strftime", "o": "fd_seek",
     "p": "_emscripten_throw_longjmp", "q": "emscripten_resize_heap", "r": "__syscall_lstat64",

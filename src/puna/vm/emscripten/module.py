@@ -5,8 +5,9 @@ host's functions are linked to the shim once for all instances.
 """
 
 import ctypes
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 
 import wasmtime
 from wasmtime import _ffi as ffi
@@ -17,21 +18,26 @@ from .. import hostcalls
 from ..machine import Machine
 from . import minified, shim
 from .binary import read_memory_min
+from .early import EARLY
 from .face import Face, read_face
 from .imports import OFFERS, fits
 from .metering import add_metering
 
-WASI_VARIABLES = (
-    *(b"USER=web_user", b"LOGNAME=web_user", b"PATH=/", b"PWD=/", b"HOME=/home/web_user"),
-    *(b"LANG=C.UTF-8", b"_=./this.program"),
-)
+ROWS = OFFERS | EARLY
+
+
+def exact_room(text: bytes) -> int:
+    """Bytes of stack for a text and its end."""
+    return len(text) + 1
 
 
 @dataclass(frozen=True)
 class Kind:
     """What tells the formats of this family apart.
 
-    `heap_max` is in bytes. `meter` is the type of the metering call that is added at load, "" for none.
+    `heap_max` is in bytes. `variables` are the environment's; `program` is what `main` is told it is called, b"" when
+    it is told nothing. `answers` names the rows for imports that this format answers in its own way. `text_room` says
+    how much stack a text is given. `meter` is the type of the metering call that is added at load, "" for none.
     """
 
     runs_main: bool
@@ -39,6 +45,9 @@ class Kind:
     variables: tuple[bytes, ...] = ()
     minified: bool = False
     meter: str = ""
+    program: bytes = b""
+    answers: Mapping[str, str] = field(default_factory=dict)
+    text_room: Callable[[bytes], int] = exact_room
 
 
 @dataclass(frozen=True)
@@ -63,8 +72,8 @@ def load(machine: Machine, wasm: bytes, digest: bytes, kind: Kind, memory_limit:
     """
     check_memory(read_memory_min(wasm), memory_limit)
     main = machine.compile(add_metering(wasm, kind.meter) if kind.meter else wasm)
-    names = minified.full_names(main, _fits32) if kind.minified else {}
-    face = read_face(main, names, minified.EXPORTS if kind.minified else {})
+    names = minified.full_names(main, partial(_fits32, kind.answers)) if kind.minified else {}
+    face = read_face(main, names, minified.EXPORTS if kind.minified else {}, kind.answers)
     _check_imports(face)
     texts = shim.write(face, kind.heap_max)
     linker = wasmtime.Linker(machine.engine)
@@ -102,14 +111,14 @@ def _check_imports(face: Face) -> None:
 
 
 def _types_of(name: str) -> str | None:
-    for table in (shim.ALONE, shim.ON_MEMORY, OFFERS):
+    for table in (shim.ALONE, shim.ON_MEMORY, ROWS):
         if name in table:
             return table[name][0]
     return None
 
 
-def _fits32(name: str, letters: str) -> bool:
-    types = _types_of(name)
+def _fits32(answers: Mapping[str, str], name: str, letters: str) -> bool:
+    types = _types_of(answers.get(name, name))
     return letters == "iii>" if name.startswith("invoke_") else types is not None and fits(types, letters, "i")
 
 
@@ -119,7 +128,7 @@ def _fits32(name: str, letters: str) -> bool:
 def _link(linker: wasmtime.Linker, face: Face, position: int) -> object:
     """Define the host function behind an import. What is returned must live as long as the linker."""
     asked = face.imports[position]
-    callback = ffi.wasmtime_func_unchecked_callback_t(_bridge(OFFERS[asked.name].call, asked.letters))
+    callback = ffi.wasmtime_func_unchecked_callback_t(_bridge(ROWS[asked.name].call, asked.letters))
     kind = wasmtime.FuncType(*([_value_type(each) for each in side] for side in asked.letters.split(">")))
     name = str(position).encode()
     error = ffi.wasmtime_linker_define_func_unchecked(

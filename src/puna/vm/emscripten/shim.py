@@ -39,6 +39,11 @@ def _stopped_clock(face: Face, asked: Import) -> str:
     return "(f64.const 0)"
 
 
+def _no_clock(face: Face, asked: Import) -> str:
+    """The reference reads two halves of a number that has none."""
+    return "(f64.const nan)"
+
+
 def _one(face: Face, asked: Import) -> str:
     return "(i32.const 1)"
 
@@ -69,6 +74,7 @@ ALONE: dict[str, tuple[str, Body]] = {
     "emscripten_date_now": (">d", _clock),
     "_emscripten_date_now": (">d", _stopped_clock),
     "emscripten_get_now": (">d", _clock),
+    "early emscripten_get_now": (">d", _no_clock),
     "_emscripten_get_now_is_monotonic": (">i", _one),
     "_emscripten_throw_longjmp": (">", _throw),
     "getTempRet0": (">i", _get_temporary),
@@ -147,6 +153,7 @@ def _dyn_call(face: Face, asked: Import) -> str | None:
 
 ON_MEMORY: dict[str, tuple[str, Body]] = {
     "_emscripten_memcpy_js": ("ppp>", _copy),
+    "emscripten_memcpy_js": ("ppp>", _copy),
     "emscripten_memcpy_big": ("ppp>", _copy),
     "_emscripten_memcpy_big": ("ppp>", _copy),
     "emscripten_resize_heap": ("p>i", _resize),
