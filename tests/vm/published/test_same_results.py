@@ -1,16 +1,10 @@
-"""Witness: the reference loader. The same messages give the same results, field by field, on four real modules.
-
-The default run takes a slice; PUNA_LONG=1 takes all, over three hundred.
-"""
+"""Witness: the reference loader. Over three hundred messages to four real modules, the same results field by field."""
 
 import json
-import os
 import random
 
 import pytest
 from vm.published import samples
-
-LONG = os.environ.get("PUNA_LONG") == "1"
 
 EVALS = [
     "1 + 1",
@@ -34,6 +28,8 @@ EVALS = [
     "local s = '' for _, t in ipairs({0, 86399, 1e9, 4102444800, -1, 253402300799}) do "
     "s = s .. os.date('!%Y-%m-%d %H:%M:%S %a %b %j|', math.floor(t)) end return s",
     "return tostring(os.time({year = 2024, month = 14, day = -3, hour = 30}))",
+    "local t = {year = 2023, month = -5, day = 77, hour = 1, isdst = true} local n = os.time(t) "
+    "return n .. ' ' .. tostring(t.year) .. ' ' .. tostring(t.yday) .. tostring(t.isdst) .. os.date('%Z %z', 86400)",
     "return require('nothing.here')",
     "return select('#', string.byte(('x'):rep(200), 1, -1)) .. tostring(#tostring(print))",
     "local ok, e = pcall(string.rep, 'x', -1) return tostring(ok) .. tostring(e)",
@@ -49,6 +45,8 @@ EVALS = [
     "return utf8 and utf8.char(0x4f60, 0x1f600) or ''",
     "return string.pack and #string.pack('>I8s4', 1, 'abc') or 0",
 ]
+# The 32-bit reference hands commands to the shell of its machine: not asked of it here.
+NO_SHELL = ["return tostring(os.execute()) .. tostring(select(2, os.execute('ls')))"]
 SQL = [
     "db = require('lsqlite3').open_memory() return db:exec('create table t (a integer primary key, b text)')",
     "for i = 1, 200 do db:exec('insert into t (b) values (' .. i * 7 % 13 .. ')') end return 'done'",
@@ -60,12 +58,9 @@ SQL = [
 
 def messages_for(name: str) -> list[dict]:
     """Evals, and in between messages from others, in one order."""
-    evals = (SQL if name == "sqlite" else []) + EVALS
-    rounds = 2 if LONG else 1
-    if not LONG:
-        evals = evals[: 15 if name != "sqlite" else 12]
+    evals = (SQL if name == "sqlite" else []) + EVALS + (NO_SHELL if samples.ALL[name] == samples.WIDE else [])
     found = [samples.boot()]
-    for code in evals * rounds:
+    for code in evals * 2:
         found.append(samples.message(len(found), code, Action="Eval"))
         if len(found) % 5 == 0:
             text = f"héllo {len(found)} \u2028 \U0001f999"
@@ -105,7 +100,7 @@ def test_results_are_those_of_the_reference_loader(name):
     ],
 )
 def test_gas_of_the_metered_formats_is_the_reference_loaders(name, format):
-    messages = messages_for(name)[: 9 if LONG else 5]
+    messages = messages_for(name)[:5]
     theirs = samples.reference(samples.module(name), format, messages)
     bench = samples.Bench(name, format=format)
     ours = [bench.booted] + [bench.send(message) for message in messages[1:]]
