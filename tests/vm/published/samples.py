@@ -28,6 +28,10 @@ OLDEST = "@permaweb/aos@1.2.10"
 
 WIDE = "wasm64-unknown-emscripten-draft_2024_02_15"
 NARROW = "wasm32-unknown-emscripten4"
+METERED = {
+    WIDE: "wasm64-unknown-emscripten-draft_2024_10_16-metering",
+    NARROW: "wasm32-unknown-emscripten-metering",
+}
 ALL = {
     "aos2_0_6": WIDE,
     "aos2_0_3": WIDE,

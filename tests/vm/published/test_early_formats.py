@@ -55,6 +55,27 @@ def test_62_and_goes_on_from_its_memory_also_after_growth_and_failure(probed):
         assert apply(restarted, message) == apply(warm, message)
 
 
+def test_67_a_message_longer_than_the_stack_arrives_whole(probed):
+    process = attach(*probed)
+    before = process._instance.size
+    assert apply(process, samples.message(1, "x" * 100_000 + "+")).error is None
+    assert process._instance.size > before  # it saw the last letter
+
+
+def test_the_zones_names_are_put_into_the_heap_once_whatever_restarts(probed):
+    process = attach(*probed)
+    used = [taken_from_heap(process)]
+    for _ in range(3):
+        process = attach(*probed, snapshot=process.snapshot())
+        assert apply(process, MESSAGES[7]).error is None
+        used.append(taken_from_heap(process))
+    assert used == [0, *([0] if probed[1] == WORDS[3] else [64]) * 3]
+
+
+def taken_from_heap(process: Process) -> int:
+    return int.from_bytes(process._instance.view()[2008:2012], "little")
+
+
 def test_a_failure_leaves_no_trace_in_an_early_format(probed):
     process = attach(*probed)
     apply(process, MESSAGES[0])

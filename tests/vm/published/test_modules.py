@@ -11,9 +11,10 @@ QUICK = [name for name in samples.ALL if name not in ("sqlite", "llama")]
 MIB = 1 << 20
 
 
+@pytest.mark.parametrize("metered", [False, True])
 @pytest.mark.parametrize("name", QUICK)
-def test_61_every_sample_boots_and_evaluates(name):
-    bench = Bench(name)
+def test_61_every_sample_boots_and_evaluates_in_each_of_its_formats(name, metered):
+    bench = Bench(name, format=samples.METERED[samples.ALL[name]] if metered else samples.ALL[name])
     assert bench.booted.error is None
     if name == "process":  # a toy that answers whatever comes
         assert bench.eval("1 + 1").messages
@@ -22,8 +23,10 @@ def test_61_every_sample_boots_and_evaluates(name):
 
 
 @pytest.mark.parametrize("name", ["sqlite", "llama"])
-def test_61_so_do_the_large_ones(name):
+def test_61_so_do_the_large_ones_but_not_metered(name):
     assert str(Bench(name).data("1 + 1")) == "2"
+    with pytest.raises(Invalid, match="the instruction 0xfd, which has no price"):  # nor in the reference
+        Bench(name, format=samples.METERED[samples.ALL[name]])
 
 
 @pytest.mark.parametrize("name", ["aos2_0_6", "aos2_0_4_32"])
