@@ -87,6 +87,14 @@ def _npm(*arguments: str) -> None:
         pytest.skip(f"npm cannot fetch published modules here: {error}")
 
 
+def node() -> str:
+    """What to call; a test is skipped where nobody promised it."""
+    found = shutil.which("node")
+    if found is None and os.environ.get("PUNA_NPM") != "required":
+        pytest.skip("there is no node here")
+    return found or "node"
+
+
 @cache
 def machine() -> Machine:
     atexit.register(_let_go)  # or the engine's objects would outlive what they need for their end
@@ -172,16 +180,13 @@ def reference(path: Path, format: str, messages: list[dict], *, environment=ENVI
 
     A failed message is `{"thrown": text}`.
     """
-    node = shutil.which("node")
-    if node is None and os.environ.get("PUNA_NPM") != "required":
-        pytest.skip("there is no node here")
     job = {"loader": str(loader()), "module": str(path), "format": format, "environment": environment}
     job |= {"messages": messages, "gas": gas, "copies": copies}
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(job, file, ensure_ascii=False)
         file.flush()
         script = Path(__file__).with_name("reference.cjs")
-        command = [node or "node", "--experimental-wasm-memory64", str(script), file.name]
+        command = [node(), "--experimental-wasm-memory64", str(script), file.name]
         done = subprocess.run(command, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()[-2000:]
     return [json.loads(line) for line in done.stdout.splitlines()]

@@ -2,9 +2,11 @@
 
 import pytest
 from vm.published import samples
+from vm.published.probe import WORDS
 from vm.published.samples import Bench
 
 from puna.errors import Invalid
+from puna.vm.formats import FORMATS, OURS
 
 # Compiling these takes ten seconds each; they have tests of their own.
 QUICK = [name for name in samples.ALL if name not in ("sqlite", "llama")]
@@ -38,6 +40,30 @@ def test_62_a_memory_goes_on_in_a_new_instance_also_after_growth(name):
     second.number = first.number
     assert second.process.state_root == first.process.state_root
     for code in ("return #Big .. Kept[2]", "Kept[3] = {} for k in pairs(_G) do Kept[#Kept + 1] = k end return #Kept"):
+        assert second.eval(code) == first.eval(code)
+
+
+LATER = {
+    format: name for name in ("aos2_0_4_32", "aos2_0_6") for kind in [samples.ALL[name]]
+    for format in (kind, samples.METERED[kind])
+}  # fmt: skip
+
+
+def test_62_no_format_goes_untried():
+    """The first three have their own stories, in `test_early_formats.py`."""
+    assert set(FORMATS) == {OURS, *WORDS.values(), *LATER}
+
+
+@pytest.mark.parametrize("format", LATER)
+def test_62_in_every_later_format_a_process_rolls_back_and_goes_on_from_its_memory(format):
+    first = Bench(LATER[format], format=format)
+    first.eval("Kept = {1, 2} return 1")
+    before = first.process.state_root
+    assert first.eval("Kept = nil error('no')").error
+    assert first.process.state_root == before
+    second = Bench(LATER[format], format=format, snapshot=first.process.snapshot())
+    second.number = first.number
+    for code in ("return #Kept", "for k in pairs(_G) do Kept[#Kept + 1] = k end return table.concat(Kept, ' ')"):
         assert second.eval(code) == first.eval(code)
 
 

@@ -17,6 +17,10 @@ TEXT = "Llamas graze on the puna. " * 20
 READ = "local f = io.open('%s') local n = f:seek('end') local s = f:read(n) f:close() return s"
 
 
+def tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
+    return [{"name": name.replace("_", "-"), "value": value} for name, value in tags.items()]
+
+
 class Weave:
     """A store with an item, a scheduler that may attest it, and a process that reads."""
 
@@ -34,12 +38,15 @@ class Weave:
     def attest(self, item_id: str, wallet=None) -> None:
         self.add(wallet or self.scheduler, b"a", Type="Attestation", Message=item_id, Data_Protocol="ao")
 
-    def bench(self, **tags: str) -> Bench:
+    def bench(self, module: dict[str, str] | None = None, later: dict[str, str] | None = None, **tags: str) -> Bench:
+        """A process with these tags, `later` ones behind them, of a module with these."""
         tags = {"Extension": "WeaveDrive", "Scheduler": self.scheduler.address} | tags
-        tag_list = [{"name": name.replace("_", "-"), "value": value} for name, value in tags.items()]
-        process = samples.ENVIRONMENT["Process"] | {"Tags": samples.ENVIRONMENT["Process"]["Tags"] + tag_list}
-        host = Host(archive=lambda: self.store)
-        return Bench("aos2_0_6", host=host, environment=samples.ENVIRONMENT | {"Process": process})
+        process, of_module = samples.ENVIRONMENT["Process"], samples.ENVIRONMENT["Module"]
+        environment = {
+            "Process": process | {"Tags": process["Tags"] + tag_list(tags) + tag_list(later or {})},
+            "Module": of_module | {"Tags": tag_list(module or {})},
+        }
+        return Bench("aos2_0_6", host=Host(archive=lambda: self.store), environment=environment)
 
     def halts(self, bench: Bench, item_id: str) -> bool:
         before = bench.process.state_root
@@ -107,6 +114,16 @@ def test_the_item_on_boot_needs_no_attestation_and_an_attestor_counts_like_the_s
 def test_without_the_extension_nothing_is_admitted(weave):
     weave.attest(weave.small)
     assert weave.halts(weave.bench(Extension="Other"), weave.small)
+    assert not weave.halts(weave.bench({"Extension": "WeaveDrive"}, Extension="Other"), weave.small)
+
+
+def test_a_module_names_no_attestors_and_of_several_schedulers_the_last_counts(weave):
+    weave.attest(weave.small, weave.stranger)
+    stranger = weave.stranger.address
+    assert weave.halts(weave.bench({"Attestor": stranger}), weave.small)
+    assert weave.halts(weave.bench(Scheduler=stranger, later={"Scheduler": weave.scheduler.address}), weave.small)
+    assert not weave.halts(weave.bench(later={"Scheduler": stranger}), weave.small)
+    assert not weave.halts(weave.bench(later={"Attestor": stranger}), weave.small)
 
 
 def test_individual_availability_is_declared_for_one_item(weave):
@@ -114,6 +131,9 @@ def test_individual_availability_is_declared_for_one_item(weave):
     assert weave.halts(weave.bench(), weave.small)
     assert weave.bench(Availability_Type="Individual").data(READ % f"/data/{weave.small}") == TEXT
     assert weave.halts(weave.bench(Availability_Type="Library"), weave.small)
+    module = {"Availability_Type": "Individual"}
+    assert not weave.halts(weave.bench(module), weave.small)
+    assert weave.halts(weave.bench(module, Availability_Type="Assignments"), weave.small)
 
 
 def test_a_transaction_is_its_json_with_its_owners_address(weave):

@@ -64,6 +64,10 @@ class Party(msgspec.Struct, rename="pascal"):
     def values(self, name: str) -> list[str]:
         return [tag.get("value", "") for tag in self.tags if tag.get("name") == name]
 
+    def last(self, name: str) -> str:
+        """The value that counts where only one can: the last, "" when there is none."""
+        return next(reversed(self.values(name)), "")
+
 
 class Environment(msgspec.Struct, rename="pascal"):
     process: Party = msgspec.field(default_factory=Party)
@@ -72,6 +76,14 @@ class Environment(msgspec.Struct, rename="pascal"):
     def values(self, name: str) -> list[str]:
         """The values of a tag, the process's before the module's."""
         return self.process.values(name) + self.module.values(name)
+
+    def last(self, name: str) -> str:
+        """The value that counts: the process's where it has one, else the module's, else ""."""
+        return self.process.last(name) or self.module.last(name)
+
+    def witnesses(self) -> tuple[str, ...]:
+        """Whose records admit an item: the process's scheduler and attestors. A module names nobody."""
+        return tuple(filter(None, (self.process.last("Scheduler"), *self.process.values("Attestor"))))
 
 
 class Drive:
@@ -184,13 +196,13 @@ class Drive:
     def _check_admitted(self, archive: Archive, item_id: str) -> None:
         """Raises NotYet unless this process may read an item now: Wanted where a record of somebody would admit it."""
         environment = self._environment()
-        if item_id in environment.process.values("On-Boot"):
+        if item_id == environment.process.last("On-Boot"):
             return
         why = f"WeaveDrive: /data/{item_id} is not available to process {environment.process.id}"
-        owners = (*environment.process.values("Scheduler"), *environment.values("Attestor"))
+        owners = environment.witnesses()
         if EXTENSION not in environment.values("Extension") or not owners:
             raise NotYet(why, "The process needs the tag Extension=WeaveDrive and a Scheduler.")
-        kind = next(iter(environment.values("Availability-Type")), "Assignments")
+        kind = environment.last("Availability-Type") or "Assignments"
         if kind not in AVAILABILITY:
             raise NotYet(f"WeaveDrive: Availability-Type={kind} is not supported.")
         queries = tuple(record(owners, item_id) for record in AVAILABILITY[kind])
