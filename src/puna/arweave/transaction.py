@@ -19,6 +19,7 @@ from puna.errors import Invalid
 
 NUMBER_DIGITS_MAX = 30  # of winston or bytes; all the AR there is has 20
 TAGS_BYTES_MAX = 2048  # of names and values together, as nodes enforce it
+INLINE_BYTES_MAX = 12 << 20  # data that a transaction's JSON carries; more comes in chunks
 SIGNATURE_TYPE = 1
 
 
@@ -148,7 +149,7 @@ def transaction_from_json(value: Any) -> Transaction:
 
 
 def transaction_to_json(tx: Transaction, *, data: bytes = b"") -> dict[str, Any]:
-    """The wire's JSON; `data` is put in as given, which a node does for small data only."""
+    """The wire's JSON; `data` is put in as given, which a node does for up to INLINE_BYTES_MAX."""
     return {
         "format": tx.format,
         "id": tx.id,

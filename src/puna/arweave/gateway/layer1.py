@@ -14,12 +14,11 @@ from starlette.routing import Route
 from puna.arweave.gateway.library import Library
 from puna.arweave.gateway.reply import TooLarge, bounded_body, json_of, text
 from puna.arweave.ids import b64url_decode, b64url_encode, is_id
-from puna.arweave.transaction import Transaction, transaction_from_json, transaction_to_json
+from puna.arweave.transaction import INLINE_BYTES_MAX, Transaction, transaction_from_json, transaction_to_json
 from puna.arweave.weave import AlreadyHere, BadChunk
 from puna.errors import Invalid, NotYet
 
 NETWORK = "puna.N.1"
-INLINE_BYTES_MAX = 12 << 20  # data that a transaction's JSON carries; more comes in chunks
 TX_BODY_MAX = 2 * INLINE_BYTES_MAX
 CHUNK_BODY_MAX = 1 << 20
 NUMBER_MAX = 1 << 53

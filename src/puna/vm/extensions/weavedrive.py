@@ -19,7 +19,7 @@ from puna.arweave.body import Body, body_of
 from puna.arweave.dataitem import DataItem
 from puna.arweave.ids import b64url_encode
 from puna.arweave.store.port import Entry, Query
-from puna.arweave.transaction import transaction_to_json
+from puna.arweave.transaction import INLINE_BYTES_MAX, transaction_to_json
 from puna.arweave.transactions import Transactions
 from puna.errors import NotYet
 
@@ -169,7 +169,8 @@ class Drive:
         if not transactions.is_mined(item_id):
             return File(body_of(item_json(self._item(archive, item_id))), seeks=False)
         transaction = transactions.get(item_id)
-        content = transaction_to_json(transaction) | {"ownerAddress": transaction.address}
+        data = transactions.body(item_id).all() if transaction.data_size <= INLINE_BYTES_MAX else b""
+        content = transaction_to_json(transaction, data=data) | {"ownerAddress": transaction.address}
         return File(body_of(msgspec.json.encode(content)), seeks=False)
 
     def block(self, height: str) -> File:
