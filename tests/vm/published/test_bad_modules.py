@@ -162,7 +162,7 @@ FAILING = {
     "reads beyond memory": ("(drop (i32.load (i32.const -8)))", "", "the module stopped"),
     "answers from nowhere": ("(return (i32.const -5))", "", "the module stopped"),
     "answers with nothing": ("(return (i32.const 0))", "", "the module stopped"),
-    "exits": ("(call $exit (i32.const 3))", "", "the program ended with status 3"),
+    "exits": ("(call $exit (i32.const 3))", "", "Program terminated with exit(3)"),
     "aborts": ("(call $abort)", "", "the program aborted"),
     "jumps uncaught": ("(call $throw)", "", "the module stopped"),
     "breaks its stack": ("(global.set $sp (i32.const -64)) unreachable", "", "the module stopped"),

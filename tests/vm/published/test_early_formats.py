@@ -129,6 +129,8 @@ CODES = [
     "error(tostring(big) .. #long)",
     "error(('%5.2f %g %q'):format(1.5, 1e300, 'a\\n'))",
     "local f <const> = 1",
+    "os.exit(3)",
+    "os.exit(true)",
 ]  # fmt: skip
 
 

@@ -31,6 +31,7 @@ EVALS = [
     "local t = {year = 2023, month = -5, day = 77, hour = 1, isdst = true} local n = os.time(t) "
     "return n .. ' ' .. tostring(t.year) .. ' ' .. tostring(t.yday) .. tostring(t.isdst) .. os.date('%Z %z', 86400)",
     "return require('nothing.here')",
+    "os.exit(3)",
     "return select('#', string.byte(('x'):rep(200), 1, -1)) .. tostring(#tostring(print))",
     "local ok, e = pcall(string.rep, 'x', -1) return tostring(ok) .. tostring(e)",
     "local f <const> = 1",

@@ -198,7 +198,7 @@ def _drive_close(guest: "Guest", file: int) -> int:
 
 
 def _exit(guest: "Guest", status: int) -> None:
-    raise Ended(f"the program ended with status {status}")
+    raise Ended(f"Program terminated with exit({status})")  # in the reference's words
 
 
 def _abort(guest: "Guest") -> None:
