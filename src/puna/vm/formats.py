@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from .emscripten import early
 from .emscripten.instance import Guest
-from .emscripten.module import Kind, load
+from .emscripten.module import Kind, load, may_be_narrow
 from .instance import Instance
 from .machine import Machine
 from .program import Program
@@ -47,7 +47,8 @@ class Emscripten:
         def make(wasm: bytes, digest: bytes) -> Any:
             return load(machine, wasm, digest, self.kind, program.memory_limit)
 
-        return machine.once(program.module_path, program.module_format, make)
+        kind = f"{program.module_format} {may_be_narrow(program.memory_limit)}"
+        return machine.once(program.module_path, kind, make)
 
     def instance(self, machine: Machine, module: Any, memory_limit: int) -> Instance:
         return Guest(machine, module, memory_limit)

@@ -94,16 +94,21 @@ class Machine:
             raise Invalid(f"The module asks for what processes do not get: {error}") from None
         return LoadedModule(digest, module, ready)
 
-    def compile(self, wasm: bytes) -> wasmtime.Module:
-        """The compiled module, from the folder of compiled code where it is there. Raises Invalid."""
-        digest = hashlib.sha256(wasm).digest()
+    def compile(
+        self, wasm: bytes, recipe: str = "", prepare: Callable[[bytes], bytes] = lambda wasm: wasm
+    ) -> wasmtime.Module:
+        """The compiled module, from the folder of compiled code where it is there. Raises Invalid.
+
+        What is compiled is what `prepare` makes of the bytes; `recipe` names that, and changes when `prepare` does.
+        """
+        digest = hashlib.sha256(recipe.encode() + wasm).digest()
         file = self._cache / f"{digest.hex()[:32]}-{_setup()}.compiled" if self._cache else None
         code = _read_checked(file) if file else None
         if code is not None:
             with suppress(wasmtime.WasmtimeError):  # compiled for another processor
                 return wasmtime.Module.deserialize(self.engine, code)
         try:
-            module = wasmtime.Module(self.engine, wasm)
+            module = wasmtime.Module(self.engine, prepare(wasm))
         except wasmtime.WasmtimeError as error:
             raise Invalid(f"The module is not valid WebAssembly: {error}") from None
         if file:

@@ -9,6 +9,7 @@ from puna.errors import Invalid
 
 MAGIC = b"\0asm\1\0\0\0"
 CUSTOM, TYPE, IMPORT, FUNCTION, TABLE, MEMORY, GLOBAL, EXPORT, START, ELEMENT, CODE, DATA, DATA_COUNT, TAG = range(14)
+WIDE_MEMORY = 4  # the flag of a memory with 64-bit addresses
 PAGE_BYTES = 65536
 LEB_BYTES_MAX = 10
 
@@ -33,12 +34,23 @@ def sections(wasm: bytes) -> Iterator[tuple[int, bytes]]:
 
 def read_memory_min(wasm: bytes) -> int:
     """Bytes of memory that a module starts with, told before anything is compiled. Raises NotWasm."""
+    return _read_memory(wasm)[1] * PAGE_BYTES
+
+
+def has_wide_memory(wasm: bytes) -> bool:
+    """Whether a module's memory is addressed by 64 bits. Raises NotWasm."""
+    return bool(_read_memory(wasm)[0] & WIDE_MEMORY)
+
+
+def _read_memory(wasm: bytes) -> tuple[int, int]:
+    """Flags and pages to start with; zeros when the module has no memory of its own."""
     for number, content in sections(wasm):
         if number == MEMORY:
             count, at = read_unsigned(content, 0)
-            _, at = read_unsigned(content, at)  # flags
-            return read_unsigned(content, at)[0] * PAGE_BYTES if count else 0
-    return 0
+            if count:
+                flags, at = read_unsigned(content, at)
+                return flags, read_unsigned(content, at)[0]
+    return 0, 0
 
 
 def read_unsigned(data: bytes, at: int) -> tuple[int, int]:

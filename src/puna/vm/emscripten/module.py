@@ -16,13 +16,15 @@ from puna.errors import Invalid
 
 from .. import hostcalls
 from ..machine import Machine
-from . import minified, shim
-from .binary import read_memory_min
+from . import minified, narrow, shim
+from .binary import has_wide_memory, read_memory_min
 from .early import EARLY
 from .face import Face, read_face
 from .imports import OFFERS, fits
 from .metering import add_metering
 
+# What happens to a module before it is compiled, by name: other names where it happens in another way.
+METERING, NARROWING = "metered-1 ", "narrowed-1 "
 ROWS = OFFERS | EARLY
 
 
@@ -52,7 +54,9 @@ class Kind:
 
 @dataclass(frozen=True)
 class Published:
-    """A module ready to make instances of. `digest` is the SHA-256 of its bytes; `metered` that it counts its gas."""
+    """A module ready to make instances of. `digest` is the SHA-256 of its bytes; `metered` that it counts its gas;
+    `narrowed` that its memory had addresses of 64 bits and now has such of 32.
+    """
 
     digest: bytes
     kind: Kind
@@ -61,6 +65,7 @@ class Published:
     shim: wasmtime.InstancePre
     filler: wasmtime.Module
     metered: bool
+    narrowed: bool
     keep: tuple[object, ...]
 
 
@@ -71,7 +76,9 @@ def load(machine: Machine, wasm: bytes, digest: bytes, kind: Kind, memory_limit:
     nobody offers.
     """
     check_memory(read_memory_min(wasm), memory_limit)
-    main = machine.compile(add_metering(wasm, kind.meter) if kind.meter else wasm)
+    to_narrow = may_be_narrow(memory_limit) and has_wide_memory(wasm)
+    recipe = f"{METERING if kind.meter else ''}{NARROWING if to_narrow else ''}"
+    main = machine.compile(wasm, recipe, lambda wasm: _prepared(wasm, kind, to_narrow))
     names = minified.full_names(main, partial(_fits32, kind.answers)) if kind.minified else {}
     face = read_face(main, names, minified.EXPORTS if kind.minified else {}, kind.answers)
     _check_imports(face)
@@ -81,9 +88,19 @@ def load(machine: Machine, wasm: bytes, digest: bytes, kind: Kind, memory_limit:
     callbacks = tuple(_link(linker, face, position) for position in texts.host)
     filler = machine.compile(bytes(wasmtime.wat2wasm(texts.filler)))
     metered = any(asked.name == "usegas" for asked in face.imports)
-    return Published(
-        digest, kind, face, main, linker.instantiate_pre(shim_module), filler, metered, (linker, shim_module, callbacks)
-    )
+    narrowed = not face.wide_memory and has_wide_memory(wasm)
+    ready, keep = linker.instantiate_pre(shim_module), (linker, shim_module, callbacks)
+    return Published(digest, kind, face, main, ready, filler, metered, narrowed, keep)
+
+
+def may_be_narrow(memory_limit: int) -> bool:
+    """Whether memory addresses of 32 bits are enough. Part of what a process can observe, as it decides its gas."""
+    return memory_limit <= narrow.BYTES_MAX
+
+
+def _prepared(wasm: bytes, kind: Kind, to_narrow: bool) -> bytes:
+    metered = add_metering(wasm, kind.meter) if kind.meter else wasm
+    return (narrow.narrow(metered) if to_narrow else None) or metered
 
 
 def check_memory(needed: int, allowed: int) -> None:
