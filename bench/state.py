@@ -4,10 +4,11 @@
 
 Three processes of our own module, with 0, 10,000 and 200,000 table entries, each with a whole checkpoint and a chain
 of small increments to it. Timed, in turns within one run: *mapped*, the page file is there (the hot start); *first*,
-it is there and this evaluator meets it for the first time, so that its pages are compared with their digests; *cold*,
-it is not there, so the whole snapshot is inflated, hashed and written as a page file; *copied*, as without page files:
-inflated, hashed and copied. Each ends when the memory answers for its state root. Beside them the time
-and size of an increment and of a whole checkpoint, and what a mapped process keeps of the machine's memory.
+the same in an evaluator that has just begun: it compares the page file's blocks with their digests, and loads the
+compiled module; *cold*, the file is not there, so the whole snapshot is inflated, hashed and written as a page file;
+*copied*, as without page files: inflated, hashed and copied. Each ends when the memory answers for its state root.
+Beside them the time and size of an increment and of a whole checkpoint, and what a mapped process keeps of the machine's
+memory. The goal is for both hot starts, mapped and first.
 """
 
 import argparse
@@ -39,13 +40,13 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=9)
     rounds = options.parse_args().rounds
     with tempfile.TemporaryDirectory(prefix="puna-state-") as folder:
-        machine = Machine(Path(folder) / "compiled")
-        met = [measure(machine, Path(folder) / str(entries), entries, rounds) for entries in ENTRIES]
-    print(f"hot start within {GOAL_S * 1000:.0f} ms: {'yes' if all(met) else 'NO'}")
+        compiled = Path(folder) / "compiled"
+        met = [measure(compiled, Path(folder) / str(entries), entries, rounds) for entries in ENTRIES]
+    print(f"hot start, also the first, within {GOAL_S * 1000:.0f} ms: {'yes' if all(met) else 'NO'}")
 
 
-def measure(machine: Machine, folder: Path, entries: int, rounds: int) -> bool:
-    pages = PageFiles(folder)
+def measure(compiled: Path, folder: Path, entries: int, rounds: int) -> bool:
+    machine, pages = Machine(compiled), PageFiles(folder)
     process = Process(machine, program(), Host(), None, pages)
     say(process, FILL.format(entries))
     base, whole_s = timed(process.checkpoint)
@@ -68,7 +69,7 @@ def measure(machine: Machine, folder: Path, entries: int, rounds: int) -> bool:
         return Process(machine, program(), Host(), cold_start)
 
     def first() -> Process:
-        return Process(machine, program(), Host(), start, PageFiles(folder))
+        return Process(Machine(compiled), program(), Host(), start, PageFiles(folder))
 
     times: dict[str, list[float]] = {"mapped": [], "first": [], "cold": [], "copied": []}
     for _ in range(rounds):
@@ -90,7 +91,7 @@ def measure(machine: Machine, folder: Path, entries: int, rounds: int) -> bool:
     print(f"  kept after a message    {kept}")
     process.close()
     again.close()
-    return statistics.median(times["mapped"]) < GOAL_S
+    return max(statistics.median(times["mapped"]), statistics.median(times["first"])) < GOAL_S
 
 
 def started(way: Callable[[], Process], root: bytes) -> float:

@@ -261,7 +261,8 @@ async def test_every_evaluation_is_attested_by_the_compute_unit():
     verify_item(found.item)
     assert found.item.address == COMPUTE.address and bytes(found.item.data) == result.encode()
     assert [name for name, _ in found.item.tags] == [
-        "Data-Protocol", "Variant", "Type", "Process", "Message", "Nonce", "State-Root", "Gas-Used", "Content-Type",
+        "Data-Protocol", "Variant", "Type", "Process", "Message", "Nonce", "State-Root", "State-Rule", "Gas-Used",
+        "Content-Type",
     ]  # fmt: skip
     assert named(found.item, "Message") == [message] and named(found.item, "Process") == [process]
 
@@ -314,6 +315,7 @@ async def test_60_a_checkpoint_says_what_it_is_and_a_fresh_unit_goes_on_from_it(
     assert [name for name, _ in found.item.tags] == [
         "Data-Protocol", "Variant", "Type", "Module", "Process", "Nonce", "Timestamp", "Block-Height", "Content-Type",
         "SHA-256", "Snapshot-Format", "Unit-Identifier", "Ordinate", "Assignment", "Hash-Chain", "Epoch", "State-Root",
+        "State-Rule",
     ]  # fmt: skip
     reborn = Town(store=town.store)
     message = await reborn.do(process, ["get", "x"])
@@ -770,6 +772,38 @@ async def test_verification_names_the_first_divergence_by_nonce_message_and_fiel
         f"State-Root attested by {BOB.address}",
     ]
     assert "Output attested by" in str(first) and '"other"' in str(first)
+
+
+async def aged(store, items) -> None:
+    """Store items once more, newer, as an older Puna signed them: their state roots of the rule before ours."""
+    for item in items:
+        tags = [(n, "A" * 43 if n == "State-Root" else v) for n, v in item.tags if n != "State-Rule"]
+        old = sign_item(COMPUTE, data=bytes(item.data), tags=tags)
+        notes = {key: value.replace(item.id.encode(), old.id.encode()) for key, value in store.notes("ao/")}
+        await store.append([old], notes)
+
+
+async def test_verification_says_when_a_state_root_follows_a_rule_it_does_not_compute():
+    town = await Town.founded()
+    process = await lived(town)
+    (found,) = town.store.find(Query(tags=(("Type", ("Result",)), ("Process", (process,)), ("Nonce", ("2",)))))
+    await aged(town.store, [found.item])
+    report = await verify(town.store, FakeEvaluators(), process)
+    (only,) = report.divergences
+    assert (only.nonce, only.expected, only.found) == (2, "puna-state-1", "puna-state-2")
+    assert only.field == f"State-Rule attested by {COMPUTE.address}"
+
+
+async def test_what_an_older_version_attested_is_replayed_and_its_checkpoints_are_not_used():
+    town, process, checkpoints = await chained(5)
+    results = town.store.find(Query(tags=(("Type", ("Result",)), ("Process", (process,)))))
+    await aged(town.store, [*(entry.item for entry in results), *checkpoints])
+    reborn = Town(store=town.store, evaluators=FakeEvaluators(gas=10**9))
+    message = await reborn.do(process, ["get", "n"])
+    assert (await reborn.link.result(process, message)).output == "4"
+    assert len(reborn.evaluators.applied) == len(results) + 1 == 8  # all of it, from nothing
+    again = town.store.find(Query(tags=(("Type", ("Result",)), ("Message", (message,)))))[0].item
+    assert named(again, "State-Rule") == ["puna-state-2"]
 
 
 async def test_verification_finds_a_schedule_with_a_gap_a_false_chain_and_a_duplicate():

@@ -126,6 +126,42 @@ async def test_who_leaves_a_run_leaves_the_process_detached(one):
     assert (await anext(evaluations)).output == "0"
     await evaluations.aclose()
     assert not one.attached("a")
+# Each writes more than a mebibyte, so that its state root is computed while the next one is evaluated.
+BROAD = [
+    "T = {} for i = 1, 40000 do T[i] = {i} end return 'made'",
+    "for i = 1, 40000 do T[i][1] = i + 1 end return T[7][1]",
+    "for i = 1, 40000 do T[i][1] = 0 end error('taken back')",
+    "for i = 1, 40000 do T[i][1] = T[i][1] * 3 end return T[7][1]",
+    "return T[40000][1]",
+    "Big = ('x'):rep(3000000) error('grew for nothing')",
+    "for i = 1, 40000 do T[i][1] = T[i][1] * 5 end Big = ('y'):rep(3000000) return T[7][1] .. #Big",
+    "for i = 1, 40000 do T[i][1] = -i end return {Output = 'no', Error = 'no'}",
+    "for i = 1, 40000 do T[i][1] = T[i][1] - 1 end return T[7][1]",
+]
+
+
+async def test_messages_in_a_row_have_the_results_and_state_roots_of_messages_one_by_one(one):
+    bench = Bench(program(memory=32 << 20))
+    expected = [bench.run(code) for code in BROAD]
+    assert len({each.state_root for each in expected}) > 5
+    await one.attach("a", program(memory=32 << 20))
+    assert await evaluate_all(one, "a", BROAD) == expected
+    assert (await run(one, "a", "return T[7][1]")).output == bench.output("return T[7][1]")
+
+
+async def test_whatever_waits_behind_a_message_meets_the_memory_it_left(one):
+    bench = Bench(program(memory=32 << 20))
+    await one.attach("a", program(memory=32 << 20))
+    waiting = []
+    for code in BROAD:
+        waiting += [run(one, "a", code), one.preview("a", message("Big = nil return T[7][1]")), one.snapshot("a")]
+    found = await asyncio.gather(*waiting)
+    for code, applied, previewed, snapshot in zip(BROAD, found[::3], found[1::3], found[2::3], strict=True):
+        assert applied == bench.run(code)
+        assert previewed == bench.preview("Big = nil return T[7][1]")
+        assert snapshot == bench.process.snapshot()
+
+
 
 
 async def test_a_process_moves_to_another_evaluator_by_its_snapshot(two):

@@ -14,7 +14,8 @@ from vm.test_process import STEPS
 from puna.errors import Invalid
 from puna.vm.checkpoint import Checkpoint, NoPages, digest_of, is_increment
 from puna.vm.extensions import Host
-from puna.vm.pagefile import PageFiles
+from puna.vm.memory import PAGE_BYTES
+from puna.vm.pagefile import MAGIC, PageFiles
 from puna.vm.process import Process
 
 
@@ -144,14 +145,21 @@ def test_a_message_that_grows_memory_and_fails_leaves_a_mapped_one_as_it_was(tmp
     assert life.apply("return N .. tostring(Big)").output == "2nil"
 
 
-@pytest.mark.parametrize("harm", ["a page", "a digest", "the end", "empty"])
+@pytest.mark.parametrize("harm", ["a page", "a hole", "a digest", "the version", "the end", "empty"])
 def test_a_damaged_page_file_is_not_used(tmp_path, harm):
     life = Life(tmp_path)
     life.apply("N = 1")
     life.checkpoint(lost=False)
     (file,) = tmp_path.glob("*.pages")
     content = bytearray(file.read_bytes())
-    at = {"a page": content.index(b"not enough memory"), "a digest": -400, "the end": -1, "empty": 0}[harm]
+    at = {
+        "a page": content.index(b"not enough memory"),
+        "a hole": content.index(bytes(3 * PAGE_BYTES)) + PAGE_BYTES,
+        "a digest": -400,
+        "the version": content.index(MAGIC) + 7,
+        "the end": -1,
+        "empty": 0,
+    }[harm]
     content[at] ^= 1
     file.unlink()
     file.write_bytes(b"" if harm == "empty" else content)
@@ -160,6 +168,17 @@ def test_a_damaged_page_file_is_not_used(tmp_path, harm):
         Process(machine(), life.program, Host(), Checkpoint(digest_of(base), None), PageFiles(tmp_path))
     again = Process(machine(), life.program, Host(), Checkpoint(digest_of(base), base), PageFiles(tmp_path))
     assert again.apply(message("return N"), "m").evaluation().output == "1"
+
+
+def test_a_page_file_of_an_older_version_is_made_again(tmp_path):
+    life = Life(tmp_path)
+    life.apply("N = 1")
+    life.checkpoint(lost=False)
+    (file,) = tmp_path.glob("*.pages")
+    content = file.read_bytes()
+    file.write_bytes(content.replace(MAGIC, b"PUNAPAG1"))
+    life.restart(delete=False)  # finds no file it can use, and takes the snapshot
+    assert file.read_bytes() == content
 
 
 def test_a_checkpoint_that_comes_to_another_state_root_is_refused(tmp_path):

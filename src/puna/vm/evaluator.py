@@ -2,7 +2,9 @@
 
 Started by `evaluators.py` as `python -m puna.vm.evaluator`; it reads frames from standard input and writes frames to
 standard output. Each AO process has a lane, a thread that does what is asked of it in order, so a long evaluation
-keeps nobody else waiting. When standard input ends, so does the evaluator, whatever it is doing: the node is gone.
+keeps nobody else waiting. Where messages wait in a lane, the state root of one is computed on another thread while the
+next one is evaluated; each answer still carries its own root. When standard input ends, so does the evaluator, whatever
+it is doing: the node is gone.
 """
 
 import os
@@ -10,8 +12,10 @@ import queue
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -26,9 +30,17 @@ from .checkpoint import Checkpoint, NoPages
 from .extensions import Host
 from .machine import THREAD_STACK_BYTES, Machine
 from .pagefile import PageFiles
-from .process import Process
+from .process import Process, Unrooted
 from .program import Program
 from .result import Step
+
+
+# Written by a message: from here on its root is computed alongside the next evaluation, where there is one. Below it,
+# two threads that want Python's lock would cost each other more than the hashing takes.
+ALONGSIDE_BYTES = 1 << 20
+# More ready threads than cores by more than this: whoever waits for Python's lock may then wait for one that sleeps.
+CROWD = 0.5
+LOOK_S = 1.0  # how long a look at that holds good
 
 
 class Node:
@@ -38,10 +50,21 @@ class Node:
         self.machine = Machine(Path(setup.cache) if setup.cache else None)
         self.pages = PageFiles(Path(setup.cache) / "pages") if setup.cache else None
         self.send = send
+        self.roots = ThreadPoolExecutor(1, "roots")
         self._setup = setup
+        self._crowded, self._looked_s = False, -LOOK_S
         self._lock = threading.Lock()
         self._store: Any = None
         self._client: Any = None
+
+    def is_crowded(self) -> bool:
+        """Whether this machine has more to do than cores, about."""
+        now = time.monotonic()
+        if now - self._looked_s >= LOOK_S:
+            self._looked_s = now
+            with suppress(AttributeError, OSError):  # not every system can tell
+                self._crowded = os.getloadavg()[0] > (os.cpu_count() or 1) + CROWD
+        return self._crowded
 
     def weave(self, item_id: str) -> Path | None:
         store = self.archive()
@@ -93,17 +116,31 @@ class Lane:
     def _run(self) -> None:
         while True:
             call = self._calls.get()
-            self._node.send(self._answer(call))
+            reply = self._answer(call.number, lambda call=call: getattr(self, call.operation)(call.argument))
+            if not isinstance(reply.value, Unrooted):
+                self._node.send(reply)
+            elif self._goes_alongside(reply.value):
+                self._node.roots.submit(self._finish, call.number, reply.value)
+            else:
+                self._finish(call.number, reply.value)
             if call.operation == "detach":
                 return
 
-    def _answer(self, call: frames.Call) -> frames.Reply:
+    def _goes_alongside(self, evaluated: Unrooted) -> bool:
+        """Whether to compute the state root on the other thread: where a call waits, and it pays."""
+        waits = not self._calls.empty()
+        return waits and evaluated.written_bytes >= ALONGSIDE_BYTES and not self._node.is_crowded()
+
+    def _finish(self, number: int, evaluated: Unrooted) -> None:
+        self._node.send(self._answer(number, evaluated.step))
+
+    def _answer(self, number: int, make: Callable[[], Any]) -> frames.Reply:
         try:
-            return frames.Reply(call.number, getattr(self, call.operation)(call.argument))
+            return frames.Reply(number, make())
         except Exception as error:
             if not isinstance(error, NodeError):
                 traceback.print_exc()
-            return frames.Reply(call.number, error=frames.error_of(error))
+            return frames.Reply(number, error=frames.error_of(error))
 
     # --- what may be called: one method per operation -------------------------------------------------------
 
@@ -131,12 +168,12 @@ class Lane:
             return False
         return True
 
-    def apply(self, argument: Any) -> Step:
+    def apply(self, argument: Any) -> Unrooted:
         message = msgspec.convert(argument, frames.Message)
         if message.run and message.run == self._broken_run:
             raise NotYet(f"a message before {message.id} could not be evaluated")
         try:
-            return self._attached().apply(message.json, message.id)
+            return self._attached().evaluate(message.json, message.id)
         except BaseException:
             self._broken_run = message.run
             raise

@@ -1,15 +1,16 @@
 """The memory a process had after its last accepted message, kept beside the living one.
 
-Called by `process.py`. Comparing the two gives the pages a message changed: those are hashed into the state root when
-the message is accepted, and copied back when it is not.
+Called by `process.py`. What a message wrote is copied here when the message is accepted, and hashed into the state root;
+when it is not, it is copied back. Pages are told by *ranges*: (first, one past the last) page number.
 """
 
 import mmap
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
 PAGE_BYTES = 4096
+Range = tuple[int, int]
 _WORDS = PAGE_BYTES // 8
 _STRIDE = 256  # pages compared at a time: 1 MiB, which stays in the processor's cache
 
@@ -31,51 +32,38 @@ class Shadow:
         shadow.size, shadow._pages = size, pages
         return shadow
 
+    def view(self) -> memoryview:
+        """The memory itself, bytes (size,), good until it grows."""
+        return memoryview(self._bytes())[: self.size]
+
     def page(self, number: int) -> memoryview:
         return self._pages[number].data.cast("B")
 
-    def changed(self, live: np.ndarray, among: Sequence[int] | None = None) -> list[int]:
-        """The numbers of the pages in which `live`, uint8 (size,), differs. What grew counts from zeros.
-
-        `among` are the pages that may differ, when that is known.
-        """
+    def changed(self, live: np.ndarray, first: int = 0) -> list[Range]:
+        """Where `live`, uint8 (size,), differs, from page `first` on. What grew counts from zeros."""
         pages = live.view(np.uint64).reshape(-1, _WORDS)
-        candidates = np.arange(len(pages)) if among is None else np.asarray(among, np.int64)
-        found: list[int] = []
-        for start in range(0, len(candidates), _STRIDE):
-            numbers = candidates[start : start + _STRIDE]
-            # Neighbours are compared where they lie; scattered pages are gathered first.
-            together = numbers[-1] - numbers[0] == len(numbers) - 1
-            block = pages[numbers[0] : numbers[-1] + 1] if together else pages[numbers]
-            found += numbers[(block != self._read(numbers, together)).any(axis=1)].tolist()
-        return found
-
-    def _read(self, numbers: np.ndarray, together: bool) -> np.ndarray:
-        """The pages `numbers`, uint64 (pages, words); zeros for those beyond the end."""
+        differs = np.zeros(len(pages), bool)
         known = _pages(self.size)
-        if numbers[-1] < known:
-            return self._pages[numbers[0] : numbers[-1] + 1] if together else self._pages[numbers]
-        old = np.zeros((len(numbers), _WORDS), np.uint64)
-        inside = numbers < known
-        old[inside] = self._pages[numbers[inside]]
-        return old
+        for start in range(first, len(pages), _STRIDE):
+            block = pages[start : start + _STRIDE]
+            old = self._pages[start : min(start + _STRIDE, known)] if start < known else block[:0]
+            differs[start : start + len(old)] = (block[: len(old)] != old).any(axis=1)
+            differs[start + len(old) : start + len(block)] = block[len(old) :].any(axis=1)
+        return ranges_of(np.flatnonzero(differs))
 
-    def accept(self, live: np.ndarray, changed: list[int]) -> None:
+    def accept(self, live: np.ndarray, changed: Iterable[Range]) -> None:
         """Follow `live` in the pages `changed` and in size."""
         self.grow_to(live.size)
-        if changed:
-            pages = live.view(np.uint64).reshape(-1, _WORDS)
-            self._pages[changed] = pages[changed]
+        _copy(live, self._bytes(), changed)
 
     def grow_to(self, size: int) -> None:
         """Memory has `size` bytes now; what is new is zero."""
         self._make_room(size)
         self.size = size
 
-    def restore(self, live: np.ndarray, changed: list[int]) -> None:
+    def restore(self, live: np.ndarray, changed: Iterable[Range]) -> None:
         """Undo the changes of `live`, which must be of this size."""
-        if changed:
-            live.view(np.uint64).reshape(-1, _WORDS)[changed] = self._pages[changed]
+        _copy(self._bytes(), live, changed)
 
     def used_pages(self) -> np.ndarray:
         """The numbers of the pages that are not all zero, int64 (used,)."""
@@ -87,12 +75,51 @@ class Shadow:
     def write_pages(self, numbers: np.ndarray, content: bytes) -> None:
         self._pages[numbers] = np.frombuffer(content, np.uint64).reshape(-1, _WORDS)
 
+    def _bytes(self) -> np.ndarray:
+        return self._pages.reshape(-1).view(np.uint8)
+
     def _make_room(self, size: int) -> None:
         if _pages(size) > len(self._pages):
             wider = _blank(max(_pages(size), 2 * len(self._pages)))
             used = self.used_pages()  # zero pages stay untouched, and so take no memory
             wider[used] = self._pages[used]
             self._pages = wider
+
+
+class PageSet:
+    """A set of page numbers: a byte for each page there may be."""
+
+    def __init__(self) -> None:
+        self._marks = np.zeros(0, bool)
+
+    def add(self, ranges: Iterable[Range]) -> None:
+        for first, end in ranges:
+            if end > len(self._marks):
+                self._marks = np.concatenate([self._marks, np.zeros(end - len(self._marks), bool)])
+            self._marks[first:end] = True
+
+    def numbers(self) -> np.ndarray:
+        """Ascending, int64 (count,)."""
+        return np.flatnonzero(self._marks)
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(self._marks))
+
+
+def ranges_of(numbers: np.ndarray) -> list[Range]:
+    """Neighbours of ascending page numbers together."""
+    if not len(numbers):
+        return []
+    breaks = np.flatnonzero(np.diff(numbers) > 1)
+    firsts = numbers[np.concatenate([[0], breaks + 1])]
+    lasts = numbers[np.concatenate([breaks, [len(numbers) - 1]])]
+    return list(zip(firsts.tolist(), (lasts + 1).tolist(), strict=True))
+
+
+def _copy(source: np.ndarray, target: np.ndarray, ranges: Iterable[Range]) -> None:
+    old, new = memoryview(target), memoryview(source)  # for a few pages at a time quicker than arrays
+    for first, end in ranges:
+        old[first * PAGE_BYTES : end * PAGE_BYTES] = new[first * PAGE_BYTES : end * PAGE_BYTES]
 
 
 def _blank(pages: int) -> np.ndarray:

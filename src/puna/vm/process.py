@@ -2,7 +2,15 @@
 
 Called by `evaluator.py`, and by tests directly. A message either moves the memory on and changes the state root, or
 leaves both exactly as they were.
+
+The state root is computed from the shadow, which stays as it is while the next message is evaluated on the living
+memory. So one thread may evaluate while another still hashes what the message before it wrote.
 """
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
 
 from puna.errors import Invalid
 
@@ -12,12 +20,40 @@ from .extensions import Host
 from .formats import FORMATS
 from .instance import Instance, Outcome
 from .machine import Machine
-from .memory import PAGE_BYTES, Shadow
+from .memory import PAGE_BYTES, PageSet, Range, Shadow, ranges_of
 from .pagefile import PageFile, PageFiles
 from .program import Program
 from .result import Step, read_answer
-from .stateroot import StateTree
+from .stateroot import BLOCK_BYTES, StateTree
 from .watch import Watch, watch
+
+BLOCK_PAGES = BLOCK_BYTES // PAGE_BYTES
+OPEN_PAGES_MIN = 16  # neighbours worth leaving unwatched: asking around a gap takes as long as a few faults
+
+
+class Unrooted:
+    """An evaluation whose state root is still to be computed."""
+
+    def __init__(self, process: "Process", outcome: Outcome, written: Sequence[Range]):
+        self._process = process
+        self._outcome = outcome
+        self._written = written
+        self._lock = threading.Lock()
+        self._step: Step | None = None
+
+    @property
+    def written_bytes(self) -> int:
+        return PAGE_BYTES * sum(end - first for first, end in self._written)
+
+    def step(self) -> Step:
+        """The evaluation with its state root. Any thread may ask; the first does the work."""
+        with self._lock:
+            if self._step is None:
+                root, size, held = self._process._root(self._written)
+                self._step = Step(
+                    self._outcome.answer, self._outcome.stopped, self._outcome.gas_used, root, size, held
+                )
+            return self._step
 
 
 class Process:
@@ -44,8 +80,11 @@ class Process:
         self._module = self._format.load(machine, program)
         self._pages = pages
         self._base: PageFile | None = None  # what the memory was mapped from
-        self._moved: set[int] = set()  # pages that are not, or no longer, those of the base
-        self._since: dict[bytes, set[int]] = {}  # by snapshot that may become a parent: the pages changed after it
+        self._moved = PageSet()  # pages that are not, or no longer, those of the base
+        self._since: dict[bytes, PageSet] = {}  # by snapshot that may become a parent: the pages written after it
+        self._tree = StateTree()
+        self._warm: set[int] = set()  # blocks that the last accepted message changed
+        self._unrooted: Unrooted | None = None  # the last evaluation
         if start is None:
             self._start_anew()
         else:
@@ -53,6 +92,7 @@ class Process:
 
     @property
     def state_root(self) -> bytes:
+        self._settle()
         return self._tree.root()
 
     def apply(self, message: bytes, message_id: str = "") -> Step:
@@ -60,18 +100,26 @@ class Process:
 
         Raises NotYet when the node could not do its part; memory is then as before.
         """
-        outcome = self._evaluate(message, message_id)
+        return self.evaluate(message, message_id).step()
+
+    def evaluate(self, message: bytes, message_id: str = "") -> Unrooted:
+        """As `apply`, and the state root may be asked for later or by another thread. Raises as `apply`."""
+        outcome = self._run(message, message_id)
+        self._settle()  # the shadow is about to move, and the root before this is computed from it
+        written: Sequence[Range] = ()
         if read_answer(outcome.answer, outcome.stopped).keeps:
-            self._accept()
+            written = self._accept()
         else:
             self._roll_back()
-        return self._step(outcome)
+        self._unrooted = Unrooted(self, outcome, written)
+        return self._unrooted
 
     def preview(self, message: bytes) -> Step:
         """Evaluate a message and take its memory back in any case. Raises as `apply`."""
-        outcome = self._evaluate(message, "")
+        outcome = self._run(message, "")
+        self._settle()
         self._roll_back()
-        return self._step(outcome)
+        return Unrooted(self, outcome, ()).step()
 
     def snapshot(self) -> bytes:
         """The memory as a whole snapshot."""
@@ -82,15 +130,16 @@ class Process:
 
         The caller may lose what it gets: an increment to the same snapshot can be had again.
         """
+        self._settle()
         changed = self._since.get(before) if before is not None else None
         if changed is None:
             made = self.snapshot()
         else:
-            made = snapshots.pack_increment(self._shadow, self._module.digest, before, changed)
+            made = snapshots.pack_increment(self._shadow, self._module.digest, before, changed.numbers())
         digest = digest_of(made)
         if changed is None and self._pages is not None:
             self._pages.write(digest, self._module.digest, self._shadow, self._tree)
-        self._since = ({} if changed is None else {before: changed}) | {digest: set()}
+        self._since = ({} if changed is None else {before: changed}) | {digest: PageSet()}
         return made
 
     def close(self) -> None:
@@ -98,7 +147,7 @@ class Process:
 
     # --- one evaluation -------------------------------------------------------------------------------------
 
-    def _evaluate(self, message: bytes, message_id: str) -> Outcome:
+    def _run(self, message: bytes, message_id: str) -> Outcome:
         self._host.message_id = message_id
         try:
             return self._instance.handle(message, self.program.environment, self.program.gas_limit)
@@ -106,9 +155,21 @@ class Process:
             self._roll_back()
             raise
 
-    def _step(self, outcome: Outcome) -> Step:
-        root, size = self._tree.root(), self._shadow.size
-        return Step(outcome.answer, outcome.stopped, outcome.gas_used, root, size, self.held_bytes)
+    def _settle(self) -> None:
+        """Have the root of the last evaluation computed."""
+        if self._unrooted is not None:
+            self._unrooted.step()
+
+    def _root(self, written: Sequence[Range]) -> tuple[bytes, int, int]:
+        """State root, memory's size and what is held after the pages `written` came into the shadow."""
+        watched = self._watch
+        changed = self._tree.update(self._shadow.size, _blocks(written), self._shadow.view())
+        if watched is not None and written:
+            # Changed twice in a row, a block is likely to change again.
+            likely = _pages_of(block for block in changed if block in self._warm)
+            watched.leave_open([each for each in likely if each[1] - each[0] >= OPEN_PAGES_MIN])
+            self._warm = set(changed)
+        return self._tree.root(), self._shadow.size, self.held_bytes
 
     @property
     def held_bytes(self) -> int:
@@ -117,14 +178,16 @@ class Process:
 
     # --- memory ---------------------------------------------------------------------------------------------
 
-    def _accept(self) -> None:
+    def _accept(self) -> Sequence[Range]:
+        """Move the shadow on to the living memory; answers the pages that were written."""
         live = self._instance.view()
-        changed = self._shadow.changed(live, self._written())
-        self._shadow.accept(live, changed)
-        self._tree.update(live.size, changed, self._shadow.page)
-        self._moved.update(changed)
+        written = self._written(live)
+        self._shadow.accept(live, written)
+        self._moved.add(written)
         for pages in self._since.values():
-            pages.update(changed)
+            pages.add(written)
+        self._watch_all()  # what grew, too
+        return written
 
     def _start_anew(self) -> None:
         instance = self._new_instance()
@@ -133,24 +196,28 @@ class Process:
         self._shadow = Shadow()
         changed = self._shadow.changed(live)
         self._shadow.accept(live, changed)
-        self._tree = StateTree()
-        self._tree.update(self._shadow.size, changed, self._shadow.page)
-        self._moved.update(changed)
+        self._update_tree(changed)
+        self._moved.add(changed)
         self._start_watch(instance)
+
+    def _update_tree(self, changed: Sequence[Range]) -> None:
+        self._tree.update(self._shadow.size, _blocks(changed), self._shadow.view())
 
     def _go_on(self, start: Checkpoint) -> None:
         self._take_base(start)
-        last = start.base_digest
+        last, moved = start.base_digest, PageSet()
         for increment in start.increments:
             changed = snapshots.unpack_increment(
                 increment, self._shadow, self._module.digest, last, self.program.memory_limit
             )
-            self._tree.update(self._shadow.size, changed, self._shadow.page)
-            self._moved.update(changed)
+            moved.add(changed)
             last = digest_of(increment)
+        changed = ranges_of(moved.numbers())
+        self._update_tree(changed)
+        self._moved.add(changed)
         if start.state_root is not None and start.state_root != self._tree.root():
             raise Invalid("The checkpoint does not hold the memory it says: its state root differs.")
-        self._since = {last: set()}
+        self._since = {last: PageSet()}
         self._restore_instance()
 
     def _take_base(self, start: Checkpoint) -> None:
@@ -160,10 +227,9 @@ class Process:
         if start.base is None:
             raise NoPages
         self._shadow = snapshots.unpack(start.base, self._module.digest, self.program.memory_limit)
-        used = self._shadow.used_pages().tolist()
-        self._tree = StateTree()
-        self._tree.update(self._shadow.size, used, self._shadow.page)
-        self._moved.update(used)
+        used = ranges_of(self._shadow.used_pages())
+        self._update_tree(used)
+        self._moved.add(used)
         if self._pages is not None:
             self._pages.write(start.base_digest, self._module.digest, self._shadow, self._tree)
             self._map_base(start.base_digest)
@@ -172,7 +238,7 @@ class Process:
         found = self._pages.open(digest, self._module.digest) if self._pages is not None else None
         if found is None or found.size > self.program.memory_limit:
             return False
-        self._base, self._moved = found, set()
+        self._base, self._moved = found, PageSet()
         self._shadow, self._tree = found.shadow(), found.tree()
         return True
 
@@ -180,7 +246,14 @@ class Process:
         """From here on, where memory and shadow are equal, writes are watched if this machine can."""
         self._instance = instance
         self._watch = watch(instance.address)
-        self._written()
+        self._watch_all()
+
+    def _watch_all(self) -> None:
+        if self._watch is not None:
+            try:
+                self._watch.begin(self._shadow.size)
+            except OSError:
+                self._watch = None
 
     def _roll_back(self) -> None:
         if self._instance.size != self._shadow.size:
@@ -189,15 +262,24 @@ class Process:
             self._restore_instance()
         else:
             live = self._instance.view()
-            self._shadow.restore(live, self._shadow.changed(live, self._written()))
+            told = self._ask_watch(Watch.peek)
+            self._shadow.restore(live, self._shadow.changed(live) if told is None else told)
 
-    def _written(self) -> list[int] | None:
-        """The pages written since the last call, None when nobody can tell but by comparing."""
+    def _written(self, live: np.ndarray) -> list[Range]:
+        """Where the living memory may differ from the shadow."""
+        told = self._ask_watch(Watch.written)
+        if told is None:
+            return self._shadow.changed(live)
+        # Nobody watched what grew. Most of it may be untouched, and should not be copied.
+        return told + self._shadow.changed(live, self._shadow.size // PAGE_BYTES)
+
+    def _ask_watch(self, ask: Callable[[Watch], list[Range]]) -> list[Range] | None:
+        """What the watch tells; None when nobody can tell but by comparing."""
         if self._watch is not None and self._watch.start != self._instance.address:
             self._watch = None  # beyond what the engine reserves, a memory moves when it grows
         if self._watch is not None:
             try:
-                return self._watch.written(self._instance.size)
+                return ask(self._watch)
             except OSError:
                 self._watch = None
         return None
@@ -212,7 +294,31 @@ class Process:
         instance.grow_to(self._shadow.size)
         live = instance.view()
         if self._base is not None and self._base.map_to(instance.address):
-            self._shadow.restore(live, sorted(self._moved))
+            self._shadow.restore(live, ranges_of(self._moved.numbers()))
         else:
             self._shadow.restore(live, self._shadow.changed(live))
         self._start_watch(instance)
+
+
+def _blocks(ranges: Sequence[Range]) -> list[int]:
+    """The blocks in which pages lie, ascending."""
+    blocks: list[int] = []
+    for first, end in ranges:
+        begin = first // BLOCK_PAGES
+        if blocks and blocks[-1] == begin:
+            begin += 1
+        blocks += range(begin, -(-end // BLOCK_PAGES))
+    return blocks
+
+
+def _pages_of(blocks: Iterable[int]) -> list[Range]:
+    """The pages of blocks, neighbours together, both ascending."""
+    ranges: list[Range] = []
+    first = end = -1
+    for block in blocks:
+        if block != end:
+            if end > 0:
+                ranges.append((first * BLOCK_PAGES, end * BLOCK_PAGES))
+            first = block
+        end = block + 1
+    return [*ranges, (first * BLOCK_PAGES, end * BLOCK_PAGES)] if end > 0 else ranges

@@ -13,14 +13,13 @@ Between messages a module's globals stand as its start left them, so memory is a
 
 import struct
 import zlib
-from collections.abc import Sequence
 
 import numpy as np
 
 from puna.errors import Invalid
 
 from .checkpoint import INCREMENT_MAGIC
-from .memory import PAGE_BYTES, Shadow
+from .memory import PAGE_BYTES, Range, Shadow, ranges_of
 
 MAGIC = b"PUNAMEM1"
 HEADER = struct.Struct(">32sQI")
@@ -35,9 +34,8 @@ def pack(shadow: Shadow, module_digest: bytes) -> bytes:
     return MAGIC + HEADER.pack(module_digest, shadow.size, len(numbers)) + _deflate(shadow, numbers)
 
 
-def pack_increment(shadow: Shadow, module_digest: bytes, before: bytes, changed: Sequence[int]) -> bytes:
-    """The pages `changed` since the snapshot whose digest is `before`."""
-    numbers = np.array(sorted(changed), np.int64)
+def pack_increment(shadow: Shadow, module_digest: bytes, before: bytes, numbers: np.ndarray) -> bytes:
+    """The pages `numbers`, ascending, which were written since the snapshot whose digest is `before`."""
     groups = [numbers[start : start + GROUP_PAGES] for start in range(0, len(numbers), GROUP_PAGES)]
     bodies = [_deflate(shadow, group) for group in groups]
     header = HEADER.pack(module_digest, shadow.size, len(numbers)) + before
@@ -54,7 +52,7 @@ def unpack(snapshot: bytes, module_digest: bytes, memory_limit: int) -> Shadow:
 
 def unpack_increment(
     snapshot: bytes, shadow: Shadow, module_digest: bytes, before: bytes, memory_limit: int
-) -> list[int]:
+) -> list[Range]:
     """Move `shadow`, the memory of the snapshot `before`, on by an increment; answers the pages it brought.
 
     Raises Invalid as `unpack`, and when the increment follows another snapshot; the shadow is of no use then.
@@ -77,7 +75,7 @@ def unpack_increment(
         changed += numbers.tolist()
     if rest:
         raise Invalid("The snapshot is damaged: its size is not what it says.")
-    return changed
+    return ranges_of(np.array(changed, np.int64))
 
 
 def _read_header(snapshot: bytes, magic: bytes, module_digest: bytes, memory_limit: int) -> tuple[int, int, int]:

@@ -12,10 +12,10 @@ import platform
 import struct
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from functools import cache
 
-from .memory import PAGE_BYTES
+from .memory import PAGE_BYTES, Range
 
 SYSCALL_USERFAULTFD = {"x86_64": 323, "aarch64": 282}
 O_CLOEXEC, O_NONBLOCK, USER_MODE_ONLY = 0o2000000, 0o4000, 1
@@ -62,23 +62,30 @@ class Kernel:
 
     def protect(self, start: int, size: int) -> None:
         self.ioctl(self.faults, UFFDIO_REGISTER, struct.pack("QQQQ", start, size, MODE_WRITE_PROTECT, 0))
-        self.scan(start, start + size)
+        self.take(start, start + size)
 
-    def scan(self, start: int, end: int) -> list[tuple[int, int]]:
-        """The address ranges written since the last scan, protected again."""
+    def take(self, start: int, end: int) -> list[tuple[int, int]]:
+        """The address ranges written since they were last taken. From here on they are watched again."""
         with self._lock:
-            return list(self._scan(start, end))
+            return self._scan(start, end, PROTECT_MATCHING | CHECK_ASYNC)
 
-    def _scan(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        scan = _Scan(ctypes.sizeof(_Scan), PROTECT_MATCHING | CHECK_ASYNC, start, end)
+    def peek(self, start: int, end: int) -> list[tuple[int, int]]:
+        """The address ranges written since they were last taken."""
+        with self._lock:
+            return self._scan(start, end, CHECK_ASYNC)
+
+    def _scan(self, start: int, end: int, flags: int) -> list[tuple[int, int]]:
+        scan = _Scan(ctypes.sizeof(_Scan), flags, start, end)
         scan.regions, scan.regions_count = ctypes.addressof(self._regions), REGIONS
         scan.required_mask = scan.returned_mask = PAGE_IS_WRITTEN
+        found: list[tuple[int, int]] = []
         while scan.start < end:
             count = self._checked(self.libc.ioctl(self.pagemap, PAGEMAP_SCAN, ctypes.byref(scan)))
-            yield from ((self._regions[3 * each], self._regions[3 * each + 1]) for each in range(count))
+            found += [(self._regions[3 * each], self._regions[3 * each + 1]) for each in range(count)]
             if scan.walk_end <= scan.start:
                 raise OSError("PAGEMAP_SCAN does not get on")
             scan.start = scan.walk_end
+        return found
 
     def _checked(self, result: int) -> int:
         if result < 0:
@@ -87,31 +94,54 @@ class Kernel:
 
 
 class Watch:
-    """Writes to the memory that begins at an address."""
+    """Writes to the memory that begins at an address.
+
+    The first write to a watched page costs its evaluation a fault of the processor, which takes as long as hashing the
+    page. So pages that are written by every message are left *open*: not watched, and told every time.
+    """
 
     def __init__(self, kernel: Kernel, start: int):
         self._kernel = kernel
         self.start = start
         self._size = 0
+        self._open: list[Range] = []
 
-    def written(self, size: int) -> list[int]:
-        """The numbers of the pages that may have been written since the last call, ascending; new ones all count.
-
-        The memory has `size` bytes now. Raises OSError when the kernel will not tell.
-        """
-        regions = self._kernel.scan(self.start, self.start + self._size) if self._size else []
+    def begin(self, size: int) -> None:
+        """Watch from here on: nothing of the memory's `size` bytes is written yet. What grew since is added."""
         if size > self._size:
             self._kernel.protect(self.start + self._size, size - self._size)
-            regions.append((self.start + self._size, self.start + size))
             self._size = size
-        return [page for begin, end in regions for page in range(self._page(begin), self._page(end))]
+
+    def leave_open(self, ranges: list[Range]) -> None:
+        """Do not watch these pages, ascending, from the next `written` on."""
+        self._open = ranges
+
+    def written(self) -> list[Range]:
+        """Where pages may have been written since the last call, ascending. Raises OSError when nobody can tell."""
+        return self._tell(self._kernel.take)
+
+    def peek(self) -> list[Range]:
+        """As `written`, which will tell of them again: for writes that are taken back, with writes."""
+        return self._tell(self._kernel.peek)
+
+    def _tell(self, scan: Callable[[int, int], list[tuple[int, int]]]) -> list[Range]:
+        found: list[Range] = []
+        at = self.start
+        for first, end in [*self._open, (self._size // PAGE_BYTES, 0)]:
+            until = self.start + first * PAGE_BYTES
+            if until > at:
+                found += [(self._page(begin), self._page(end)) for begin, end in scan(at, until)]
+            if end:
+                found.append((first, end))
+                at = self.start + end * PAGE_BYTES
+        return found
 
     def _page(self, address: int) -> int:
         return (address - self.start) // PAGE_BYTES
 
 
 def watch(start: int) -> Watch | None:
-    """Watch the memory that begins at `start`; None where this machine cannot. The first `written` tells all pages."""
+    """Watch the memory that begins at `start`, from its `begin` on; None where this machine cannot."""
     kernel = _kernel()
     return Watch(kernel, start) if kernel else None
 

@@ -32,9 +32,11 @@ async function main () {
     const fresh = handle === null
     if (fresh) handle = await makeInstance()
     const began = performance.now()
+    const used = process.cpuUsage()
     try {
       const { Memory, ...result } = await handle(job.copies || fresh ? memory : null, message, job.environment)
-      write({ ...result, seconds: (performance.now() - began) / 1e3 })
+      const { user, system } = process.cpuUsage(used)
+      write({ ...result, seconds: (performance.now() - began) / 1e3, processor_seconds: (user + system) / 1e6 })
       if (result.Error) handle = null
       else keep(Memory)
     } catch (thrown) {

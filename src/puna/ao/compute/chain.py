@@ -10,9 +10,11 @@ from puna.arweave.dataitem import DataItem
 from puna.arweave.ids import b64url_decode
 from puna.errors import Invalid
 from puna.vm.checkpoint import Checkpoint
+from puna.vm.stateroot import RULE
 
 from ..message import tag
 from .program import View
+from .testimony import state_rule
 
 INCREMENTS_MAX = 16  # past it the next checkpoint is whole
 
@@ -45,12 +47,15 @@ class Chain:
 
 
 def read_chain(view: View, newest: str) -> Chain | None:
-    """The chain that ends in the item `newest`; None when some of it is not here, or is no checkpoint."""
+    """The chain that ends in the item `newest`; None when some of it is not here, or is no checkpoint of ours.
+
+    One whose state root follows another rule could not be compared with the memory it holds, and so is not used.
+    """
     items: list[DataItem] = []
     id: str | None = newest
     while id is not None:
         item = view(id)
-        if item is None or tag(item, "Type") != "Checkpoint" or len(items) > INCREMENTS_MAX:
+        if item is None or tag(item, "Type") != "Checkpoint" or len(items) > INCREMENTS_MAX or state_rule(item) != RULE:
             return None
         items.insert(0, item)
         id = tag(item, "Parent")

@@ -11,6 +11,7 @@ from puna.arweave.dataitem import DataItem
 from puna.arweave.ids import b64url_encode
 from puna.arweave.tags import Tag
 from puna.errors import Invalid
+from puna.vm.stateroot import RULE
 
 from ..assignment import HEIGHT_DIGITS, Assignment
 from ..message import PROTOCOL, VARIANT, tag
@@ -19,11 +20,14 @@ from .cron import Tick
 
 SNAPSHOT_FORMAT = "puna-snapshot-1"
 INCREMENT_FORMAT = "puna-increment-1"
+FIRST_RULE = "puna-state-1"  # of state roots whose item does not say
 
 
 @dataclass(frozen=True, slots=True)
 class Attestation:
     """One attested evaluation; `state_root` is b64url of 32 bytes, `encoded` the result's bytes as signed.
+
+    `rule` names the definition of the state root; one of another rule than ours can be compared with nothing.
 
     Of a cron message `message` is its identity, `nonce` the entry before it, `tick` which one after that, from 1.
     """
@@ -36,6 +40,7 @@ class Attestation:
     encoded: bytes
     tick: int = 0
     timestamp_ms: int = 0  # of a cron message
+    rule: str = RULE
 
     @property
     def result(self) -> Result:
@@ -51,6 +56,7 @@ def attestation_tags(assignment: Assignment, state_root: bytes, gas_used: int) -
         Tag("Message", assignment.item_id),
         Tag("Nonce", str(assignment.nonce)),
         Tag("State-Root", b64url_encode(state_root)),
+        Tag("State-Rule", RULE),
         Tag("Gas-Used", str(gas_used)),
         Tag("Content-Type", "application/json"),
     )
@@ -72,6 +78,7 @@ def tick_tags(process: str, nonce: int, number: int, tick: Tick, state_root: byt
         Tag("Timestamp", str(tick.timestamp_ms)),
         Tag("Block-Height", f"{tick.block_height:0{HEIGHT_DIGITS}d}"),
         Tag("State-Root", b64url_encode(state_root)),
+        Tag("State-Rule", RULE),
         Tag("Gas-Used", str(gas_used)),
         Tag("Content-Type", "application/json"),
     )
@@ -88,7 +95,13 @@ def read_attestation(item: DataItem) -> Attestation:
         raise Invalid(f"item {item.id} is no result attestation: {', '.join(wrong)} is wrong")
     process, message, state_root, *counts = values.values()
     nonce, tick, timestamp_ms = (*map(int, counts), 0, 0)[:3]
-    return Attestation(item, process, message, nonce, state_root, bytes(item.data), tick, timestamp_ms)
+    data, rule = bytes(item.data), state_rule(item)
+    return Attestation(item, process, message, nonce, state_root, data, tick, timestamp_ms, rule)
+
+
+def state_rule(item: DataItem) -> str:
+    """By which definition the State-Root of an attestation or a checkpoint was computed."""
+    return tag(item, "State-Rule") or FIRST_RULE
 
 
 def checkpoint_tags(
@@ -123,6 +136,7 @@ def checkpoint_tags(
         Tag("Hash-Chain", b64url_encode(last.hash_chain)),
         Tag("Epoch", str(last.epoch)),
         Tag("State-Root", b64url_encode(state_root)),
+        Tag("State-Rule", RULE),
         *((Tag("Tick", str(ticks)),) if ticks else ()),
         *((Tag("Parent", parent),) if parent is not None else ()),
     )
