@@ -7,8 +7,8 @@ of small increments to it. Timed, in turns within one run: *mapped*, the page fi
 the same in an evaluator that has just begun: it compares the page file's blocks with their digests, and loads the
 compiled module; *cold*, the file is not there, so the whole snapshot is inflated, hashed and written as a page file;
 *copied*, as without page files: inflated, hashed and copied. Each ends when the memory answers for its state root.
-Beside them the time and size of an increment and of a whole checkpoint, and what a mapped process keeps of the machine's
-memory. The goal is for both hot starts, mapped and first.
+Beside them the time and size of an increment and of a whole checkpoint, and what a mapped process keeps of the
+machine's memory. The goal is for both hot starts, mapped and first.
 """
 
 import argparse

@@ -126,6 +126,8 @@ async def test_who_leaves_a_run_leaves_the_process_detached(one):
     assert (await anext(evaluations)).output == "0"
     await evaluations.aclose()
     assert not one.attached("a")
+
+
 # Each writes more than a mebibyte, so that its state root is computed while the next one is evaluated.
 BROAD = [
     "T = {} for i = 1, 40000 do T[i] = {i} end return 'made'",
@@ -160,8 +162,6 @@ async def test_whatever_waits_behind_a_message_meets_the_memory_it_left(one):
         assert applied == bench.run(code)
         assert previewed == bench.preview("Big = nil return T[7][1]")
         assert snapshot == bench.process.snapshot()
-
-
 
 
 async def test_a_process_moves_to_another_evaluator_by_its_snapshot(two):

@@ -176,7 +176,9 @@ def test_a_tree_that_grows_taller_keeps_the_root_of_the_whole():
         live = grown(live, pages, [(live.size - 7, 1), (pages * 70_000, 3)])
         written = shadow.changed(live)
         shadow.accept(live, written)
-        tree.update(live.size, sorted({page // 4 for first, end in written for page in range(first, end)}), shadow.view())
+        tree.update(
+            live.size, sorted({page // 4 for first, end in written for page in range(first, end)}), shadow.view()
+        )
         assert tree.root() == root_by_definition(live.tobytes())
     assert len(tree.levels()) == 3
 

@@ -34,7 +34,6 @@ from .process import Process, Unrooted
 from .program import Program
 from .result import Step
 
-
 # Written by a message: from here on its root is computed alongside the next evaluation, where there is one. Below it,
 # two threads that want Python's lock would cost each other more than the hashing takes.
 ALONGSIDE_BYTES = 1 << 20

@@ -1,7 +1,7 @@
 """The memory a process had after its last accepted message, kept beside the living one.
 
-Called by `process.py`. What a message wrote is copied here when the message is accepted, and hashed into the state root;
-when it is not, it is copied back. Pages are told by *ranges*: (first, one past the last) page number.
+Called by `process.py`. What a message wrote is copied here when the message is accepted, and hashed into the state
+root; when it is not, it is copied back. Pages are told by *ranges*: (first, one past the last) page number.
 """
 
 import mmap
@@ -90,20 +90,20 @@ class PageSet:
     """A set of page numbers: a byte for each page there may be."""
 
     def __init__(self) -> None:
-        self._marks = np.zeros(0, bool)
+        self._marks = bytearray()
 
     def add(self, ranges: Iterable[Range]) -> None:
         for first, end in ranges:
             if end > len(self._marks):
-                self._marks = np.concatenate([self._marks, np.zeros(end - len(self._marks), bool)])
-            self._marks[first:end] = True
+                self._marks += bytes(end - len(self._marks))
+            self._marks[first:end] = b"\1" * (end - first)
 
     def numbers(self) -> np.ndarray:
         """Ascending, int64 (count,)."""
-        return np.flatnonzero(self._marks)
+        return np.flatnonzero(np.frombuffer(self._marks, bool))
 
     def __len__(self) -> int:
-        return int(np.count_nonzero(self._marks))
+        return int(np.count_nonzero(np.frombuffer(self._marks, bool)))
 
 
 def ranges_of(numbers: np.ndarray) -> list[Range]:

@@ -50,9 +50,8 @@ class Unrooted:
         with self._lock:
             if self._step is None:
                 root, size, held = self._process._root(self._written)
-                self._step = Step(
-                    self._outcome.answer, self._outcome.stopped, self._outcome.gas_used, root, size, held
-                )
+                self._step = Step(self._outcome.answer, self._outcome.stopped, self._outcome.gas_used, root, size, held)
+                self._process.settled(self)
             return self._step
 
 
@@ -84,7 +83,7 @@ class Process:
         self._since: dict[bytes, PageSet] = {}  # by snapshot that may become a parent: the pages written after it
         self._tree = StateTree()
         self._warm: set[int] = set()  # blocks that the last accepted message changed
-        self._unrooted: Unrooted | None = None  # the last evaluation
+        self._unrooted: Unrooted | None = None  # the last evaluation, while its root is not computed
         if start is None:
             self._start_anew()
         else:
@@ -157,8 +156,14 @@ class Process:
 
     def _settle(self) -> None:
         """Have the root of the last evaluation computed."""
-        if self._unrooted is not None:
-            self._unrooted.step()
+        unrooted = self._unrooted
+        if unrooted is not None:
+            unrooted.step()
+
+    def settled(self, evaluated: Unrooted) -> None:
+        """The root of this evaluation is known. An idle process keeps no answers."""
+        if self._unrooted is evaluated:
+            self._unrooted = None
 
     def _root(self, written: Sequence[Range]) -> tuple[bytes, int, int]:
         """State root, memory's size and what is held after the pages `written` came into the shadow."""

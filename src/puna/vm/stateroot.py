@@ -32,7 +32,7 @@ class StateTree:
         self._size = 0
 
     def update(self, size: int, blocks: Collection[int], memory: memoryview) -> list[int]:
-        """Bring the tree to `memory`, bytes, of `size` bytes, which may differ from before in `blocks` and where it grew.
+        """Bring the tree to `memory`, which has `size` bytes now and may differ from before in `blocks` alone.
 
         What grew is zero, except in `blocks`. Answers those of the blocks that do differ, in the order given.
         """

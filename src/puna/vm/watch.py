@@ -130,14 +130,12 @@ class Watch:
         for first, end in [*self._open, (self._size // PAGE_BYTES, 0)]:
             until = self.start + first * PAGE_BYTES
             if until > at:
-                found += [(self._page(begin), self._page(end)) for begin, end in scan(at, until)]
+                written = scan(at, until)
+                found += [((a - self.start) // PAGE_BYTES, (b - self.start) // PAGE_BYTES) for a, b in written]
             if end:
                 found.append((first, end))
                 at = self.start + end * PAGE_BYTES
         return found
-
-    def _page(self, address: int) -> int:
-        return (address - self.start) // PAGE_BYTES
 
 
 def watch(start: int) -> Watch | None:

@@ -34,9 +34,7 @@ def functions() -> str:
         ]
     for kind in ("f32", "f64"):
         made.append(f'(func (export "{kind}.load") (param i64) (result {kind}) ({kind}.load (local.get 0)))')
-        made.append(
-            f'(func (export "{kind}.store") (param i64 {kind}) ({kind}.store (local.get 0) (local.get 1)))'
-        )
+        made.append(f'(func (export "{kind}.store") (param i64 {kind}) ({kind}.store (local.get 0) (local.get 1)))')
     first = "(i64x2.extract_lane 0 {})"
     both = f"(i64.xor {first} (i64.rotl (i64x2.extract_lane 1 {{}}) (i64.const 7)))"
     for op in VECTOR_LOADS:
@@ -100,9 +98,7 @@ class Living:
     def __init__(self, wasm: bytes):
         self.store = wasmtime.Store(machine().engine)
         self.store.set_fuel(10**9)
-        self.exports = wasmtime.Instance(
-            self.store, wasmtime.Module(machine().engine, wasm), []
-        ).exports(self.store)
+        self.exports = wasmtime.Instance(self.store, wasmtime.Module(machine().engine, wasm), []).exports(self.store)
 
     def call(self, name: str, *arguments):
         """What a function answers; whether it trapped, when it did."""
@@ -177,9 +173,7 @@ UNSUITABLE = {
         wasmtime.wat2wasm('(module (import "a" "b" (global $at i64)) (memory i64 1) (data (global.get $at) "x"))')
     ),
     "a memory from outside": bytes(wasmtime.wat2wasm('(module (import "a" "b" (memory i64 1)) (func))')),
-    "an offset beyond 4 GiB": text(
-        rest="(func (param i64) (result i32) (i32.load offset=0x100000000 (local.get 0)))"
-    ),
+    "an offset beyond 4 GiB": text(rest="(func (param i64) (result i32) (i32.load offset=0x100000000 (local.get 0)))"),
     "exceptions": text(rest="(tag $t) (func (throw $t))"),
 }
 
@@ -205,7 +199,11 @@ def test_a_damaged_module_is_refused_or_narrowed_and_nothing_else_happens(data):
 def test_a_process_with_more_than_4_gib_has_the_same_memory_results_and_about_the_same_gas():
     small, large = Bench("aos2_0_6"), Bench("aos2_0_6", memory=5 << 30)
     assert small.process._module.narrowed and not large.process._module.narrowed
-    for code in ("T = {} for i = 1, 3000 do T['k' .. i] = i end return #T", "return string.rep('x', 10)", "error('no')"):
+    for code in (
+        "T = {} for i = 1, 3000 do T['k' .. i] = i end return #T",
+        "return string.rep('x', 10)",
+        "error('no')",
+    ):
         one, other = small.eval(code), large.eval(code)
         assert (one.output, one.error, one.messages) == (other.output, other.error, other.messages)
         assert abs(one.gas_used / other.gas_used - 1) < 0.05
