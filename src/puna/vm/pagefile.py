@@ -65,16 +65,17 @@ class PageFile:
         if found != self._levels[0]:
             raise ValueError("a block is damaged")
 
-    def _data(self) -> Iterator[tuple[int, int]]:
+    def _data(self) -> list[tuple[int, int]]:
         """Where in memory the file has more than holes, in bytes; all of it where the system cannot tell."""
-        if not hasattr(os, "SEEK_DATA"):
-            yield 0, self.size
-            return
-        with open(self._file, "rb", buffering=0) as content:
-            end = 0
-            while (start := content.seek(end, os.SEEK_DATA)) < self.size:  # the digests are data, so it is found
-                end = min(content.seek(start, os.SEEK_HOLE), self.size)
-                yield start, end
+        found, end = [], 0
+        try:
+            with open(self._file, "rb", buffering=0) as content:
+                while (start := content.seek(end, os.SEEK_DATA)) < self.size:  # the digests are data, so there is some
+                    end = min(content.seek(start, os.SEEK_HOLE), self.size)
+                    found.append((start, end))
+        except (AttributeError, OSError):
+            return [(0, self.size)]
+        return found
 
     def map_to(self, address: int) -> bool:
         """Lay the file over the `size` bytes at `address`. False where that cannot be done, with nothing changed."""
