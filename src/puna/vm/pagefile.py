@@ -15,7 +15,6 @@ import os
 import struct
 import sys
 import tempfile
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
