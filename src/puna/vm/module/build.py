@@ -47,6 +47,14 @@ NOT_LIBRARY = {"lua.c", "luac.c", "ltests.c"}
 
 SQLITE_DIR = HERE / "sqlite"
 SQLITE = Source("SQLite", SQLITE_DIR / "sqlite-source.txt", "sqlite", ("sqlite3.c", "sqlite3.h"))
+# Its parser's stack would grow as long as there is memory. YYSTACKDEPTH is its limit again, as before 3.46, with the
+# error of that time.
+SQLITE_CHANGES = {
+    "#define YYDYNSTACK 1\n": "#define YYDYNSTACK 0\n",
+    "\n  sqlite3OomFault(pParse->db);\n/******** End %stack_overflow": (
+        '\n  sqlite3ErrorMsg(pParse, "parser stack overflow");\n/******** End %stack_overflow'
+    ),
+}
 # After this line of sqlite3.c the distribution has a few of its own, which call for what we do not take.
 SQLITE_END = "/************************** End of sqlite3.c ******************************/\n"
 
@@ -67,6 +75,8 @@ SQLITE_OPTIONS = [
     # The system is ours (sqlite/system.c); everything is in memory, and there is one thread.
     *"-DSQLITE_OS_OTHER=1 -DSQLITE_TEMP_STORE=3 -DSQLITE_THREADSAFE=0 -DSQLITE_DEFAULT_MEMSTATUS=0".split(),
     *"-DSQLITE_OMIT_LOAD_EXTENSION -DSQLITE_OMIT_WAL -DSQLITE_OMIT_SHARED_CACHE -DSQLITE_OMIT_DESERIALIZE".split(),
+    # No stack of a parser, or of a pattern that calls itself, is deeper than the machine's: see sqlite/system.h.
+    *"-DYYSTACKDEPTH=2500 -DSQLITE_MAX_LIKE_PATTERN_LENGTH=10000 -DSQLITE_OMIT_LOOKASIDE".split(),
     # What the published module has beside the default.
     *"-DSQLITE_ENABLE_FTS5 -DSQLITE_ENABLE_MATH_FUNCTIONS".split(),
 ]
@@ -111,8 +121,7 @@ def sqlite_library(cache_dir: Path) -> Library:
     sqlite = fetch(SQLITE, cache_dir)
     compiled, header = cache_dir / "objects" / "sqlite3.o", sqlite / "sqlite3.h"
     amalgamation = cache_dir / "objects" / "sqlite3.c"
-    text, end, _ = (sqlite / "sqlite3.c").read_text().partition(SQLITE_END)
-    write_if_changed(amalgamation, text + end)
+    write_if_changed(amalgamation, adapted_sqlite((sqlite / "sqlite3.c").read_text()))
     compile_c(compiled, [amalgamation], ["-c", *COMPILER, *SQLITE_OPTIONS], inputs=[header])
     own = [SQLITE_DIR / "lsqlite3.c", SQLITE_DIR / "system.c", compiled]
     return Library("lsqlite3", "luaopen_lsqlite3", own, [SQLITE_DIR / "system.h", header], [SQLITE_DIR, sqlite])
@@ -158,6 +167,15 @@ def write_if_changed(path: Path, text: str) -> None:
     if not path.exists() or path.read_text() != text:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+
+
+def adapted_sqlite(text: str) -> str:
+    """SQLite's amalgamation as we compile it. Raises RuntimeError when a place to change is not there exactly once."""
+    for old, new in {SQLITE_END: SQLITE_END, **SQLITE_CHANGES}.items():
+        if text.count(old) != 1:
+            raise RuntimeError(f"sqlite3.c does not have exactly one {old!r}")
+        text = text.replace(old, new)
+    return text[: text.index(SQLITE_END) + len(SQLITE_END)]
 
 
 # --- foreign source -----------------------------------------------------------------------------------------------

@@ -26,6 +26,8 @@
 #define STATEMENT_KIB 4
 #define DATABASE_KIB 64
 
+#define COLLATIONS_MAX 5000
+
 typedef struct statement statement;
 
 typedef struct {
@@ -80,10 +82,21 @@ enum { FUNCTION = 1, USER_DATA, FINAL, CALL_CONTEXT };
 
 /* The coroutine that called SQLite, for SQLite to call back into. */
 static lua_State *running;
+static int too_deep; /* whether the last call of SQLite ended for want of stack */
+
+/* Who called SQLite before: calls nest where it calls back. */
+typedef struct {
+  lua_State *running;
+  uintptr_t floor;
+} caller;
 
 /* --- errors and memory -------------------------------------------------------------------------------------- */
 
 static int no_memory(lua_State *l) {
+  if (too_deep) {
+    too_deep = 0;
+    return luaL_error(l, "stack overflow (SQL is nested too deeply)");
+  }
   lua_pushliteral(l, "not enough memory");
   return lua_error(l);
 }
@@ -176,17 +189,18 @@ static void bury_orphans(database *db) {
   }
 }
 
-static lua_State *enter(lua_State *l, database *db) {
-  lua_State *outer = running;
+static caller enter(lua_State *l, database *db) {
+  caller outer = {running, puna_sqlite_descend()};
   running = l;
   db->depth++;
   return outer;
 }
 
-static void leave(database *db, lua_State *outer) {
+static void leave(database *db, caller outer) {
   if (db->depth == 1) bury_orphans(db);
   db->depth--;
-  running = outer;
+  running = outer.running;
+  too_deep = puna_sqlite_ascend(outer.floor);
 }
 
 /* Call the C function `inner` with `argument` protected, from inside SQLite. Leaves an error's value on the stack. */
@@ -324,7 +338,7 @@ static int bind_value(lua_State *l, sqlite3_stmt *vm, int parameter, int at) {
 
 static int step(lua_State *l, statement *s) {
   database *db = s->db;
-  lua_State *outer = enter(l, db);
+  caller outer = enter(l, db);
   s->running = 1;
   int code = sqlite3_step(s->vm);
   s->running = 0;
@@ -336,7 +350,7 @@ static int step(lua_State *l, statement *s) {
 
 static int reset(lua_State *l, statement *s) {
   database *db = s->db;
-  lua_State *outer = enter(l, db);
+  caller outer = enter(l, db);
   s->has_row = 0;
   int code = sqlite3_reset(s->vm);
   leave(db, outer);
@@ -346,7 +360,7 @@ static int reset(lua_State *l, statement *s) {
 static int finalize(lua_State *l, statement *s) {
   database *db = s->db;
   sqlite3_stmt *vm = s->vm;
-  lua_State *outer = enter(l, db);
+  caller outer = enter(l, db);
   s->vm = NULL;
   unlink_statement(s);
   int code = sqlite3_finalize(vm);
@@ -366,11 +380,26 @@ static void finalize_all(lua_State *l, database *db, int only_temporary) {
   }
 }
 
+/*
+ * An expression may have any number of COLLATE one after the other, and each makes it deeper: the one nesting that
+ * neither SQLite's parser nor its memory stops.
+ */
+static void check_collations(lua_State *l, const char *sql, size_t size) {
+  static const char WORD[] = "collate";
+  size_t length = sizeof WORD - 1;
+  int count = 0;
+  if (size < COLLATIONS_MAX * length) return;
+  for (size_t at = 0; at + length <= size; at++) {
+    if ((sql[at] == 'c' || sql[at] == 'C') && sqlite3_strnicmp(sql + at, WORD, (int)length) == 0) count++;
+  }
+  if (count > COLLATIONS_MAX) luaL_error(l, "SQL with more than %d times COLLATE", COLLATIONS_MAX);
+}
+
 /* Compile `sql` into a new statement on top of the stack; its text's rest is at `*tail`. Answers SQLite's code. */
 static int prepare(lua_State *l, database *db, int temporary, const char **tail) {
   size_t size;
   const char *sql = luaL_checklstring(l, 2, &size);
-  luaL_argcheck(l, size < INT_MAX, 2, "too long for a statement");
+  check_collations(l, sql, size);
   statement **box = lua_newuserdata(l, sizeof *box);
   *box = NULL;
   luaL_setmetatable(l, STATEMENT);
@@ -380,7 +409,7 @@ static int prepare(lua_State *l, database *db, int temporary, const char **tail)
   if (!s) no_memory(l);
   *s = (statement){.temporary = temporary};
   *box = s;
-  lua_State *outer = enter(l, db);
+  caller outer = enter(l, db);
   int code = sqlite3_prepare_v2(db->handle, sql, (int)size + 1, &s->vm, tail);
   leave(db, outer);
   if (code == SQLITE_NOMEM) no_memory(l);
@@ -847,7 +876,7 @@ static int db_create_function(lua_State *l) {
   luaL_checktype(l, 4, LUA_TFUNCTION);
   lua_settop(l, 5);
   callback *fn = new_callback(l, db, 4, 0, 5);
-  lua_State *outer = enter(l, db);
+  caller outer = enter(l, db);
   int code = sqlite3_create_function_v2(db->handle, name, count, SQLITE_UTF8, fn, scalar_called, NULL, NULL,
                                         forget_callback);
   leave(db, outer);
@@ -862,7 +891,7 @@ static int db_create_aggregate(lua_State *l) {
   luaL_checktype(l, 5, LUA_TFUNCTION);
   lua_settop(l, 6);
   callback *fn = new_callback(l, db, 4, 5, 6);
-  lua_State *outer = enter(l, db);
+  caller outer = enter(l, db);
   int code = sqlite3_create_function_v2(db->handle, name, count, SQLITE_UTF8, fn, NULL, aggregate_stepped,
                                         aggregate_ended, forget_callback);
   leave(db, outer);
@@ -908,7 +937,7 @@ static int db_create_collation(lua_State *l) {
     luaL_checktype(l, 3, LUA_TFUNCTION);
     fn = new_callback(l, db, 3, 0, 0);
   }
-  lua_State *outer = enter(l, db);
+  caller outer = enter(l, db);
   int code = sqlite3_create_collation_v2(db->handle, name, SQLITE_UTF8, fn, fn ? compared : NULL,
                                          fn ? forget_callback : NULL);
   if (code != SQLITE_OK && fn) forget_callback(fn); /* here, unlike above, SQLite does not */
@@ -1080,7 +1109,7 @@ static int lib_open_memory(lua_State *l) {
 
 static int close_database(lua_State *l, database *db) {
   finalize_all(l, db, 0);
-  lua_State *outer = enter(l, db); /* for what is still to be forgotten */
+  caller outer = enter(l, db); /* for what is still to be forgotten */
   int code = sqlite3_close(db->handle);
   leave(db, outer);
   if (code == SQLITE_OK) db->handle = NULL;
@@ -1176,12 +1205,14 @@ static int got_row(void *which, int columns, char **values, char **names) {
 
 static int db_exec(lua_State *l) {
   database *db = usable_database(l, 1);
-  const char *sql = luaL_checkstring(l, 2);
+  size_t size;
+  const char *sql = luaL_checklstring(l, 2, &size);
+  check_collations(l, sql, size);
   int wanted = !lua_isnoneornil(l, 3);
   if (wanted) luaL_checktype(l, 3, LUA_TFUNCTION);
   lua_settop(l, 4);
   row last = {0};
-  lua_State *outer = enter(l, db);
+  caller outer = enter(l, db);
   int code = sqlite3_exec(db->handle, sql, wanted ? got_row : NULL, &last, NULL);
   leave(db, outer);
   return last.out_of_memory ? no_memory(l) : answer(l, code);
@@ -1283,7 +1314,7 @@ static int lib_backup_init(lua_State *l) {
 static int backup_step(lua_State *l) {
   backup *b = open_backup(l);
   lua_Integer pages = luaL_checkinteger(l, 2);
-  lua_State *outer = enter(l, b->to);
+  caller outer = enter(l, b->to);
   b->from->depth++;
   int code = sqlite3_backup_step(b->handle, pages < 0 ? -1 : pages > INT_MAX ? INT_MAX : (int)pages);
   b->from->depth--;
@@ -1489,6 +1520,7 @@ static void seed_from_id(lua_State *l) {
 }
 
 int luaopen_lsqlite3(lua_State *l) {
+  puna_sqlite_start();
   make_class(l, DATABASE, DATABASE_METHODS);
   make_class(l, STATEMENT, STATEMENT_METHODS);
   make_class(l, CONTEXT, CONTEXT_METHODS);

@@ -12,6 +12,7 @@
 #include "system.h"
 
 #define PATH_BYTES_MAX 512
+#define STACK_BYTES_MAX (640 << 10) /* of one call: a thousand levels of an expression take a third of it */
 #define UNIX_EPOCH_MS 210866760000000 /* in SQLite's count, which begins on the Julian day 0 */
 
 static uint64_t chance;
@@ -77,6 +78,47 @@ static int same_path(sqlite3_vfs *system, const char *path, int room, char *into
 static int no_last_error(sqlite3_vfs *system, int room, char *into) {
   (void)system, (void)room, (void)into;
   return 0;
+}
+
+/* --- memory, and the depth of the stack ------------------------------------------------------------------------ */
+
+static sqlite3_mem_methods memory;
+static uintptr_t floor_address;
+static int went_too_deep;
+
+static uintptr_t stack_address(void) {
+  volatile char here = 0;
+  return (uintptr_t)&here;
+}
+
+static int is_too_deep(void) {
+  int too_deep = stack_address() < floor_address;
+  went_too_deep |= too_deep;
+  return too_deep;
+}
+
+static void *allocate(int size) { return is_too_deep() ? NULL : memory.xMalloc(size); }
+static void *reallocate(void *old, int size) { return is_too_deep() ? NULL : memory.xRealloc(old, size); }
+
+void puna_sqlite_start(void) {
+  if (memory.xMalloc) return;
+  sqlite3_config(SQLITE_CONFIG_GETMALLOC, &memory);
+  sqlite3_mem_methods guarded = memory;
+  guarded.xMalloc = allocate;
+  guarded.xRealloc = reallocate;
+  sqlite3_config(SQLITE_CONFIG_MALLOC, &guarded);
+}
+
+uintptr_t puna_sqlite_descend(void) {
+  uintptr_t outer = floor_address, here = stack_address();
+  floor_address = here > STACK_BYTES_MAX ? here - STACK_BYTES_MAX : 0;
+  went_too_deep = 0;
+  return outer;
+}
+
+int puna_sqlite_ascend(uintptr_t outer) {
+  floor_address = outer;
+  return went_too_deep;
 }
 
 int sqlite3_os_init(void) {
