@@ -42,6 +42,7 @@ class Network:
     herder: str
     models: tuple[Model, ...] = ()
     herd: tuple[Worker, ...] = ()
+    sqlite_module: str = ""  # `module` with SQLite in it; networks raised before it was there get it at their next start
 
     @property
     def model(self) -> str:
