@@ -37,6 +37,7 @@ typedef struct {
   int hooks;   /* calls out of it that must leave the database alone */
   int backups; /* of which it is one side */
   int orphans; /* statements that are garbage and wait for depth 0 */
+  int misordered; /* a collation failed in the call under way */
 } database;
 
 struct statement {
@@ -73,6 +74,9 @@ typedef struct {
 
 /* Registry keys. HANDLES finds a database's userdata by its address, and keeps none alive. */
 static const char HANDLES = 0, TEMP_DIRECTORY = 0;
+
+/* Of the error value of a collation that failed. */
+static const char FAILURE = 0;
 
 /* Keys of the one callback of each kind that a database has. */
 static const char TRACE = 0, UPDATE = 0, COMMIT = 0, ROLLBACK = 0, PROGRESS = 0, BUSY = 0;
@@ -171,6 +175,15 @@ static void push_kept(lua_State *l, database *db, const void *key) {
 }
 
 /* --- into SQLite and out of it ------------------------------------------------------------------------------- */
+
+/* Raise what a collation raised: SQLite has no way to tell that it does not know an order. */
+static void check_order(lua_State *l, database *db) {
+  if (!db->misordered || db->depth) return;
+  db->misordered = 0;
+  push_kept(l, db, &FAILURE);
+  if (lua_isboolean(l, -1)) no_memory(l);
+  lua_error(l);
+}
 
 static void unlink_statement(statement *s) {
   *s->link = s->next;
@@ -344,6 +357,7 @@ static int step(lua_State *l, statement *s) {
   s->running = 0;
   s->has_row = code == SQLITE_ROW;
   leave(db, outer);
+  check_order(l, db);
   if (code == SQLITE_NOMEM) no_memory(l);
   return code;
 }
@@ -916,16 +930,28 @@ static int run_comparison(lua_State *l) {
   return 1;
 }
 
-/* An order that fails half-way would leave an index in no order: the statement that asked is interrupted. */
+/* The statement is ended as soon as SQLite looks, and its caller gets the error: an index may be in no order now. */
 static int compared(void *which, int left_size, const void *left, int right_size, const void *right) {
   comparison c = {which, left, right, left_size, right_size};
-  c.fn->db->hooks++;
+  database *db = c.fn->db;
+  db->hooks++;
   int status = call_out(run_comparison, &c, 1);
-  c.fn->db->hooks--;
-  int order = status == LUA_OK ? (int)lua_tointeger(running, -1) : 0;
-  if (status != LUA_OK) sqlite3_interrupt(c.fn->db->handle);
-  if (status != LUA_ERRMEM) lua_pop(running, 1);
-  return order;
+  db->hooks--;
+  if (status == LUA_OK) {
+    int order = (int)lua_tointeger(running, -1);
+    lua_pop(running, 1);
+    return order;
+  }
+  if (status == LUA_ERRMEM) lua_pushboolean(running, 0);
+  if (push_callbacks(running, db)) {
+    lua_pushvalue(running, -2);
+    lua_rawsetp(running, -2, &FAILURE); /* where something was before, so this takes no memory */
+    lua_pop(running, 1);
+    db->misordered = 1;
+  }
+  lua_pop(running, 1);
+  sqlite3_interrupt(db->handle);
+  return 0;
 }
 
 static int db_create_collation(lua_State *l) {
@@ -936,6 +962,9 @@ static int db_create_collation(lua_State *l) {
   if (!lua_isnil(l, 3)) {
     luaL_checktype(l, 3, LUA_TFUNCTION);
     fn = new_callback(l, db, 3, 0, 0);
+    push_callbacks(l, db);
+    lua_pushboolean(l, 0);
+    lua_rawsetp(l, -2, &FAILURE);
   }
   caller outer = enter(l, db);
   int code = sqlite3_create_collation_v2(db->handle, name, SQLITE_UTF8, fn, fn ? compared : NULL,
@@ -1215,6 +1244,7 @@ static int db_exec(lua_State *l) {
   caller outer = enter(l, db);
   int code = sqlite3_exec(db->handle, sql, wanted ? got_row : NULL, &last, NULL);
   leave(db, outer);
+  check_order(l, db);
   return last.out_of_memory ? no_memory(l) : answer(l, code);
 }
 
