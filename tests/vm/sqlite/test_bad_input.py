@@ -22,7 +22,7 @@ def shared():
     ("sql", "code", "text"),
     [
         ("selec 1", 1, 'near "selec": syntax error'),
-        ("select 'open", 1, "unrecognized token: \"'open\""),
+        ("select 'open", 1, 'unrecognized token: "\'open"'),
         ("select (1", 1, "incomplete input"),
         ("select a from nowhere", 1, "no such table: nowhere"),
         ("select b from t", 1, "no such column: b"),
@@ -98,9 +98,15 @@ def test_closed_things_say_so(db):
 
 @pytest.mark.parametrize("path", ["world.db", "/tmp/x", "../x", "file:x?mode=rwc"])
 def test_there_are_no_files(db, path):
-    text = "unable to open database file: a process has no files; sqlite3.open_memory() keeps a database in the process itself"
+    text = (
+        "unable to open database file: a process has no files; "
+        "sqlite3.open_memory() keeps a database in the process itself"
+    )
     assert db.output(f"return show(sqlite3.open({lua(path)}))") == shown(None, 14, text)
-    assert db.output("return tostring(sqlite3.open(':memory:'):isopen()) .. tostring(sqlite3.open(''):isopen())") == "truetrue"
+    assert (
+        db.output("return tostring(sqlite3.open(':memory:'):isopen()) .. tostring(sqlite3.open(''):isopen())")
+        == "truetrue"
+    )
     assert db.output("return show(db:load_extension('x'))") == "false," + shown(
         "a process has no files to load extensions from"
     )
@@ -114,7 +120,8 @@ def test_errors_of_functions_become_sql_s(db):
         "error: first", "error: second", "error: (error object is not a string)",
     ]  # fmt: skip
     assert db.output("return rows('select bad(4)')").endswith("invalid result type table")
-    assert db.output("db:exec('begin; insert into t values(1)') return show(db:exec('insert into t values(2), (bad(1))')) "
+    assert db.output("db:exec('begin; insert into t values(1)') return show(db:exec('insert "
+        "into t values(2), (bad(1))')) "
                      ".. rows('select a from t')") == "i1i1"  # fmt: skip
     db.output("db:create_aggregate('fails', 1, function() error('step', 0) end, function(ctx) Ended = true end)")
     assert db.output("return rows('select fails(1)') .. tostring(Ended)") == "error: stepnil"
@@ -123,14 +130,21 @@ def test_errors_of_functions_become_sql_s(db):
 
 
 def test_what_a_collation_raises_fails_the_message_before_an_index_is_in_no_order(db):
-    db.output("db:create_collation('c', function(a, b) if Fail then error(Fail, 0) end return a < b and -1 or a > b and 1 or 0 end)")
-    db.output("must(db:exec[[create table t(a collate c); create index i on t(a); insert into t values('b'), ('a'), ('c')]])")
+    db.output(
+        "db:create_collation('c', function(a, b) if Fail then error(Fail, 0) end return a < b and -1 or "
+        "a > b and 1 or 0 end)"
+    )
+    db.output(
+        "must(db:exec[[create table t(a collate c); create index i on t(a); insert into t values('b'), ('a'), ('c')]])"
+    )
     before = db.root
     for code in ("db:exec[[insert into t values('aa')]]", "db:prepare[[insert into t values('aa')]]:step()"):
         assert db.error(f"Fail = 'no order' {code}") == "no order"
         assert db.root == before
-    assert "not enough memory" in db.error("Fail = setmetatable({}, {}) db:create_collation('c', function() local t = {} "
-                                           "for i = 1, 1e9 do t[i] = {i} end end) rows('select a from t order by +a collate c')")  # fmt: skip
+    assert "not enough memory" in db.error("Fail = setmetatable({}, {}) db:create_collation('c', function() local "
+        "t = {} "
+                                           "for i = 1, 1e9 do t[i] = {i} end end) rows('select a from t order by "
+                                               "+a collate c')")  # fmt: skip
     assert db.output("return rows('pragma integrity_check')") == shown("ok")
     assert db.output("return rows('select a from t order by a')") == "\n".join(map(shown, "abc"))
 

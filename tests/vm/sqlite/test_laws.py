@@ -65,7 +65,9 @@ STATEMENTS = st.one_of(
     st.tuples(LITERALS, LITERALS).map(lambda row: "insert or replace into t(a, b) values({}, {})".format(*row)),
     st.tuples(COLUMNS, EXPRESSIONS, EXPRESSIONS).map(lambda set_: "update t set {} = {} where {}".format(*set_)),
     EXPRESSIONS.map(lambda where: f"delete from t where {where}"),
-    st.tuples(EXPRESSIONS, EXPRESSIONS).map(lambda two: "select {}, a, b, c from t where {} order by 1, 2, 3, 4".format(*two)),
+    st.tuples(EXPRESSIONS, EXPRESSIONS).map(
+        lambda two: "select {}, a, b, c from t where {} order by 1, 2, 3, 4".format(*two)
+    ),
     EXPRESSIONS.map(lambda key: f"select {key}, count(*), min(b), max(c) from t group by 1 order by 1, 2, 3, 4"),
     EXPRESSIONS.map(lambda one: f"select count({one}), total(a), count(distinct {one}) from t"),
     LITERALS.map(lambda value: f"select x.a, y.b from t x left join t y on x.a = y.c and y.b <> {value} order by 1, 2"),

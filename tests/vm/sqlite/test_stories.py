@@ -10,15 +10,21 @@ def db():
 
 
 def test_a_table_made_in_one_message_is_there_in_the_next(db):
-    db.output("must(db:exec[[create table world(id integer primary key, name text); insert into world values(7, 'x')]])")
+    db.output(
+        "must(db:exec[[create table world(id integer primary key, name text); insert into world values(7, 'x')]])"
+    )
     assert db.output("return rows('select * from world')") == shown(7, "x")
     assert db.restored().output("return rows('select * from world')") == shown(7, "x")
 
 
 def test_a_failed_message_leaves_database_and_statements_as_they_were(db):
-    db.output("must(db:exec'create table t(a); insert into t values(1),(2)') s = db:prepare('select a from t') s:step()")
+    db.output(
+        "must(db:exec'create table t(a); insert into t values(1),(2)') s = db:prepare('select a from t') s:step()"
+    )
     before = db.root
-    error = db.error("db:exec'insert into t values(3)' s:step() db:exec'drop table if exists u' s:finalize() error('no')")
+    error = db.error(
+        "db:exec'insert into t values(3)' s:step() db:exec'drop table if exists u' s:finalize() error('no')"
+    )
     assert "no" in error and db.root == before
     assert db.output("return show(s:get_value(0)) .. show(s:step(), s:get_value(0), s:step())") == "i1" + shown(
         100, 2, 101
@@ -53,11 +59,13 @@ def test_parameters_are_bound_by_place_and_by_name(db):
     db.output("s = db:prepare('select ?, :name, @at, $dollar')")
     names = "s:bind_parameter_name(1), s:bind_parameter_name(2), s:bind_parameter_name(3), s:bind_parameter_name(4)"
     assert db.output(f"return show(s:bind_parameter_count(), {names})") == shown(4, None, ":name", "@at", "$dollar")
-    code = "s:reset() return show(s:bind_names({10, 20, name = 'n', at = true, dollar = 1.5}), s:step(), s:get_uvalues())"
-    assert db.output(code) == shown(0, 100, 10, "n", 1, 1.5)
-    assert db.output("n = db:prepare('select ?2, ?1') return show(n:bind_names({10, 20}), n:step(), n:get_uvalues())") == (
-        shown(0, 100, 20, 10)
+    code = (
+        "s:reset() return show(s:bind_names({10, 20, name = 'n', at = true, dollar = 1.5}), s:step(), s:get_uvalues())"
     )
+    assert db.output(code) == shown(0, 100, 10, "n", 1, 1.5)
+    assert db.output(
+        "n = db:prepare('select ?2, ?1') return show(n:bind_names({10, 20}), n:step(), n:get_uvalues())"
+    ) == (shown(0, 100, 20, 10))
     assert db.output("s:reset() s:bind_values(nil, 'b', false, 2^53) s:step() return show(s:get_uvalues())") == shown(
         None, "b", 0, 2.0**53
     )
@@ -69,13 +77,15 @@ def test_parameters_are_bound_by_place_and_by_name(db):
 
 
 def test_rows_come_as_lists_tables_and_values(db):
-    db.output("must(db:exec'create table t(id integer primary key, n numeric); insert into t values(1, 2.5),(2, null)')")
-    assert db.output("local r = '' for row in db:nrows('select * from t') do r = r .. show(row.id, row.n) end return r") == (
-        shown(1, 2.5) + shown(2, None)
+    db.output(
+        "must(db:exec'create table t(id integer primary key, n numeric); insert into t values(1, 2.5),(2, null)')"
     )
-    assert db.output("local r = '' for row in db:rows('select * from t') do r = r .. show(row[1], row[2]) end return r") == (
-        shown(1, 2.5) + shown(2, None)
-    )
+    assert db.output(
+        "local r = '' for row in db:nrows('select * from t') do r = r .. show(row.id, row.n) end return r"
+    ) == (shown(1, 2.5) + shown(2, None))
+    assert db.output(
+        "local r = '' for row in db:rows('select * from t') do r = r .. show(row[1], row[2]) end return r"
+    ) == (shown(1, 2.5) + shown(2, None))
     assert db.output("local r = '' for a, b in db:urows('select * from t') do r = r .. show(a, b) end return r") == (
         shown(1, 2.5) + shown(2, None)
     )
@@ -114,9 +124,9 @@ def test_counts_of_changes_and_the_last_row_s_id(db):
     assert db.output("return show(db:changes(), db:total_changes(), db:last_insert_rowid())") == shown(3, 3, 3)
     db.output("must(db:exec'delete from t where id < 3')")
     assert db.output("return show(db:changes(), db:total_changes())") == shown(2, 5)
-    assert db.output("local s = db:prepare('insert into t values(1 << 40, 0)') s:step() return show(s:last_insert_rowid())") == (
-        shown(2**40)
-    )
+    assert db.output(
+        "local s = db:prepare('insert into t values(1 << 40, 0)') s:step() return show(s:last_insert_rowid())"
+    ) == (shown(2**40))
 
 
 def test_exec_calls_back_once_a_row_with_texts_and_stops_when_told(db):
@@ -129,23 +139,34 @@ def test_exec_calls_back_once_a_row_with_texts_and_stops_when_told(db):
       return code .. table.concat(seen, ' ')
     """
     assert db.output(code) == "0data2a1nil data1c2.5nil"
-    assert db.output("return show(db:exec('select 1', function() return 1 end), db:errmsg())") == shown(4, "query aborted")
+    assert db.output("return show(db:exec('select 1', function() return 1 end), db:errmsg())") == shown(
+        4, "query aborted"
+    )
     assert db.output("return show(db:exec('select 1', function() error('x') end))") == shown(4)
-    assert db.output("local n = 0 db:exec('select 1; select 2; select 3', function() n = n + 1 return n == 2 and 1 or 0 end) "
+    assert db.output("local n = 0 db:exec('select 1; select 2; select 3', function() n = n "
+        "+ 1 return n == 2 and 1 or 0 end) "
                      "return n") == "2"  # fmt: skip
 
 
 def test_functions_of_the_program_run_inside_sql(db):
     db.output("db:create_function('plus', 2, function(ctx, a, b) ctx:result(a + b) end)")
     assert db.output("return rows('select plus(1, 2), plus(1.5, 2), typeof(plus(1, 2))')") == shown(3, 3.5, "integer")
-    db.output("db:create_function('them', -1, function(ctx, ...) ctx:result_text(show(ctx:user_data(), ...)) end, 'mine')")
-    assert db.output("return rows([[select them(null, char(233), x'00', 1)]])") == shown(shown("mine", None, "é", b"\0", 1))
+    db.output(
+        "db:create_function('them', -1, function(ctx, ...) ctx:result_text(show(ctx:user_data(), ...)) end, 'mine')"
+    )
+    assert db.output("return rows([[select them(null, char(233), x'00', 1)]])") == shown(
+        shown("mine", None, "é", b"\0", 1)
+    )
     assert db.output("return rows('select them()')") == shown(shown("mine"))
     db.output("db:create_function('kinds', 1, function(ctx, n) "
-              "({ctx.result_int, ctx.result_number, ctx.result_text, ctx.result_blob, ctx.result_null})[n](ctx, 7) end)")  # fmt: skip
+              "({ctx.result_int, ctx.result_number, ctx.result_text, "
+                  "ctx.result_blob, ctx.result_null})[n](ctx, 7) end)")  # fmt: skip
     kinds = "typeof(kinds(1)), typeof(kinds(2)), typeof(kinds(3)), typeof(kinds(4)), typeof(kinds(5))"
     assert db.output(f"return rows('select {kinds}')") == shown("integer", "real", "text", "blob", "null")
-    db.output("db:create_function('ask', 1, function(ctx, n) for v in db:urows('select '..n..' * 2') do ctx:result(v) end end)")
+    db.output(
+        "db:create_function('ask', 1, function(ctx, n) for v in db:urows('select '..n..' * 2') do "
+        "ctx:result(v) end end)"
+    )
     assert db.output("return rows('select ask(21)')") == "i42"
 
 
@@ -157,14 +178,18 @@ def test_aggregates_of_the_program_keep_their_data_between_rows(db):
       end, function(ctx) ctx:result(show(ctx:aggregate_count(), ctx:get_aggregate_data(), ctx:user_data())) end, 'u')
     """)
     groups = [(1, shown(2, 300, "u")), (2, shown(1, 20, "u"))]
-    assert db.output("return rows('select g, product(x) from t group by g')") == "\n".join(shown(*row) for row in groups)
+    assert db.output("return rows('select g, product(x) from t group by g')") == "\n".join(
+        shown(*row) for row in groups
+    )
     # No row, no step: there is no data either.
     assert db.output("return rows('select product(x) from t where 0')") == shown(shown(0, None, "u"))
 
 
 def test_collations_of_the_program_order_and_compare(db):
     db.output("db:create_collation('backwards', function(a, b) return a < b and 1 or a > b and -1 or 0 end)")
-    sql = "select group_concat(v) from (select column1 as v from (values('b'),('c'),('a')) order by 1 collate backwards)"
+    sql = (
+        "select group_concat(v) from (select column1 as v from (values('b'),('c'),('a')) order by 1 collate backwards)"
+    )
     assert db.output(f"return rows([[{sql}]])") == shown("c,b,a")
     db.output("db:create_collation('backwards', nil)")
     assert db.output(f"return rows([[{sql}]])") == "error: no such collation sequence: backwards"
@@ -181,9 +206,7 @@ def test_hooks_see_what_happens_and_may_veto(db):
     seen = "local s = table.concat(Seen, '|') Seen = {} return s"
     db.output("must(db:exec'insert into t values(5)')")
     insert = "insert into t values(5)"
-    assert db.output(seen) == "|".join(
-        [shown("trace", insert), shown("update", 18, "main", "t", 5), shown("commit")]
-    )
+    assert db.output(seen) == "|".join([shown("trace", insert), shown("update", 18, "main", "t", 5), shown("commit")])
     assert db.output("Veto = true return show(db:exec'insert into t values(6)', db:errmsg())") == shown(
         19, "constraint failed"
     )
@@ -200,8 +223,17 @@ def test_a_progress_handler_can_end_a_long_query(db):
     assert db.output("return show(db:exec'select 1')") == "i0"
 
 
+def test_an_interrupt_ends_what_is_running(db):
+    db.output("db:create_function('stop', 0, function(ctx) db:interrupt() end)")
+    sql = "select stop() from (values(1), (2), (3))"
+    assert db.output(f"return show(db:exec('{sql}'), db:errmsg())") == shown(9, "interrupted")
+    assert db.output("return rows('select 1')") == "i1"
+
+
 def test_a_database_is_copied_into_another(db):
-    db.output("must(db:exec'create table t(a); insert into t values(randomblob(9000)), (1)') other = sqlite3.open_memory()")
+    db.output(
+        "must(db:exec'create table t(a); insert into t values(randomblob(9000)), (1)') other = sqlite3.open_memory()"
+    )
     db.output("copy = sqlite3.backup_init(other, 'main', db, 'main')")
     assert db.output("return show(copy:step(1), copy:remaining() > 0, copy:pagecount())") == "i0,true,i4"
     assert db.output("return show(other:close(), db:close())") == shown(5, 5)  # busy
@@ -218,9 +250,9 @@ def test_the_clock_is_the_message_s(db):
     assert db.output("return rows([[select datetime('now'), unixepoch(), strftime('%f', 'now')]])") == shown(
         "2023-11-14 22:13:20", 1_700_000_000, "20.123"
     )
-    assert db.run("return rows([[select current_timestamp, datetime('now', 'localtime')]])", Timestamp=0).output == shown(
-        "1970-01-01 00:00:00", "1970-01-01 00:00:00"
-    )
+    assert db.run(
+        "return rows([[select current_timestamp, datetime('now', 'localtime')]])", Timestamp=0
+    ).output == shown("1970-01-01 00:00:00", "1970-01-01 00:00:00")
 
 
 def test_what_became_garbage_is_given_back(db):
@@ -232,7 +264,9 @@ def test_what_became_garbage_is_given_back(db):
         db.output(forget)
     assert db.process._shadow.size == size
     # Of 2,000 databases with 100 KB in each, all can be had in 64 MiB one after the other.
-    db.output("for i = 1, 2000 do sqlite3.open_memory():exec'create table t(a); insert into t values(zeroblob(100000))' end")
+    db.output(
+        "for i = 1, 2000 do sqlite3.open_memory():exec'create table t(a); insert into t values(zeroblob(100000))' end"
+    )
 
 
 def test_constants_and_versions_are_there(db):

@@ -10,11 +10,14 @@ SHIPPED = ROOT / "src/puna/vm/module/_built/puna-sqlite.wasm"
 
 LIFE = [
     "must(db:exec[[create table t(id integer primary key, name text, n); create index i on t(n)]])",
-    "local s = db:prepare('insert into t(name, n) values(?, random())') for i = 1, 300 do s:bind_values('n' .. i) s:step() "
+    "local s = db:prepare('insert into t(name, n) values(?, random())') for i = 1, 300 do "
+    "s:bind_values('n' .. i) s:step() "
     "s:reset() end return rows('select sum(n) from t')",
-    "open = db:prepare('select id, name from t order by n') for i = 1, 7 do open:step() end return show(open:get_uvalues())",
+    "open = db:prepare('select id, name from t order by n') for i = 1, 7 do open:step() end return "
+    "show(open:get_uvalues())",
     "must(db:exec'begin; delete from t where id % 3 = 0; update t set name = hex(randomblob(20)) where id % 5 = 0')",
-    "db:create_function('twice', 1, function(ctx, x) ctx:result(x * 2) end) return rows('select twice(id) from t limit 3')",
+    "db:create_function('twice', 1, function(ctx, x) ctx:result(x * 2) end) return rows('select "
+    "twice(id) from t limit 3')",
     "open:step() return show(open:get_uvalues()) .. tostring(open) .. tostring(db)",
     "open:finalize() must(db:exec'rollback; vacuum') return rows('select count(*), max(name) from t where n > 0')",
 ]
@@ -36,7 +39,9 @@ def test_66_a_table_made_in_message_1_is_there_in_message_2_and_chance_is_the_sa
         each.output("must(db:exec'create table t(a)')")
         each.output("must(db:exec'insert into t values(7)')")
         assert each.output("return rows('select a from t')") == "i7"
-    numbers = [each.output("return rows('select random(), hex(randomblob(8)) from (values(1),(2))')") for each in (one, other)]
+    numbers = [
+        each.output("return rows('select random(), hex(randomblob(8)) from (values(1),(2))')") for each in (one, other)
+    ]
     assert numbers[0] == numbers[1]
     assert len(set(numbers[0].replace("\n", ",").split(","))) == 4
 
@@ -80,10 +85,19 @@ def test_the_shipped_module_keeps_a_database_under_the_whole_runtime():
     if not SHIPPED.exists():
         pytest.skip("run `python hatch_build.py` first")
     environment = json.dumps(
-        {"Process": {"Id": "p", "Owner": "o", "Tags": [{"name": "Module", "value": "m"}]}, "Module": {"Id": "m", "Tags": []}}
+        {
+            "Process": {"Id": "p", "Owner": "o", "Tags": [{"name": "Module", "value": "m"}]},
+            "Module": {"Id": "m", "Tags": []},
+        }
     ).encode()
     bench = Bench(program(module=SHIPPED, memory=64 * MIB, environment=environment))
-    fields = {"From": "o", "Owner": "o", "Target": "p", "Tags": [{"name": "Action", "value": "Eval"}], "Block-Height": 1}
+    fields = {
+        "From": "o",
+        "Owner": "o",
+        "Target": "p",
+        "Tags": [{"name": "Action", "value": "Eval"}],
+        "Block-Height": 1,
+    }
 
     def data(code: str, number: int) -> str:
         evaluation = bench.run(code, Id=f"i{number}", **fields)
