@@ -179,6 +179,25 @@ def test_a_hook_cannot_use_the_database_that_called_it(db, hook):
     assert db.output("return rows('select a from t')") == "i1"
 
 
+def test_what_becomes_garbage_inside_a_query_waits_for_its_end(db):
+    db.output("must(db:exec'create table t(a); insert into t values(1), (2), (3)')")
+    db.output("""
+      db:create_function('litter', 1, function(ctx, x)
+        for i = 1, 30 do
+          local s = db:prepare('select a from t where a >= ' .. i % 3)
+          s:step()
+          for a in db:urows('select a from t') do break end
+          setmetatable({}, { __gc = function() db:exec('insert into t values(0)') pcall(db.close, db) end })
+        end
+        collectgarbage()
+        ctx:result(x)
+      end)
+    """)
+    assert db.output("return rows('select sum(litter(a)) from t where a > 0')") == "i6"
+    assert db.output("return rows('pragma integrity_check')") == shown("ok")
+    assert db.output("collectgarbage() return show(db:exec('drop table t'), db:close())") == shown(0, 0)
+
+
 def test_a_context_is_good_for_its_call_only(db):
     db.output("db:create_function('keep', 0, function(ctx) Kept = ctx ctx:result(1) end)")
     db.output("rows('select keep()')")

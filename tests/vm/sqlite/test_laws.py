@@ -93,3 +93,105 @@ def elsewhere(connection: sqlite3.Connection, sql: str) -> str:
         return "\n".join(shown(*row) for row in connection.execute(sql))
     except (sqlite3.Error, OverflowError) as error:
         return f"error: {error}"
+
+
+# A program made of numbers: each picks what to do and to which thing, also inside functions, hooks and finalizers.
+MONKEY = r"""
+function monkey(tape)
+  local at, dbs, statements, backups, nested = 0, { sqlite3.open_memory() }, {}, {}, 0
+  local function pick(n)
+    at = at + 1
+    return (tape[at] or 0) % n + 1
+  end
+  local function one(things) return things[pick(math.max(#things, 1))] end
+  local act
+  local function inside(...)
+    if nested > 3 or at > #tape then return 0 end
+    nested = nested + 1
+    for _ = 1, pick(3) do act() end
+    nested = nested - 1
+    return pick(2) - 1
+  end
+  local sql = {
+    "create table if not exists t(a, b collate c)", "create index if not exists i on t(b)", "drop table if exists t",
+    "insert into t values(random() % 9, f(1)), (2, 'x')", "select a, b, f(a) from t order by b",
+    "select g(a) from t group by b",
+    "update t set a = f(a)", "delete from t", "begin", "commit", "rollback", "savepoint s", "release s", "vacuum",
+    "with recursive r(x) as (select 1 union all select x + 1 from r limit 40) select g(x), f(x) from r", "", "bogus",
+    "insert into t select a, b from t limit 20 returning f(a)", "select ?, :n", "pragma integrity_check", "reindex",
+  }
+  local function keep()
+    statements[pick(math.min(#statements + 1, 8))] = one(dbs):prepare(one(sql)) or one(statements)
+  end
+  local acts = {
+    function() dbs[pick(math.min(#dbs + 1, 3))] = sqlite3.open_memory() end,
+    keep, keep, keep,
+    function() one(dbs):close() end,
+    function() one(dbs):close_vm(pick(2) == 1) end,
+    function() one(dbs):exec(one(sql), inside) end,
+    function() one(dbs):exec(one(sql)) end,
+    function() one(statements):step() end,
+    function() one(statements):step() end,
+    function() one(statements):step() end,
+    function() one(statements):reset() end,
+    function() one(statements):finalize() end,
+    function() one(statements):bind(1, setmetatable) end,
+    function() one(statements):bind_values(pick(9), "x") end,
+    function() one(statements):bind_names(setmetatable({}, { __index = function() inside() return 1 end })) end,
+    function() show(one(statements):get_uvalues()) end,
+    function() show(one(statements):get_names(), one(statements):get_types(), one(statements):columns()) end,
+    function() for _ in one(statements):nrows() do if inside() == 1 then break end end end,
+    function() for _ in one(dbs):urows(one(sql)) do if inside() == 1 then break end end end,
+    function()
+      one(dbs):create_function("f", 1, function(ctx, x) Context = ctx inside() ctx:result(x) end)
+    end,
+    function()
+      one(dbs):create_aggregate("g", 1, function(ctx, x) Context = ctx ctx:set_aggregate_data(x) inside() end,
+        function(ctx) inside() ctx:result(ctx:get_aggregate_data()) end)
+    end,
+    function()
+      one(dbs):create_collation("c", function(a, b) inside() return a < b and -1 or a > b and 1 or 0 end)
+    end,
+    function() one(dbs):create_collation("c", nil) end,
+    function()
+      local name = one({ "trace", "update_hook", "commit_hook", "rollback_hook", "busy_handler" })
+      one(dbs)[name](one(dbs), pick(3) > 1 and inside or nil)
+    end,
+    function() one(dbs):progress_handler(pick(50), pick(3) > 1 and inside or nil) end,
+    function() one(dbs):interrupt() end,
+    function() backups[1] = sqlite3.backup_init(one(dbs), "main", one(dbs), "main") end,
+    function() one(backups):step(pick(3) - 2) end,
+    function() one(backups):finish() end,
+    function() Context:result(show(Context:user_data(), Context:aggregate_count())) end,
+    function() setmetatable({}, { __gc = inside }) end,
+    function() statements = {} backups = {} end,
+    function() collectgarbage() end,
+    function() error("x") end,
+  }
+  function act() acts[pick(#acts)]() end
+  while at < #tape do
+    pcall(act)
+    nested = 0
+  end
+  statements, backups, Context = nil, nil, nil
+  collectgarbage()
+  collectgarbage()
+  for _, each in ipairs(dbs) do pcall(each.close, each) end
+  return at
+end
+"""
+
+
+@pytest.fixture(scope="module")
+def wild():
+    bench = database()
+    bench.output(MONKEY)
+    return bench
+
+
+@given(st.lists(st.integers(0, 999), max_size=400))
+@settings(max_examples=60, deadline=None)
+def test_whatever_a_program_does_it_never_stops_the_module(wild, tape):
+    evaluation = wild.run(f"return monkey({{{','.join(map(str, tape))}}})")
+    assert evaluation.error is None or not evaluation.error.startswith("the module"), evaluation.error
+    assert wild.output("return rows('select 1')") == "i1"
