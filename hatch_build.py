@@ -1,7 +1,8 @@
-"""The build hook: compiles the inference kernel and the Lua module before the package is put together."""
+"""The build hook: compiles the inference kernel and the Lua modules before the package is put together."""
 
 import importlib.util
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,19 @@ class CustomBuildHook(BuildHookInterface):
             return
         root = Path(self.root)
         sys.path.insert(0, str(root))
-        for script in BUILD_SCRIPTS:
-            run_build_script(root / script, root)
+        run_build_scripts(root)
         # The kernel is a shared library for one platform, but for no particular Python.
         from packaging.tags import sys_tags
 
         platform = next(iter(sys_tags())).platform
         build_data["tag"] = f"py3-none-{platform}"
         build_data["pure_python"] = False
+
+
+def run_build_scripts(root: Path) -> None:
+    """Side by side: each waits for compilers, and the longest of them, SQLite's, has only one file."""
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(lambda script: run_build_script(root / script, root), BUILD_SCRIPTS))
 
 
 def run_build_script(script: Path, root: Path) -> None:
@@ -37,5 +43,4 @@ if __name__ == "__main__":
     # For those who work on Puna: rebuild what changed, in place.
     here = Path(__file__).resolve().parent
     sys.path.insert(0, str(here))
-    for each in BUILD_SCRIPTS:
-        run_build_script(here / each, here)
+    run_build_scripts(here)

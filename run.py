@@ -19,7 +19,7 @@ VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 OLDEST_PYTHON = (3, 11)
-COMPILED_SUFFIXES = (".c", ".h", ".s", ".lua", "build.py", "INDEX")
+COMPILED_SUFFIXES = (".c", ".h", ".s", ".lua", "build.py", "INDEX", "-source.txt")
 
 
 def main(arguments: list[str]) -> int:
@@ -52,7 +52,7 @@ def set_up(extra: str) -> None:
         say("installing packages (a minute or two, once)")
         quietly("-m", "pip", "install", "--upgrade", "pip")
         quietly("-m", "pip", "install", *build_requirements())
-        say("building the inference kernel and the Lua module, installing Puna")
+        say("building the inference kernel, Lua and SQLite (a minute or two, once), installing Puna")
         quietly("-m", "pip", "install", "--no-build-isolation", "--editable", f"{ROOT}{extra}")
         mark_fresh("sources", sources)
         mark_fresh("packages", packages)

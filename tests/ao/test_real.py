@@ -71,9 +71,9 @@ class Net:
         return await self.link.result(process, item.id), events
 
 
-def module_item():
+def module_item(wasm: Path = WASM):
     return sign_item(
-        ALICE, data=WASM.read_bytes(),
+        ALICE, data=wasm.read_bytes(),
         tags=[
             ("Data-Protocol", "ao"), ("Variant", "ao.TN.1"), ("Type", "Module"),
             ("Module-Format", "wasm32-puna-lua-1"), ("Input-Encoding", "JSON-1"), ("Output-Encoding", "JSON-1"),
@@ -131,6 +131,23 @@ async def test_lua_processes_play_spawn_fail_and_answer_and_all_of_it_verifies(t
             assert report.agrees, report.first
             assert report.replayed == nonce + 1
             assert report.state_root == net.units.compute.evaluated(process).root
+
+
+async def test_66_a_process_with_sqlite_keeps_its_database_through_a_failure_and_a_restart(tmp_path, cache):
+    ask = "local r = '' for a, n in db:urows('select a, random() from t') do r = r .. a .. ' ' .. n end return r"
+    async with Net(tmp_path, cache) as net:
+        module = module_item(WASM.with_name("puna-sqlite.wasm"))
+        await net.store.append([module])
+        process = await net.spawn(module, ("Name", "world"))
+        await net.eval(process, "db = require('lsqlite3').open_memory() db:exec('create table t(a)') return 1")
+        await net.eval(process, "db:exec([[insert into t values('kept')]])")
+        failed, _ = await net.eval(process, "db:exec('delete from t') error('no')")
+        assert "no" in failed.error
+        first = (await net.eval(process, ask))[0].output["data"]
+    async with Net(tmp_path, cache) as net:
+        again = (await net.eval(process, ask))[0].output["data"]
+        assert first.startswith("kept ") and again.startswith("kept ") and again != first
+        assert (await verify(net.store, net.evaluators, process)).agrees
 
 
 async def test_56_a_lua_process_is_woken_by_its_cron_keeps_what_it_did_and_verifies(tmp_path, cache):

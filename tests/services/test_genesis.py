@@ -1,5 +1,7 @@
 """Genesis on a real store and a network in one hand: one network, whatever kills it and however often it runs."""
 
+import json
+
 import pytest
 from llm.small_models import write_llama
 from services.story import AUTHORITY, FakeEngine, Story, named_id
@@ -12,7 +14,7 @@ from puna.errors import Invalid, Missing, NodeError
 from puna.services import programs
 from puna.services.genesis import START_WINSTON, genesis
 from puna.services.herder.client import ask
-from puna.services.network import Network, standing
+from puna.services.network import NETWORK_NOTE, Network, standing
 from puna.services.token.client import balance, info
 
 OPERATOR, USER = new_ed25519_wallet(), new_ed25519_wallet()
@@ -53,8 +55,8 @@ class Fragile:
 
 @pytest.fixture
 def files(tmp_path):
-    module = tmp_path / "puna-lua.wasm"
-    module.write_bytes(b"\0asm" + bytes(100_000))
+    (tmp_path / "puna-lua.wasm").write_bytes(b"\0asm" + bytes(100_000))
+    (tmp_path / "puna-sqlite.wasm").write_bytes(b"\0asm" + bytes(200_000))
     write_llama(tmp_path / "first.gguf", seed=1)
     write_llama(tmp_path / "second.gguf", seed=2)
     return tmp_path
@@ -70,7 +72,7 @@ async def store(tmp_path):
 def raise_network(link, store, files, model="first.gguf", **options) -> Network:
     return genesis(
         link, store, OPERATOR, scheduler=SCHEDULER, authority=AUTHORITY, user=USER.address,
-        model=files / model, module=files / "puna-lua.wasm", **options,
+        model=files / model, module=files / "puna-lua.wasm", sqlite_module=files / "puna-sqlite.wasm", **options,
     )  # fmt: skip
 
 
@@ -93,6 +95,9 @@ async def test_items_carry_what_units_ask_of_them(store, files):
     network = await raise_network(StoryLink(Story()), store, files)
     module, model = store.view(network.module), store.view(network.model)
     assert ("Module-Format", "wasm32-puna-lua-1") in module.tags and ("Input-Encoding", "JSON-1") in module.tags
+    with_sqlite = store.view(network.sqlite_module)
+    assert set(with_sqlite.tags) - set(module.tags) == {("Name", "puna-sqlite")}
+    assert ("Name", "puna-lua") in module.tags
     assert ("Type", "Model") in model.tags and store.payload_path(network.model).stat().st_size == len(model.data)
 
 
@@ -106,6 +111,17 @@ async def test_running_again_changes_nothing(store, files):
     assert await raise_network(link, store, files, workers=1) == network
     assert (len(link.submitted), store.last_sequence()) == (sent, items)
     assert Network.from_json(network.to_json()) == network
+
+
+async def test_a_network_raised_before_there_was_sqlite_gets_its_module_at_the_next_start(store, files):
+    link = StoryLink(Story())
+    network = await raise_network(link, store, files)
+    told = {name: value for name, value in network.to_json().items() if name != "sqlite_module"}
+    await store.append([], {NETWORK_NOTE: json.dumps(told).encode()})
+    assert standing(store).sqlite_module == ""
+    sent = len(link.submitted)
+    assert await raise_network(link, store, files) == network == standing(store)
+    assert len(link.submitted) == sent
 
 
 async def test_workers_and_models_can_be_added_later(store, files):
@@ -142,7 +158,7 @@ async def test_killed_after_any_step_it_ends_with_exactly_one_network(files):
         assert len(link.story.processes) == 4
         assert await balance(link, network.token, USER.address) == START_WINSTON
         assert (await info(link, network.token)).supply == START_WINSTON
-        assert len(store.find(Query(tags=(("Type", ("Model", "Module")),)))) == 2
+        assert len(store.find(Query(tags=(("Type", ("Model", "Module")),)))) == 3
         await store.close()
         if finished:
             break

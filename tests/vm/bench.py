@@ -34,6 +34,14 @@ def bare_module() -> Path:
 
 
 @cache
+def bare_sqlite_module() -> Path:
+    """The bare module with SQLite in it."""
+    path = BUILT / "puna-bare-sqlite.wasm"
+    build_script().build_sqlite_module(path, Path(__file__).parent / "bare", ROOT / ".build-cache")
+    return path
+
+
+@cache
 def machine() -> Machine:
     return Machine(BUILT / "compiled")
 

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import wasmtime
-from vm.bench import Bench, bare_module, message, program
+from vm.bench import Bench, bare_module, bare_sqlite_module, message, program
 
 from puna.vm.extensions import Host
 from puna.vm.machine import Machine
@@ -62,10 +62,11 @@ def test_a_module_is_known_by_its_bytes(tmp_path):
     assert twin.state_root == bench.root
 
 
-def test_nothing_but_memory_and_the_stack_pointer_changes():
+@pytest.mark.parametrize("module", [bare_module, bare_sqlite_module])
+def test_nothing_but_memory_and_the_stack_pointer_changes(module):
     """A snapshot is of the memory alone, so the module must have no other state: no further mutable global, no table
-    that code writes to (Lua has none to write)."""
-    globals_ = mutable_globals(bare_module().read_bytes())
+    that code writes to (Lua and SQLite have none to write)."""
+    globals_ = mutable_globals(module().read_bytes())
     assert globals_ == 1
 
 

@@ -121,6 +121,7 @@ def _places(node, winston: int) -> dict:
         "scheduler": network.scheduler,
         "authority": network.authority,
         "module": network.module,
+        "sqlite_module": network.sqlite_module,
         "token": network.token,
         "herder": network.herder,
         "workers": list(network.workers),
@@ -133,6 +134,8 @@ def _print_places(places: dict) -> None:
     click.echo("The network is up. Stop it with Ctrl-C.\n")
     for name in ("gateway", "mu", "su", "cu", "scheduler", "authority", "module", "token", "herder"):
         click.echo(f"{name:<10}{places[name]}")
+        if name == "module":
+            click.echo(f"{'  sqlite':<10}{places['sqlite_module']}")
     for worker in places["workers"]:
         click.echo(f"{'worker':<10}{worker}")
     click.echo(f"{'model':<10}{places['model']}")

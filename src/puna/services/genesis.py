@@ -1,4 +1,4 @@
-"""Raises a network: publishes module and model, spawns token, herder and workers, and introduces them to each other.
+"""Raises a network: publishes modules and model, spawns token, herder and workers, and introduces them to each other.
 
 Called when a node starts, every time: what is there already is left as it is. Each step signs its item, writes the
 item down, and only then hands it over; handing over twice does nothing. So a genesis that was killed anywhere goes on
@@ -30,6 +30,7 @@ from .network import NETWORK_NOTE, Model, Network, Worker, standing
 from .outbox import first
 
 MODULE_FILE = Path(puna.vm.__file__).parent / "module" / "_built" / "puna-lua.wasm"
+SQLITE_MODULE_FILE = MODULE_FILE.with_name("puna-sqlite.wasm")
 MODULE_MEMORY = "512-mb"
 MODULE_GAS = "100000000000"  # about a minute and a half of an endless loop
 
@@ -56,6 +57,7 @@ async def genesis(
     model: Path,
     workers: int | None = None,
     module: Path = MODULE_FILE,
+    sqlite_module: Path = SQLITE_MODULE_FILE,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Network:
     """The network of this store, raised or completed as needed.
@@ -66,6 +68,7 @@ async def genesis(
     """
     raising = _Raising(link, store, operator, scheduler, authority, progress)
     network = standing(store) or await raising.standing_programs(model, module, user)
+    network = await raising.publish_sqlite(network, sqlite_module)
     return await raising.serve(network, model, workers)
 
 
@@ -103,6 +106,15 @@ class _Raising:
         mint = {"Action": "Mint", "Recipient": user, "Quantity": str(START_WINSTON)}
         await self._tell("mint", token, mint, "Mint-Notice")
         return Network(self.scheduler, self.authority, module_id, token, herder, (model,))
+
+    async def publish_sqlite(self, network: Network, module: Path) -> Network:
+        """The network with the module that has SQLite: nothing of it is compiled before a process asks for it."""
+        if network.sqlite_module:
+            return network
+        network = replace(network, sqlite_module=await self._publish_module(module))
+        if standing(self.store):
+            await self._write_down(network)
+        return network
 
     async def serve(self, network: Network, path: Path, workers: int | None) -> Network:
         """The network with `path` among its models and enough workers for each, written down."""
@@ -144,7 +156,8 @@ class _Raising:
         if not path.is_file():
             raise Missing(f"The Lua module {path} is not built.", "Install the package again; it is built then.")
         tags = {
-            "Data-Protocol": "ao", "Variant": VARIANT.value, "Type": "Module", "Module-Format": MODULE_FORMAT_OURS,
+            "Data-Protocol": "ao", "Variant": VARIANT.value, "Type": "Module", "Name": path.stem,
+            "Module-Format": MODULE_FORMAT_OURS,
             "Input-Encoding": ENCODING, "Output-Encoding": ENCODING, "Memory-Limit": MODULE_MEMORY,
             "Compute-Limit": MODULE_GAS, "Content-Type": "application/wasm",
         }  # fmt: skip

@@ -42,6 +42,7 @@ class Network:
     herder: str
     models: tuple[Model, ...] = ()
     herd: tuple[Worker, ...] = ()
+    sqlite_module: str = ""  # `module` with SQLite; a network raised before there was one gets it at its next start
 
     @property
     def model(self) -> str:

@@ -1,8 +1,9 @@
-"""Builds the process module: Lua 5.3 and our Lua runtime as one WebAssembly file, puna-lua.wasm.
+"""Builds the process modules: Lua 5.3 and our Lua runtime as one WebAssembly file, puna-lua.wasm, and the same with
+SQLite in it, puna-sqlite.wasm.
 
-Called by the build hook, by `python hatch_build.py`, and by the tests (for a module with another runtime).
-Lua's C source is not in this repository: it is taken from a pinned, hashed source distribution and kept in the
-cache folder. Nothing is done when no input has changed.
+Called by the build hook, by `python hatch_build.py`, and by the tests (for modules with another runtime).
+The C sources of Lua and SQLite are not in this repository: they are taken from pinned, hashed source distributions
+and kept in the cache folder. Nothing is done when no input has changed.
 """
 
 import os
@@ -11,15 +12,51 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import NamedTuple
 
 from build_support.zig import compile_c
 
 HERE = Path(__file__).resolve().parent
-PIN = HERE / "lua-source.txt"
-LUA_FOLDER = "third-party/lua53/"
+
+
+class Source(NamedTuple):
+    """C source inside a source distribution."""
+
+    name: str
+    pin: Path  # its last line is the requirement, hash included
+    folder: str  # where in the distribution it lies
+    files: tuple[str, ...]  # which files of the folder are taken, as patterns
+
+
+class Library(NamedTuple):
+    """A C library that a module has beside Lua's own, and opens by `open_function` when it is first required."""
+
+    name: str
+    open_function: str
+    sources: Sequence[Path]
+    headers: Sequence[Path]
+    include: Sequence[Path]
+
+
+LUA = Source("Lua", HERE / "lua-source.txt", "third-party/lua53", ("*.c", "*.h"))
 # Interpreter and compiler programs, a test aid, and nothing else, are left out.
 NOT_LIBRARY = {"lua.c", "luac.c", "ltests.c"}
+
+SQLITE_DIR = HERE / "sqlite"
+SQLITE = Source("SQLite", SQLITE_DIR / "sqlite-source.txt", "sqlite", ("sqlite3.c", "sqlite3.h"))
+# Its parser's stack would grow as long as there is memory. YYSTACKDEPTH is its limit again, as before 3.46, with the
+# error of that time.
+SQLITE_CHANGES = {
+    "#define YYDYNSTACK 1\n": "#define YYDYNSTACK 0\n",
+    "\n  sqlite3OomFault(pParse->db);\n/******** End %stack_overflow": (
+        '\n  sqlite3ErrorMsg(pParse, "parser stack overflow");\n/******** End %stack_overflow'
+    ),
+}
+# After this line of sqlite3.c the distribution has a few of its own, which call for what we do not take.
+SQLITE_END = "/************************** End of sqlite3.c ******************************/\n"
 
 STACK_BYTES = 2 << 20  # 200 nested C calls (Lua's own limit), each with a 4 KiB string buffer, and as much again
 
@@ -34,6 +71,15 @@ COMPILER = [
     # Lua salts its hashes and picks sort pivots by the clock; here both are fixed.
     *["-Dluai_makeseed()=0x70756e61u", "-Dl_randomizePivot()=0u"],
 ]
+SQLITE_OPTIONS = [
+    # The system is ours (sqlite/system.c); everything is in memory, and there is one thread.
+    *"-DSQLITE_OS_OTHER=1 -DSQLITE_TEMP_STORE=3 -DSQLITE_THREADSAFE=0 -DSQLITE_DEFAULT_MEMSTATUS=0".split(),
+    *"-DSQLITE_OMIT_LOAD_EXTENSION -DSQLITE_OMIT_WAL -DSQLITE_OMIT_SHARED_CACHE -DSQLITE_OMIT_DESERIALIZE".split(),
+    # No stack of a parser, or of a pattern that calls itself, is deeper than the machine's: see sqlite/system.h.
+    *"-DYYSTACKDEPTH=2500 -DSQLITE_MAX_LIKE_PATTERN_LENGTH=10000 -DSQLITE_OMIT_LOOKASIDE".split(),
+    # What the published module has beside the default.
+    *"-DSQLITE_ENABLE_FTS5 -DSQLITE_ENABLE_MATH_FUNCTIONS".split(),
+]
 LINKER = [
     # zig's linker puts the stack below all data: running over its end traps instead of overwriting.
     *f"-s -Wl,-z,stack-size={STACK_BYTES}".split(),
@@ -42,22 +88,43 @@ LINKER = [
 
 
 def build(out_dir: Path, cache_dir: Path) -> None:
-    """Bring `out_dir`/puna-lua.wasm up to date. Raises RuntimeError with the failing tool's words."""
+    """Bring both modules in `out_dir` up to date. Raises RuntimeError with the failing tool's words."""
     build_module(out_dir / "puna-lua.wasm", HERE / "lua", cache_dir)
+    build_sqlite_module(out_dir / "puna-sqlite.wasm", HERE / "lua", cache_dir)
 
 
-def build_module(output: Path, lua_dir: Path, cache_dir: Path) -> None:
+def build_sqlite_module(output: Path, lua_dir: Path, cache_dir: Path) -> None:
+    """Build what `build_module` does, with `lsqlite3` to be required."""
+    build_module(output, lua_dir, cache_dir, [sqlite_library(cache_dir)])
+
+
+def build_module(output: Path, lua_dir: Path, cache_dir: Path, libraries: Sequence[Library] = ()) -> None:
     """Build Lua with the runtime in `lua_dir`, which must hold `process.lua` and a `json`, into `output`."""
-    lua = fetch_lua(cache_dir)
+    lua = fetch(LUA, cache_dir)
     embedded = embedded_files(lua_dir)
     generated = cache_dir / "embedded" / output.stem / "embedded.c"
-    write_if_changed(generated, embedding_c(embedded))
+    write_if_changed(generated, embedding_c(embedded, {each.name: each.open_function for each in libraries}))
     sources = [source for source in sorted(lua.glob("*.c")) if source.name not in NOT_LIBRARY]
     own = [HERE / "process.c", HERE / "world.c", HERE / "tag.s", generated]
     headers = [HERE / "process.h", *sorted(lua.glob("*.h"))]
     arguments = [*COMPILER, *LINKER, f"-I{lua}", f"-I{HERE}", *(f"-D{name}=puna_{name}" for name in RENAMED)]
+    for library in libraries:
+        own += library.sources
+        headers += library.headers
+        arguments += [f"-I{folder}" for folder in library.include]
     # world.c itself defines the renamed functions by their new names, so the renaming may reach it too.
     compile_c(output, [*sources, *own], arguments, inputs=[*headers, *sorted({path for path, _ in embedded})])
+
+
+def sqlite_library(cache_dir: Path) -> Library:
+    """SQLite behind the interface of lsqlite3. Its object file is kept, for compiling it takes half a minute."""
+    sqlite = fetch(SQLITE, cache_dir)
+    compiled, header = cache_dir / "objects" / "sqlite3.o", sqlite / "sqlite3.h"
+    amalgamation = cache_dir / "objects" / "sqlite3.c"
+    write_if_changed(amalgamation, adapted_sqlite((sqlite / "sqlite3.c").read_text()))
+    compile_c(compiled, [amalgamation], ["-c", *COMPILER, *SQLITE_OPTIONS], inputs=[header])
+    own = [SQLITE_DIR / "lsqlite3.c", SQLITE_DIR / "system.c", compiled]
+    return Library("lsqlite3", "luaopen_lsqlite3", own, [SQLITE_DIR / "system.h", header], [SQLITE_DIR, sqlite])
 
 
 def embedded_files(lua_dir: Path) -> list[tuple[Path, str]]:
@@ -78,8 +145,9 @@ def embedded_files(lua_dir: Path) -> list[tuple[Path, str]]:
     return found
 
 
-def embedding_c(embedded: list[tuple[Path, str]]) -> str:
-    """The C text that holds the embedded files and the table of their names."""
+def embedding_c(embedded: list[tuple[Path, str]], libraries: Mapping[str, str] | None = None) -> str:
+    """The C text that holds the embedded files, the table of their names, and that of libraries and their openers."""
+    libraries = libraries or {}
     numbers = {path: number for number, path in enumerate(dict.fromkeys(path for path, _ in embedded))}
     lines = ['#include "process.h"', ""]
     for path, number in numbers.items():
@@ -88,7 +156,11 @@ def embedding_c(embedded: list[tuple[Path, str]]) -> str:
     lines += ["", "const puna_embedded puna_embedded_files[] = {"]
     for path, name in embedded:
         lines.append(f'  {{"{name}", file{numbers[path]}, sizeof file{numbers[path]}}},')
-    return "\n".join([*lines, "  {0, 0, 0},", "};", ""])
+    lines += ["  {0, 0, 0},", "};", ""]
+    lines += [f"int {opener}(struct lua_State *);" for opener in libraries.values()]
+    lines.append("const puna_library puna_libraries[] = {")
+    lines += [f'  {{"{name}", {opener}}},' for name, opener in libraries.items()]
+    return "\n".join([*lines, "  {0, 0},", "};", ""])
 
 
 def write_if_changed(path: Path, text: str) -> None:
@@ -97,7 +169,16 @@ def write_if_changed(path: Path, text: str) -> None:
         path.write_text(text)
 
 
-# --- Lua's source -----------------------------------------------------------------------------------------------
+def adapted_sqlite(text: str) -> str:
+    """SQLite's amalgamation as we compile it. Raises RuntimeError when a place to change is not there exactly once."""
+    for old, new in {SQLITE_END: SQLITE_END, **SQLITE_CHANGES}.items():
+        if text.count(old) != 1:
+            raise RuntimeError(f"sqlite3.c does not have exactly one {old!r}")
+        text = text.replace(old, new)
+    return text[: text.index(SQLITE_END) + len(SQLITE_END)]
+
+
+# --- foreign source -----------------------------------------------------------------------------------------------
 
 # pip asks an sdist's build backend for metadata before it hands the file over. That backend would compile for a
 # minute and want further tools; we only want the file. This one, found first on the path, answers without looking.
@@ -117,47 +198,46 @@ __legacy__ = types.SimpleNamespace(**globals())
 """
 
 
-def fetch_lua(cache_dir: Path) -> Path:
-    """The folder with Lua's C source, fetched through pip when the cache lacks it; its hash is checked by pip."""
-    requirement = PIN.read_text().splitlines()[-1]
+def fetch(source: Source, cache_dir: Path) -> Path:
+    """The folder with this C source, fetched through pip when the cache lacks it; its hash is checked by pip."""
+    requirement = source.pin.read_text().splitlines()[-1]
     name, version = requirement.split()[0].split("==")
-    ready = cache_dir / f"lua-{name}-{version}-{requirement.rpartition(':')[2][:16]}"
+    ready = cache_dir / f"{source.name.lower()}-{name}-{version}-{requirement.rpartition(':')[2][:16]}"
     if ready.exists():
         return ready
     cache_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache_dir) as folder:
         work = Path(folder)
-        _download(work, name, version)
-        [archive] = work.glob(f"{name}-*.tar.gz")
-        _unpack(archive, work / "lua")
+        _download(source, work, name, version)
+        [archive] = work.glob("*.tar.gz")
+        _unpack(source, archive, work / "source")
         try:
-            os.replace(work / "lua", ready)
+            os.replace(work / "source", ready)
         except OSError:  # another build was faster
             if not ready.exists():
                 raise
     return ready
 
 
-def _download(work: Path, name: str, version: str) -> None:
+def _download(source: Source, work: Path, name: str, version: str) -> None:
     backend = work / "backend" / "setuptools"
     backend.mkdir(parents=True)
     (backend / "__init__.py").touch()
     (backend / "build_meta.py").write_text(BACKEND.format(name=name, version=version))
     path = os.pathsep.join(filter(None, [str(backend.parent), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", name, "--no-build-isolation"]
-    command += ["--require-hashes", "-r", str(PIN), "-d", str(work), "--disable-pip-version-check"]
+    command += ["--require-hashes", "-r", str(source.pin), "-d", str(work), "--disable-pip-version-check"]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
     if done.returncode != 0:
-        raise RuntimeError(
-            f"could not fetch Lua's source ({name} {version}) through pip:\n{(done.stdout + done.stderr)[-3000:]}"
-        )
+        words = (done.stdout + done.stderr)[-3000:]
+        raise RuntimeError(f"could not fetch {source.name}'s source ({name} {version}) through pip:\n{words}")
 
 
-def _unpack(archive: Path, into: Path) -> None:
+def _unpack(source: Source, archive: Path, into: Path) -> None:
     into.mkdir()
     with tarfile.open(archive) as tar:
         for member in tar:
             folder, _, file = member.name.partition("/")[2].rpartition("/")
-            if member.isfile() and folder + "/" == LUA_FOLDER and file.endswith((".c", ".h")):
-                with tar.extractfile(member) as source, open(into / file, "wb") as target:
-                    shutil.copyfileobj(source, target)
+            if member.isfile() and folder == source.folder and any(fnmatch(file, each) for each in source.files):
+                with tar.extractfile(member) as packed, open(into / file, "wb") as target:
+                    shutil.copyfileobj(packed, target)

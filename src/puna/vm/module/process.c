@@ -116,9 +116,20 @@ static void install_searchers(lua_State *l) {
   lua_pop(l, 1);
 }
 
+/* Libraries are opened when first required: a process that does not ask for one has nothing of it in its memory. */
+static void install_libraries(lua_State *l) {
+  luaL_getsubtable(l, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  for (const puna_library *library = puna_libraries; library->name; library++) {
+    lua_pushcfunction(l, library->open);
+    lua_setfield(l, -2, library->name);
+  }
+  lua_pop(l, 1);
+}
+
 static int open_everything(lua_State *l) {
   luaL_openlibs(l);
   install_searchers(l);
+  install_libraries(l);
   lua_getglobal(l, "os");
   lua_pushcfunction(l, exit_refused);
   lua_setfield(l, -2, "exit");

@@ -97,6 +97,7 @@ end
 
 local now = 0 -- milliseconds, of the message being handled
 local host_date = os.date
+local set_host_clock = _set_now or function() end -- moves the clock that C libraries read
 
 local function message_time()
   return now
@@ -110,6 +111,7 @@ end
 local function set_clock(msg)
   now = math.tointeger(tonumber(msg.Timestamp)) or now
   os.time, os.date = message_time, message_date
+  set_host_clock(now)
 end
 
 local function whole(number)
