@@ -1,4 +1,5 @@
-"""Raises a network: publishes module and model, spawns token, herder and workers, and introduces them to each other.
+"""Raises a network: publishes module and model, spawns token, herder, workers and package registry, introduces them to
+each other, and puts blueprints and packages where processes find them.
 
 Called when a node starts, every time: what is there already is left as it is. Each step signs its item, writes the
 item down, and only then hands it over; handing over twice does nothing. So a genesis that was killed anywhere goes on
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 
@@ -18,16 +20,20 @@ import puna.vm
 from puna.ao.compute.program import ENCODING, MODULE_FORMAT_OURS
 from puna.ao.link import Link
 from puna.ao.message import PROTOCOL, VARIANT
+from puna.ao.result import Result
 from puna.arweave.dataitem import DataItem, decode_item, encode_item, sign_item
-from puna.arweave.store.port import Store
+from puna.arweave.store.port import Query, Store
 from puna.arweave.tags import Tag
 from puna.arweave.wallet import Wallet
 from puna.errors import Missing, NodeError
 from puna.llm.gguf import open_gguf
 
 from . import letters, programs
+from .apm.packages import PACKAGES, VENDORS, Package
+from .blueprints import client as blueprints
+from .blueprints.index import BLUEPRINTS, blueprint_source
 from .network import NETWORK_NOTE, Model, Network, Worker, standing
-from .outbox import first
+from .outbox import first, sent
 
 MODULE_FILE = Path(puna.vm.__file__).parent / "module" / "_built" / "puna-lua.wasm"
 MODULE_MEMORY = "512-mb"
@@ -43,6 +49,8 @@ MODEL_NAME_MAX = 64
 _PLAN = "genesis/plan"
 _STEP = "genesis/step/"
 _MODEL = "genesis/model/"
+_PACKAGE = "genesis/package/"  # + @vendor/name@version: it was published
+_SHELF = "genesis/shelf"  # digest of the blueprints and packages that were published last
 
 
 async def genesis(
@@ -66,7 +74,7 @@ async def genesis(
     """
     raising = _Raising(link, store, operator, scheduler, authority, progress)
     network = standing(store) or await raising.standing_programs(model, module, user)
-    return await raising.serve(network, model, workers)
+    return await raising.complete(network, model, workers)
 
 
 class _Raising:
@@ -104,24 +112,26 @@ class _Raising:
         await self._tell("mint", token, mint, "Mint-Notice")
         return Network(self.scheduler, self.authority, module_id, token, herder, (model,))
 
-    async def serve(self, network: Network, path: Path, workers: int | None) -> Network:
-        """The network with `path` among its models and enough workers for each, written down."""
+    async def complete(self, network: Network, path: Path, workers: int | None) -> Network:
+        """The network with `path` among its models, enough workers for each, and the packages of this version of
+        Puna, written down."""
         model = await self._publish_model(path)
         models = network.models if model in network.models else (*network.models, model)
-        missing: list[Model] = []
-        for place, served in enumerate(models):
-            there = sum(worker.model == served.id for worker in network.herd)
-            wanted = there or (WORKERS_OF_ADDED_MODEL if place else WORKERS_DEFAULT)
-            if served == model and workers is not None:
-                wanted = workers
-            missing += [served] * (wanted - there)
-        if models == network.models and not missing:
+        missing = _missing_workers(network, models, model, workers)
+        stocked = self.store.note(_SHELF) == _shelf_digest(network, self.operator.address)
+        if models == network.models and not missing and stocked:
             return network
-        self.progress("spawning workers")
+        if missing:
+            self.progress("spawning workers")
         numbered = enumerate(missing, start=len(network.herd) + 1)
-        joined = await asyncio.gather(*(self._spawn_worker(network, served, number) for number, served in numbered))
-        network = replace(network, models=models, herd=(*network.herd, *joined))
-        await self._write_down(network)
+        registry, *joined = await asyncio.gather(
+            self._registry(network, stocked),
+            *(self._spawn_worker(network, served, number) for number, served in numbered),
+        )
+        network = replace(
+            network, models=models, herd=(*network.herd, *joined), registry=registry, operator=self.operator.address
+        )
+        await self._write_down(network, {_SHELF: _shelf_digest(network, self.operator.address)})
         return network
 
     async def _spawn_worker(self, network: Network, model: Model, number: int) -> Worker:
@@ -133,10 +143,57 @@ class _Raising:
         await self._tell(f"register {worker}", network.herder, register, "Worker-Registered")
         return Worker(worker, model.id)
 
-    async def _write_down(self, network: Network) -> None:
+    async def _write_down(self, network: Network, notes: Mapping[str, bytes]) -> None:
         """From here on the network stands; the written steps have done their work."""
         steps = {key: None for key, _ in self.store.notes(_STEP)}
-        await self.store.append([], {NETWORK_NOTE: msgspec.json.encode(network), **steps})
+        await self.store.append([], {NETWORK_NOTE: msgspec.json.encode(network), **notes, **steps})
+
+    # Packages and blueprints
+
+    async def _registry(self, network: Network, stocked: bool) -> str:
+        """The package registry's id, with every package and blueprint published that is not yet."""
+        registry = network.registry or await self._spawn(
+            "registry", network.module, programs.REGISTRY, {"Name": "Packages", "Vendors": ",".join(VENDORS)}
+        )
+        if not stocked:
+            ids = {"registry": registry, "token": network.token, "herder": network.herder}
+            await self._publish_blueprints(ids)
+            for package in PACKAGES:
+                await self._publish_package(registry, package, ids)
+        return registry
+
+    async def _publish_blueprints(self, ids: Mapping[str, str]) -> None:
+        """One append for all whose text is not the newest of their name already."""
+        items = []
+        for row in BLUEPRINTS:
+            source = blueprint_source(row, ids)
+            newest = self.store.find(
+                Query(owners=(self.operator.address,), limit=1, newest_first=True,
+                      tags=(("Type", (blueprints.TYPE,)), (blueprints.NAME, (row.name,))))
+            )  # fmt: skip
+            if not newest or (blueprints.HASH, blueprints.digest(source)) not in newest[0].item.tags:
+                # A text that was published before, and is wanted again, needs another anchor to be a newer item.
+                after = newest[0].item.id if newest else ""
+                items.append(blueprints.blueprint_item(self.operator, row.name, source, _anchor(row.name + after)))
+        if items:
+            await self.store.append(items)
+
+    async def _publish_package(self, registry: str, package: Package, ids: Mapping[str, str]) -> None:
+        full = f"{package.vendor}/{package.name}@{package.version}"
+        key = _PACKAGE + full
+        if self.store.note(key) is not None:
+            return
+        data = {"source": package.stamped_source(ids), "readme": package.description}
+        tags = {
+            "Action": "APM.Publish", "Vendor": package.vendor, "Name": package.name, "Version": package.version,
+            "Description": package.description, "Keywords": msgspec.json.encode(package.keywords).decode(),
+            "Warnings": msgspec.json.encode(package.warnings).decode(),
+        }  # fmt: skip
+        result = await self._send(f"publish {full}", registry, tags, msgspec.json.encode(data))
+        answer = next(iter(sent(result.messages)), None)
+        if answer is None or answer.tags.get("Result") != "success":
+            self._failed(f"publish {full}", result, answer.data if answer else "")
+        await self.store.append([], {key: b""})
 
     # Publishing
 
@@ -194,14 +251,24 @@ class _Raising:
         return item.id
 
     async def _tell(self, step: str, process: str, tags: Mapping[str, str], answer: str) -> None:
-        """Send a message as the operator and see that it was taken."""
+        """Send a message as the operator and see that it was answered with that action."""
+        result = await self._send(step, process, tags)
+        if first(result.messages, answer) is None:
+            self._failed(step, result)
+
+    async def _send(self, step: str, process: str, tags: Mapping[str, str], data: bytes = b"") -> Result:
+        """Send a message as the operator; its result, which is no error."""
         item = await self._written(
-            step, lambda: letters.message(self.operator, process, tags, anchor=_anchor(f"{step} {process}"))
+            step, lambda: letters.message(self.operator, process, tags, data, anchor=_anchor(f"{step} {process}"))
         )
         await self.link.submit(item)
         result = await self.link.result(process, item.id)
-        if result.error is not None or first(result.messages, answer) is None:
-            raise NodeError(f"The step {step} failed: {result.error or result.output}", "This is a fault of Puna's.")
+        if result.error is not None:
+            self._failed(step, result)
+        return result
+
+    def _failed(self, step: str, result: Result, why: str = "") -> NoReturn:
+        raise NodeError(f"The step {step} failed: {result.error or why or result.output}", "This is a fault of Puna's.")
 
     async def _written(self, step: str, make: Callable[[], DataItem]) -> DataItem:
         """The item of a step: the one written down earlier, or a new one, written down."""
@@ -211,6 +278,31 @@ class _Raising:
         item = make()
         await self.store.append([], {key: encode_item(item)})
         return item
+
+
+def _missing_workers(
+    network: Network, models: Sequence[Model], model: Model, workers: int | None
+) -> list[Model]:
+    """For each worker to be spawned the model it will run: `workers` of them for `model`, a few for each other."""
+    missing: list[Model] = []
+    for place, served in enumerate(models):
+        there = sum(worker.model == served.id for worker in network.herd)
+        wanted = there or (WORKERS_OF_ADDED_MODEL if place else WORKERS_DEFAULT)
+        if served == model and workers is not None:
+            wanted = workers
+        missing += [served] * (wanted - there)
+    return missing
+
+
+def _shelf_digest(network: Network, operator: str) -> bytes:
+    """Tells whether this version of Puna has anything to publish that the network lacks."""
+    ids = {"registry": network.registry, "token": network.token, "herder": network.herder}
+    digest = sha256(operator.encode())
+    for row in BLUEPRINTS:
+        digest.update(row.name.encode() + blueprint_source(row, ids))
+    for package in PACKAGES:
+        digest.update(f"{package}{package.stamped_source(ids)}".encode())
+    return digest.digest()
 
 
 def _tags(named: Mapping[str, str]) -> Sequence[Tag]:

@@ -42,6 +42,8 @@ class Network:
     herder: str
     models: tuple[Model, ...] = ()
     herd: tuple[Worker, ...] = ()
+    registry: str = ""  # of packages; empty on a network raised before there was one, until genesis runs again
+    operator: str = ""  # the address that owns the programs and publishes their blueprints; empty likewise
 
     @property
     def model(self) -> str:
