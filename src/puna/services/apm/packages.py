@@ -31,6 +31,11 @@ class Package:
     keywords: tuple[str, ...] = ()
     warnings: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def full(self) -> str:
+        """As people write it: `@vendor/name@version`."""
+        return f"{self.vendor}/{self.name}@{self.version}"
+
     def stamped_source(self, ids: Mapping[str, str]) -> str:
         """The Lua text to publish. `ids` has at least what it `knows`."""
         return stamped(programs.source(self.source), {name: ids[name] for name in self.knows}).decode()
