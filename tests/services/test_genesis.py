@@ -15,6 +15,7 @@ from puna.services.blueprints.index import BLUEPRINTS
 from puna.services.genesis import START_WINSTON, genesis
 from puna.services.herder.client import ask
 from puna.services.network import Network, standing
+from puna.services.stock import stock
 from puna.services.token.client import balance, info
 
 OPERATOR, USER = new_ed25519_wallet(), new_ed25519_wallet()
@@ -69,18 +70,19 @@ async def store(tmp_path):
     await store.close()
 
 
-def raise_network(link, store, files, model="first.gguf", **options) -> Network:
-    return genesis(
+async def raise_network(link, store, files, model="first.gguf", **options) -> Network:
+    network = await genesis(
         link, store, OPERATOR, scheduler=SCHEDULER, authority=AUTHORITY, user=USER.address,
         model=files / model, module=files / "puna-lua.wasm", **options,
     )  # fmt: skip
+    return await stock(link, store, OPERATOR, network)
 
 
 async def test_a_new_network_stands_and_answers(store, files):
     link = StoryLink(Story(engine=FakeEngine(text="grass")))
     network = await raise_network(link, store, files)
     assert len(network.workers) == 2 and network.model == network.models[0].id
-    assert (network.scheduler, network.authority) == (SCHEDULER, AUTHORITY)
+    assert (network.scheduler, network.authority, network.operator) == (SCHEDULER, AUTHORITY, OPERATOR.address)
     token = await info(link, network.token)
     assert (token.name, token.ticker, token.minter, token.supply) == (
         "Wrapped AR", "wAR", OPERATOR.address, START_WINSTON,
