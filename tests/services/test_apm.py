@@ -32,7 +32,7 @@ def hash_of(source: str) -> str:
 def memory(it: ApmStory) -> str:
     """Names of globals and loaded modules, handlers (but the one that listens for the registry), what is installed."""
     return it.value(
-        "(function() local all = {} for k in pairs(_G) do all[#all + 1] = 'g ' .. k end "
+        "(function() require('.crypto') local all = {} for k in pairs(_G) do all[#all + 1] = 'g ' .. k end "
         "for k in pairs(package.loaded) do all[#all + 1] = 'm ' .. k end "
         "for k, v in pairs(apm.installed) do all[#all + 1] = 'i ' .. k .. v end "
         "for _, h in ipairs(Handlers.list) do "

@@ -4,6 +4,7 @@ Everything may be set before loading; the name of the coin is the name of the pr
 first ten thousand coins and alone may mint more.
 ]]
 
+local KEEP_INBOX = true
 Denomination = Denomination or 12
 Ticker = Ticker or "PNTS"
 Logo = Logo or ""

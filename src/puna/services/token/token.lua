@@ -173,8 +173,8 @@ Handlers.add("Mint", function(msg)
   end
 end)
 
--- Strangers may send anything, and nobody reads the inbox of a process that is a token from birth: it keeps the last
--- message only, so that nobody can fill the memory. Where a person loads this, the inbox is that person's.
-if spawn_tags["On-Boot"] then
+-- Strangers may send anything, and nobody reads the inbox of a standing token: it keeps the last message only, so that
+-- nobody can fill the memory. In the blueprint, which says KEEP_INBOX before this text, the inbox is a person's.
+if not KEEP_INBOX then
   Handlers.prepend("Short-Inbox", function() return "continue" end, function() Inbox = {} end)
 end
