@@ -15,6 +15,7 @@ from puna.services.blueprints.index import stamped
 
 CLIENT_FILE = Path(puna.vm.__file__).parent / "module" / "lua" / "apm.lua"
 
+REGISTRY_TAG = "Apm-Registry"  # with which a process is spawned to know its registry from the start
 VENDORS = ("@puna", "@sam")  # the operator's from the start, besides @apm; @sam for the name the client became known by
 
 
