@@ -533,7 +533,7 @@ def test_a_replay_gives_the_same_bytes(module_host):  # [40], the process's side
 
 def test_a_fresh_process_has_the_package_client(process):
     """Reference 1.13: the global `apm`; and the name by which the article calls it."""
-    assert process.ask("apm == APM and require('.apm') == apm and type(apm.install)") == "function"
+    assert process.ask("require('.apm') == apm and apm == APM and type(apm.install)") == "function"
     assert process.ask("next(apm.installed)") == "nil"
 
 

@@ -157,19 +157,20 @@ local function summary(package)
   }
 end
 
+local OF_VERSION = { "Version", "PkgID", "Hash", "Description", "Timestamp", "Installs", "License", "Repository" }
+
 --- Everything about one version, its package's history with it.
 local function description(package, version)
   local told = summary(package)
-  for _, name in ipairs({ "Version", "PkgID", "Hash", "Description", "Timestamp", "Installs", "License", "Repository" }) do
-    told[name] = version[name]
-  end
+  for _, name in ipairs(OF_VERSION) do told[name] = version[name] end
   for _, name in ipairs({ "Keywords", "Authors" }) do told[name] = json.decode(version[name]) end
   told.Dependencies, told.Warnings, told.Readme = version.Dependencies, version.Warnings, version.readme
   told.Versions = {}
   for index = #package.versions, 1, -1 do
     local each = package.versions[index]
     table.insert(told.Versions, {
-      Version = each.Version, PkgID = each.PkgID, Hash = each.Hash, Installs = each.Installs, Timestamp = each.Timestamp,
+      Version = each.Version, PkgID = each.PkgID, Hash = each.Hash, Installs = each.Installs,
+      Timestamp = each.Timestamp,
     })
   end
   return told
@@ -239,7 +240,8 @@ local function dependencies_fault(dependencies)
     local wanted = dependencies[reference]
     local version = type(wanted) == "table" and wanted.version
     local name, _, fault = parse(reference)
-    if name and not (type(version) == "string" and (release(version) or is_id(version))) then fault = "Invalid version" end
+    local known = type(version) == "string" and (release(version) or is_id(version))
+    if name and not known then fault = "Invalid version" end
     if fault then
       return 'Dependencies must be like {"@vendor/name": {"version": "1.0.0"}}: ' .. fault .. " in "
         .. reference:sub(1, 2 * NAME_BYTES_MAX)
@@ -266,7 +268,8 @@ local CHECKS = {
 local function read_tags(tags)
   local fault = texts_fault(tags)
   if fault then return nil, fault end
-  local read = { Description = tags.Description or "", License = tags.License or "", Repository = tags.Repository or "" }
+  local read = {}
+  for name in pairs(TEXT_BYTES_MAX) do read[name] = tags[name] or "" end
   for _, check in ipairs(CHECKS) do
     local name, empty, fault_of = table.unpack(check)
     local value, trouble, text = read_json(tags, name, empty)
@@ -460,7 +463,7 @@ Handlers.add("APM.VendorOrAddressPackages", function(msg)
   end))
 end)
 
--- What the owner has from the start ------------------------------------------------------------------------------------
+-- What the owner has from the start ----------------------------------------------------------------------------------
 
 for vendor in (VENDOR_DEFAULT .. "," .. (ao.env.Process.Tags.Vendors or "")):gmatch("[^,%s]+") do
   if is_vendor(vendor) and not Registry.vendors[vendor] then add_vendor(vendor, Owner) end

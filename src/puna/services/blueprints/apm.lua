@@ -1,5 +1,5 @@
--- Brings the package client of the network's registry into this process. Genesis puts `local NETWORK = {registry = ...}`
--- before this text. Only that registry's answer to this very question is run.
+-- Brings the package client of the network's registry into this process. Genesis puts before this text a local
+-- NETWORK with the registry's id. Only that registry's answer to this very question is run.
 
 local registry = NETWORK.registry
 

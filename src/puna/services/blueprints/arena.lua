@@ -10,13 +10,13 @@ a cron must bring some. Between rounds players register and pay; who has not pai
     Tick                   from a cron or the owner: calls onTick()
     RequestTokens          one entry fee out of what is given away, once per address
 
-Everybody registered hears Announcement messages (Event, data). A program that extends the arena sets PlayerInitState (a
-table or a function; playerInitState() does too) and may set onTick; it calls eliminatePlayer(eliminated, eliminator) and
-may call announce(event, text).
+Everybody registered hears Announcement messages (Event, data). A program that extends the arena sets PlayerInitState
+(a table or a function; playerInitState() does too) and may set onTick; it calls
+eliminatePlayer(eliminated, eliminator) and may call announce(event, text).
 
-The money: credits = BonusQty (the pot) + GrantQty (to give away) + Stakes + what was paid out. A stake is one entry fee. An eliminated player's
-goes to the eliminator; at the end each one left gets its own back and an equal part of the pot. Too much, too little
-or a second fee is given back.
+The money: credits = BonusQty (the pot) + GrantQty (to give away) + Stakes + what was paid out. A stake is one entry
+fee. An eliminated player's goes to the eliminator; at the end each one left gets its own back and an equal part of the
+pot. Too much, too little or a second fee is given back.
 ]]
 
 local bint = require(".bint")(256)
@@ -151,7 +151,11 @@ function eliminatePlayer(eliminated, eliminator)
   if not Players[eliminated] then return end
   Players[eliminated] = nil
   local stake = take_stake(eliminated)
-  if Players[eliminator] then sendReward(eliminator, stake, "Eliminated-Player") else BonusQty = plus(BonusQty, stake) end
+  if Players[eliminator] then
+    sendReward(eliminator, stake, "Eliminated-Player")
+  else
+    BonusQty = plus(BonusQty, stake)
+  end
   ao.send({ Target = eliminated, Action = "Eliminated", Eliminator = eliminator })
   announce("Player-Eliminated", eliminated .. " was eliminated by " .. tostring(eliminator) .. ".")
   if #sorted(Players) < MinimumPlayers then endGame() end

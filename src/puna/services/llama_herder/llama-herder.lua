@@ -130,8 +130,8 @@ local function pay(prompt, tokens, callback, fees, label, options)
   ao.send({
     Target = M.token, Action = "Transfer", Recipient = M.herder, Quantity = string.format("%.0f", math.floor(fee)),
     ["X-Reference"] = label, ["X-Prompt"] = prompt, ["X-Tokens"] = string.format("%d", tokens),
-    ["X-Termination"] = options.Termination, ["X-Temperature"] = options.Temperature or M.temperature, ["X-Seed"] = options.Seed or M.seed,
-    ["X-Deadline"] = options.Deadline, ["X-Model"] = options.Model,
+    ["X-Termination"] = options.Termination, ["X-Deadline"] = options.Deadline, ["X-Model"] = options.Model,
+    ["X-Temperature"] = options.Temperature or M.temperature, ["X-Seed"] = options.Seed or M.seed,
   })
 end
 

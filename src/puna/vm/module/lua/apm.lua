@@ -9,8 +9,8 @@ local Handlers = require(".handlers")
 local json = require(".json")
 local base64 = require(".base64")
 
-local coroutine, ipairs, next, pairs, pcall, string, table, tostring, type =
-  coroutine, ipairs, next, pairs, pcall, string, table, tostring, type
+local coroutine, ipairs, next, pairs, pcall, rawget, string, table, tostring, type =
+  coroutine, ipairs, next, pairs, pcall, rawget, string, table, tostring, type
 
 local VENDOR_DEFAULT = "@apm"
 local SELF = "@apm/apm"
@@ -20,17 +20,20 @@ local HELD_MAX = 64 -- packages that wait for what they depend on
 local SOURCE_BYTES_MAX = 1 << 20
 local DEPENDENCIES_MAX = 32
 
-local old = type(apm) == "table" and apm or {}
+-- What an earlier client kept. Only what it has itself: what stands in for this one would come here to look.
+local function kept(field)
+  return type(apm) == "table" and rawget(apm, field) or nil
+end
 
 local client = {
   _version = "2.1.0",
-  installed = old.installed or {}, -- "@vendor/name" -> version
-  pending = old.pending or {}, -- reference of a question -> {kind, name, version, force}
-  held = old.held or {}, -- "@vendor/name" -> a downloaded package and what it waits for
+  installed = kept("installed") or {}, -- "@vendor/name" -> version
+  pending = kept("pending") or {}, -- reference of a question -> {kind, name, version, force}
+  held = kept("held") or {}, -- "@vendor/name" -> a downloaded package and what it waits for
 }
 
 -- The registry: what was set by hand or by the blueprint, else what the process was spawned with.
-client.ID = old.ID
+client.ID = kept("ID")
 setmetatable(client, {
   __index = function(_, key)
     if key == "ID" then
@@ -219,7 +222,7 @@ local function question_of(msg, kind)
     client.pending[reference] = nil
     return asked
   end
-  print("📦 Refused " .. tostring(msg.Action) .. " from " .. tostring(msg.From) .. ": this process did not ask for it")
+  print("📦 Refused " .. tostring(msg.Action) .. " from " .. tostring(msg.From) .. ": this process did not ask it")
 end
 
 -- Packages under way ------------------------------------------------------------------------------------------------
@@ -395,7 +398,8 @@ local function receive_parcel(msg, asked)
   client.held[parcel.name] = parcel
   for _, dependency in ipairs(parcel.dependencies) do
     -- What waits for this very package will not be waited for: so cycles end, with the newcomer loaded first.
-    if dependency.name ~= parcel.name and not is_satisfied(dependency) and not waits_for(dependency.name, parcel.name) then
+    local itself = dependency.name == parcel.name
+    if not itself and not is_satisfied(dependency) and not waits_for(dependency.name, parcel.name) then
       parcel.needs[dependency.name] = true
       if not is_under_way(dependency.name) then
         ask_download(dependency.name, dependency.version)
@@ -572,8 +576,12 @@ function client.registerVendor(vendor)
   return "📦 Registration requested for " .. tostring(vendor)
 end
 
-local function json_object(value)
-  return type(value) == "table" and next(value) == nil and "{}" or type(value) == "table" and json.encode(value) or value
+-- The text of a tag that holds JSON; `empty` for a table without entries, which could be a list or an object.
+local function json_tag(value, empty)
+  if type(value) ~= "table" then
+    return value
+  end
+  return next(value) == nil and empty or json.encode(value)
 end
 
 --- Publish a version of a package: Name ("@vendor/name"), Version and Source (Lua text); optional Description, Readme,
@@ -587,8 +595,8 @@ function client.publish(given)
   end
   local tags = {
     Name = name, Vendor = vendor, Version = version, Description = field("Description"),
-    Keywords = json_object(field("Keywords")), Authors = json_object(field("Authors")),
-    Dependencies = json_object(field("Dependencies")), Warnings = json_object(field("Warnings")),
+    Keywords = json_tag(field("Keywords"), "[]"), Authors = json_tag(field("Authors"), "[]"),
+    Dependencies = json_tag(field("Dependencies"), "{}"), Warnings = json_tag(field("Warnings"), "{}"),
     License = field("License"), Repository = field("Repository"),
   }
   ask("plain", "APM.Publish", json.encode({ source = source, readme = field("Readme") }), tags)
