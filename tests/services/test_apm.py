@@ -1,4 +1,4 @@
-"""The package client in a process, against the registry and against those who would be it. Numbers are the checklist's."""
+"""The package client in a process, against the registry and those who would be it. Numbers are the checklist's."""
 
 import base64
 import hashlib
@@ -32,7 +32,8 @@ def hash_of(source: str) -> str:
 def memory(it: ApmStory) -> str:
     """Names of globals and loaded modules, handlers (but the one that listens for the registry), what is installed."""
     return it.value(
-        "(function() require('.crypto') require('.apm') local all = {} for k in pairs(_G) do all[#all + 1] = 'g ' .. k end "
+        "(function() require('.crypto') require('.apm') local all = {} "
+        "for k in pairs(_G) do all[#all + 1] = 'g ' .. k end "
         "for k in pairs(package.loaded) do all[#all + 1] = 'm ' .. k end "
         "for k, v in pairs(apm.installed) do all[#all + 1] = 'i ' .. k .. v end "
         "for _, h in ipairs(Handlers.list) do "
@@ -286,8 +287,8 @@ def test_a_process_without_a_registry_says_how_to_name_one(it):
 
 
 def test_uninstalling_forgets_the_package_and_lets_it_clean_up(it):
-    it.publish("@puna/tool", "1.0.0",
-               "Handlers.add('tool', 'Tool', print) return { uninstall = function() Handlers.remove('tool') end }")  # fmt: skip
+    tool = "Handlers.add('tool', 'Tool', print) return { uninstall = function() Handlers.remove('tool') end }"
+    it.publish("@puna/tool", "1.0.0", tool)
     it.do('apm.install("@puna/tool")')
     assert "tool" in handlers(it) and it.do("return apm.list()").printed == "@puna/tool@1.0.0"
     assert it.do('return apm.uninstall("@puna/tool")').printed == "🗑️ Uninstalled @puna/tool"

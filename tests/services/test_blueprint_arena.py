@@ -216,7 +216,12 @@ def test_tokens_are_given_once_out_of_what_is_meant_for_it(it):
 def test_a_payout_that_the_token_refuses_lies_in_the_pot_again(it):
     playing(it, ALICE, BOB)
     # Somebody with the keys has emptied the arena's account.
-    do(it, ARENA, f'Send{{ Target = "{TOKEN}", Action = "Transfer", Recipient = "{DAVE}", Quantity = "200" }}', OPERATOR)
+    do(
+        it,
+        ARENA,
+        f'Send{{ Target = "{TOKEN}", Action = "Transfer", Recipient = "{DAVE}", Quantity = "200" }}',
+        OPERATOR,
+    )
     it.send(ALICE, ARENA, "Strike", Victim=BOB)
     assert value(it, "BonusQty") == "200" and value(it, "next(Payouts)") is None
 

@@ -34,7 +34,9 @@ def test_43_the_process_is_the_coin_and_holds_the_first_ten_thousand(it):
 
 
 def test_44_coins_go_from_hand_to_hand_and_everybody_hears_of_it(it):
-    it.send(ALICE, COIN, "Eval", f'Send{{ Target = ao.id, Action = "Transfer", Recipient = "{BOB}", Quantity = "1000" }}')
+    it.send(
+        ALICE, COIN, "Eval", f'Send{{ Target = ao.id, Action = "Transfer", Recipient = "{BOB}", Quantity = "1000" }}'
+    )
     carol = named_id("CAROL")
     it.send(BOB, COIN, "Transfer", Recipient=carol, Quantity="400", X_Note="for tea")
     assert it.received(BOB, "Credit-Notice")[0].tags["Quantity"] == "1000"

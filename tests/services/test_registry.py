@@ -129,7 +129,9 @@ def test_53_strangers_neither_publish_nor_give_away_what_is_not_theirs(it):
     refused(it, ALICE, "APM.Publish", "You are not the owner of this package", SOURCE, **GOOD | {"Version": "1.0.1"})
     refused(it, ALICE, "APM.Transfer", "You are not the owner of this package",
             Name="tool", Vendor="@puna", Recipient=ALICE)  # fmt: skip
-    refused(it, OPERATOR, "APM.Transfer", "Recipient must be an address", Name="tool", Vendor="@puna", Recipient="b o b")
+    refused(
+        it, OPERATOR, "APM.Transfer", "Recipient must be an address", Name="tool", Vendor="@puna", Recipient="b o b"
+    )
 
 
 @pytest.mark.parametrize(
@@ -174,7 +176,9 @@ def test_hostile_fields_are_refused_by_name(it, tags, text):
 def test_the_longest_tags_that_pass_still_fit_into_a_download(it):
     dependencies = {f"@puna/{'d' * 60}{n:04}": {"version": "1.0.0"} for n in range(14)}
     warnings = {"installMessage": "w" * 1000}
-    answer = it.publish("@puna/" + "n" * 64, "999999999.999999999.999999999", Dependencies=dependencies, Warnings=warnings)
+    answer = it.publish(
+        "@puna/" + "n" * 64, "999999999.999999999.999999999", Dependencies=dependencies, Warnings=warnings
+    )
     assert published(answer)
     it.do(f'apm.install("@puna/{"n" * 64}")')
     assert not it.dropped and "@puna/dddd" in it.said()

@@ -198,7 +198,8 @@ class GatewayShelf:
                 body = await _bounded(reply)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise NotYet(
-                f"The gateway {self._url} is not within reach ({type(error).__name__}).", "See that it runs, and try again."
+                f"The gateway {self._url} is not within reach ({type(error).__name__}).",
+                "See that it runs, and try again.",
             ) from error
         if reply.status == 404:
             raise Missing(f"The gateway {self._url} has nothing at {path}.")

@@ -36,7 +36,9 @@ BLUEPRINTS = (
     Row("credUtils", (_HERE / "credUtils.lua",)),
     Row("patch-legacy-reply", (_HERE / "patch-legacy-reply.lua",)),
     Row(
-        "llama", (_HERE / "llama.lua",), modules=(("@puna/Llama-Herder", programs.LLAMA_HERDER),),
+        "llama",
+        (_HERE / "llama.lua",),
+        modules=(("@puna/Llama-Herder", programs.LLAMA_HERDER),),
         knows=("herder", "token"),
     ),  # fmt: skip
 )
