@@ -120,7 +120,7 @@ async def test_a_network_of_an_earlier_version_is_stocked_when_it_starts_again(l
 
 
 PUBLISHED = {
-    "@apm/apm@2.1.0": "4f7da9948653fc2e",
+    "@apm/apm@2.1.0": "2e15188f53cc1665",
     "@puna/Llama-Herder@1.1.0": "3e71838aa7424934",
     "@sam/Llama-Herder@1.1.0": "3e71838aa7424934",
 }

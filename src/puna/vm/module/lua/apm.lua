@@ -6,7 +6,7 @@
 -- bare name does. What it depends on is loaded first.
 
 local Handlers = require(".handlers")
-local json = require(".json")
+local json = require("json")
 local base64 = require(".base64")
 
 local coroutine, ipairs, next, pairs, pcall, rawget, string, table, tostring, type =
