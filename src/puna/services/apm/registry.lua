@@ -91,9 +91,10 @@ end
 
 -- Bytes --------------------------------------------------------------------------------------------------------------
 
-local function to_hex(text)
-  return (text:gsub(".", function(character) return ("%02x"):format(character:byte()) end))
-end
+local HEX = {}
+for byte = 0, 255 do HEX[string.char(byte)] = ("%02x"):format(byte) end
+
+local function to_hex(text) return (text:gsub(".", HEX)) end
 
 --- SHA-256 in base64url: 43 characters, like an id.
 local function hash_of(source)
