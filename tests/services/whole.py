@@ -82,6 +82,10 @@ class NearEvaluators:
     async def apply(self, process_id, message_json, *, message_id):
         return (await self._run(self.processes[process_id].apply, message_json, message_id)).evaluation()
 
+    async def apply_all(self, process_id, messages):
+        for message_json, message_id in messages:
+            yield await self.apply(process_id, message_json, message_id=message_id)
+
     async def preview(self, process_id, message_json):
         return (await self._run(self.processes[process_id].preview, message_json)).evaluation()
 
