@@ -2,14 +2,16 @@
 
 import hashlib
 import json
+from functools import cache
 
 import pytest
 from services.story import AUTHORITY, Story, named_id
 from services.story_link import StoryLink
+from services.test_genesis import Fragile, Killed
 
 from puna.arweave.store.port import Query
 from puna.arweave.store.sqlite import open_store
-from puna.arweave.wallet import new_ed25519_wallet
+from puna.arweave.wallet import new_ed25519_wallet, new_rsa_wallet
 from puna.errors import NodeError
 from puna.services import programs, stock
 from puna.services.apm import packages
@@ -23,6 +25,9 @@ RAISED = Network(
     named_id("SCHEDULER"), AUTHORITY, named_id("MODULE"), named_id("TOKEN"), named_id("HERDER"),
     operator=OPERATOR.address,
 )  # fmt: skip
+
+
+rsa_operator = cache(new_rsa_wallet)
 
 
 @pytest.fixture
@@ -108,6 +113,17 @@ async def test_a_package_that_the_registry_refuses_is_told(link, store, monkeypa
     monkeypatch.setattr(stock, "PACKAGES", [Package("@puna", "broken", "1.0.0", tmp_path / "broken.lua", "")])
     with pytest.raises(NodeError, match="refused @puna/broken@1.0.0: The source does not compile"):
         await stocked(link, store)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 5, 7, 10, 13])
+async def test_killed_and_run_again_it_publishes_each_once_though_no_two_signatures_are_alike(store, link, steps):
+    fragile, rsa = Fragile(link, store, steps), rsa_operator()
+    with pytest.raises(Killed):
+        await stock.stock(fragile, fragile, rsa, RAISED)
+    network = await stock.stock(link, store, rsa, RAISED)
+    assert versions(link, network) == {f"{p.vendor}/{p.name}": [p.version] for p in PACKAGES}
+    assert len(link.story.processes) == 1
+    assert len(await StoreShelf(store).items(rsa.address, None)) == len(BLUEPRINTS)
 
 
 async def test_a_network_of_an_earlier_version_is_stocked_when_it_starts_again(link, store):
