@@ -40,7 +40,7 @@ BLUEPRINTS = (
         (_HERE / "llama.lua",),
         modules=(("@puna/Llama-Herder", programs.LLAMA_HERDER),),
         knows=("herder", "token"),
-    ),  # fmt: skip
+    ),
 )
 
 
