@@ -10,12 +10,9 @@ from puna.arweave.store.sqlite import open_store
 from puna.arweave.wallet import new_ed25519_wallet
 from puna.errors import Invalid, Missing, NodeError
 from puna.services import programs
-from puna.services.apm.packages import PACKAGES
-from puna.services.blueprints.index import BLUEPRINTS
 from puna.services.genesis import START_WINSTON, genesis
 from puna.services.herder.client import ask
 from puna.services.network import Network, standing
-from puna.services.stock import stock
 from puna.services.token.client import balance, info
 
 OPERATOR, USER = new_ed25519_wallet(), new_ed25519_wallet()
@@ -70,12 +67,11 @@ async def store(tmp_path):
     await store.close()
 
 
-async def raise_network(link, store, files, model="first.gguf", **options) -> Network:
-    network = await genesis(
+def raise_network(link, store, files, model="first.gguf", **options) -> Network:
+    return genesis(
         link, store, OPERATOR, scheduler=SCHEDULER, authority=AUTHORITY, user=USER.address,
         model=files / model, module=files / "puna-lua.wasm", **options,
     )  # fmt: skip
-    return await stock(link, store, OPERATOR, network)
 
 
 async def test_a_new_network_stands_and_answers(store, files):
@@ -143,16 +139,10 @@ async def test_killed_after_any_step_it_ends_with_exactly_one_network(files):
             wanted = network
         # The same ids whenever it was killed, every process once, and the money minted once.
         assert network == wanted and finished in (None, wanted)
-        assert len(link.story.processes) == 5
+        assert len(link.story.processes) == 4
         assert await balance(link, network.token, USER.address) == START_WINSTON
         assert (await info(link, network.token)).supply == START_WINSTON
         assert len(store.find(Query(tags=(("Type", ("Model", "Module")),)))) == 2
-        # Every blueprint and every package once, too.
-        assert len(store.find(Query(tags=(("Type", ("Blueprint",)),)))) == len(BLUEPRINTS)
-        published = link.story.processes[network.registry].eval(
-            "(function() local n = 0 for _, p in pairs(Registry.packages) do n = n + #p.versions end return n end)()"
-        )
-        assert published == len(PACKAGES)
         await store.close()
         if finished:
             break

@@ -206,10 +206,10 @@ def test_an_address_has_room_for_so_many_vendors_and_bytes_and_nobody_can_use_it
     for n in range(16):
         assert published(it.tell(ALICE, "APM.RegisterVendor", f"@alice{n}"))
     refused(it, ALICE, "APM.RegisterVendor", "at most 16 vendors", "@alice16")
-    big = "--" + "x" * 524000
-    for n in range(16):
-        assert published(it.publish("@alice0/big", f"1.0.{n}", big, sender=ALICE))
-    refused(it, ALICE, "APM.Publish", "more than 8388608 bytes", json.dumps({"source": big}),
+    assert published(it.publish("@alice0/big", "1.0.0", "--" + "x" * 100_000, sender=ALICE))
+    assert it.value(f"Registry.owned['{ALICE}'].bytes", REGISTRY) == 100_002
+    it.processes[REGISTRY].lua.execute(f"Registry.owned['{ALICE}'].bytes = 8388608 - 100_001".replace("_", ""))
+    refused(it, ALICE, "APM.Publish", "more than 8388608 bytes", json.dumps({"source": "--" + "x" * 100_000}),
             Name="big", Vendor="@alice0", Version="1.1.0")  # fmt: skip
     it.tell(BOB, "APM.RegisterVendor", "@bob")
     it.tell(ALICE, "APM.Transfer", Name="big", Vendor="@alice0", Recipient=BOB)
