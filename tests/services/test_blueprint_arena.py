@@ -272,3 +272,19 @@ def test_whatever_people_do_no_coin_is_made_or_lost(moves):
         else:
             later(it, rest[0])
         check_books(it)
+
+
+def test_the_arena_may_be_its_own_token():
+    it = Story()
+    it.spawn("ARENA", "", owner=OPERATOR)
+    do(it, ARENA, f'Balances = {{ ["{ALICE}"] = "150", ["{BOB}"] = "150" }} PaymentQty = "{FEE}"', OPERATOR)
+    for name in ("token", "arena"):
+        load(it, ARENA, name, OPERATOR)
+    do(it, ARENA, GAME, OPERATOR)
+    for address in (ALICE, BOB):
+        it.send(address, ARENA, "Transfer", Recipient=ARENA, Quantity=str(FEE + 20))
+    it.clock.pass_ms(3 * MINUTE)
+    it.send(OPERATOR, ARENA, "Tick")
+    it.send(ALICE, ARENA, "Strike", Victim=BOB)
+    assert dict(value(it, "Balances")) == {ALICE: "250", BOB: "50"}
+    assert value(it, "next(Payouts)") is None and value(it, "next(Stakes)") is None
