@@ -9,9 +9,13 @@ from pathlib import Path
 
 from cli.conftest import Up, puna
 
+from puna.ao.remote import RemoteLink
 from puna.arweave.bundle import unpack
 from puna.arweave.dataitem import decode_item, encode_item, sign_item, verify_item
 from puna.arweave.wallet import load_wallet
+from puna.services.apm.client import info
+from puna.services.blueprints.client import GatewayShelf, find_blueprint
+from puna.services.network import Network
 
 
 def get(url, body=None):
@@ -32,6 +36,17 @@ def test_what_stands_on_the_network_is_in_a_block_and_in_a_bundle(up):
     assert get(f"{gateway}/wallet/{up.places['wallet']['address']}/balance") == b"1000000000000000"
     present = json.loads(get(f"{up.places['su']}/timestamp"))
     assert int(present["block_height"]) >= tip["height"]
+
+
+async def test_the_gateway_tells_registry_and_operator_and_finds_the_operators_blueprints(up):
+    network = Network.from_json(json.loads(get(f"{up.places['gateway']}/network")))
+    async with GatewayShelf(up.places["gateway"]) as shelf:
+        assert "Balances" in await find_blueprint(shelf, [network.operator], "token")
+        assert network.registry in await find_blueprint(shelf, [network.operator], "apm")
+    urls = {name: up.places[name] for name in ("gateway", "mu", "su", "cu")}
+    async with RemoteLink(**urls) as link:
+        package = await info(link, network.registry, "@puna/Llama-Herder")
+    assert package.owner == network.operator
 
 
 class Uploader(BaseHTTPRequestHandler):

@@ -80,7 +80,7 @@ async def test_a_new_network_stands_and_answers(store, files):
     link = StoryLink(Story(engine=FakeEngine(text="grass")))
     network = await raise_network(link, store, files)
     assert len(network.workers) == 2 and network.model == network.models[0].id
-    assert (network.scheduler, network.authority) == (SCHEDULER, AUTHORITY)
+    assert (network.scheduler, network.authority, network.operator) == (SCHEDULER, AUTHORITY, OPERATOR.address)
     token = await info(link, network.token)
     assert (token.name, token.ticker, token.minter, token.supply) == (
         "Wrapped AR", "wAR", OPERATOR.address, START_WINSTON,

@@ -201,3 +201,56 @@ def test_several_workers_answer_each_caller():
     it.answer(1, text="for b")
     it.answer(0, text="for a")
     assert answers(it) == ["for b|nil", "for a|nil"]
+
+
+def test_temperature_and_seed_travel_with_the_requests_to_come():
+    it = app_story()
+    do(it, 'Llama.setTemperature(0.7) Llama.setSeed(42) Llama.run("a", 1)')
+    do(it, 'Llama.run("b", 1, nil, nil, nil, { Temperature = "0" })')
+    do(it, 'Llama.setTemperature(nil) Llama.setSeed(nil) Llama.run("c", 1)')
+    first, second, third = (payment.tags for payment in transfers(it))
+    assert (first["X-Temperature"], first["X-Seed"]) == ("0.7", "42")
+    assert (second["X-Temperature"], second["X-Seed"]) == ("0", "42")
+    assert "X-Temperature" not in third and "X-Seed" not in third
+    assert it.received(named_id("WORKER0"), "Inference")[0].tags["Temperature"] == "0.7"
+
+
+@pytest.mark.parametrize("call", ["setTemperature(2.1)", "setTemperature(-1)", 'setTemperature("hot")', "setSeed(1.5)",
+                                  "setSeed(-1)", "setSeed(1 << 32)"])  # fmt: skip
+def test_what_is_no_temperature_or_seed_is_refused(call):
+    it = app_story()
+    assert "is a " in do(it, f"local ok, fault = pcall(function() Llama.{call} end) return fault").printed
+    assert client(it, "temperature") is None and client(it, "seed") is None
+
+
+def test_the_package_is_found_by_both_its_names_and_goes_without_a_trace():
+    it = app_story()
+    for name in ("@puna/Llama-Herder", "@sam/Llama-Herder"):
+        assert it.processes[APP].eval(f'require("{name}") == Llama') is True
+    do(it, "Llama.uninstall()")
+    assert it.processes[APP].eval("Llama == nil and LlamaHerder == nil and package.loaded['@sam/Llama-Herder'] == nil")
+    assert "LlamaHerder" not in it.processes[APP].eval(
+        "table.concat(require('.utils').map(function(h) return h.name end, Handlers.list), ' ')"
+    )
+
+
+def test_a_newer_version_takes_over_what_is_under_way():
+    it = app_story()
+    do(it, f'Llama.run("a", 1, {KEEP})')
+    package = programs.source(programs.LLAMA_HERDER).decode()
+    do(it, f"Llama.uninstall('2.0.0') Llama = (function() {package}\nend)()")
+    it.answer(text="still here")
+    assert answers(it) == ["still here|nil"]
+
+
+def test_an_engine_in_the_process_keeps_its_name():
+    it = HerdStory()
+    package = programs.source(programs.LLAMA_HERDER).decode()
+    it.spawn("APP", f"Llama = {{ load = print }} Herd = (function() {package}\nend)()")
+    assert it.processes[APP].eval("Llama.run == nil and Herd.run ~= nil") is True
+
+
+def test_without_a_network_of_its_own_it_is_the_public_one():
+    it = HerdStory()
+    it.spawn("APP", programs.source(programs.LLAMA_HERDER))
+    assert it.processes[APP].eval("Llama.herder") == "wh5vB2IbqmIBUqgodOaTvByNFDPr73gbUq1bVOUtCrw"

@@ -5,11 +5,19 @@ import asyncio
 import pytest
 from services.whole import OPERATOR, USER, PlayedEngine, dying, whole
 
+from puna.ao.message import PROTOCOL, VARIANT
+from puna.arweave.dataitem import sign_item
 from puna.arweave.store.port import Query
+from puna.arweave.tags import Tag
 from puna.errors import Invalid, NotYet
+from puna.services.apm.client import info, source
+from puna.services.apm.packages import PACKAGES, REGISTRY_TAG
+from puna.services.blueprints.client import digest
 from puna.services.genesis import START_WINSTON
 from puna.services.herder.client import ask, prices
-from puna.services.token.client import balance
+from puna.services.letters import message
+from puna.services.stock import stock
+from puna.services.token.client import balance, transfer
 from puna.services.worker.client import warm
 
 
@@ -36,6 +44,40 @@ async def test_many_payers_at_once_are_all_answered_by_two_workers(tmp_path):
         paid = sum(answer.fee_winston for answer in answers)
         assert await balance(it.link, it.network.token, USER.address) == START_WINSTON - paid
         assert (await prices(it.link, it.network.herder)).workers_idle == 2
+
+
+async def test_50_a_person_installs_the_package_funds_the_process_and_hears_the_answer(tmp_path):
+    """The article's steps, message by message, in a process of the compiled module."""
+    async with whole(tmp_path) as it:
+        network = await stock(it.link, it.store, OPERATOR, it.network)
+        tags = {"Module": network.module, "Scheduler": network.scheduler, "Authority": network.authority,
+                "Name": "mine", REGISTRY_TAG: network.registry}  # fmt: skip
+        named = (PROTOCOL, VARIANT, Tag("Type", "Process"), *(Tag(*tag) for tag in tags.items()))
+        spawn = sign_item(USER, data=b" ", tags=named)
+        await it.link.submit(spawn)
+        await it.link.result(spawn.id, spawn.id)
+
+        async def type_in(code: str) -> str:
+            item = message(USER, spawn.id, {"Action": "Eval"}, code.encode())
+            await it.link.submit(item)
+            result = await it.link.result(spawn.id, item.id)
+            assert result.error is None, result.error
+            while it.store.notes("ao/journey/"):
+                await asyncio.sleep(0)
+            return result.output["data"]
+
+        await transfer(it.link, USER, network.token, spawn.id, 1000)
+        assert "Download requested" in await type_in('APM.install("@puna/Llama-Herder")')
+        assert await type_in("return apm.list()") == f"@puna/Llama-Herder@{PACKAGES[-1].version}"
+        await type_in("OUTPUTS = {}")
+        question = "What is the meaning of life?"
+        await type_in(f'Llama.run("{question}", 20, function(text) table.insert(OUTPUTS, text) end)')
+        assert await type_in("return OUTPUTS[1]") == "to eat grass"
+        assert await balance(it.link, network.token, spawn.id) == 1000 - 27
+        found = await info(it.link, network.registry, "@sam/Llama-Herder")
+        assert found.owner == OPERATOR.address and found.hash == digest(
+            (await source(it.link, network.registry, "@puna/Llama-Herder")).encode()
+        )
 
 
 async def test_a_failing_engine_costs_the_payer_nothing(tmp_path):

@@ -73,7 +73,7 @@ async def _ask(prompt, tokens, model, stream, wallet_path, home, quiet, referenc
     if model_file and not model_file.is_file():
         raise Invalid(f"There is no model file {model_file}.", "Name a GGUF file that exists, or leave --model out.")
     with progress(quiet) as line:
-        async with network_at(home, model=model_file, progress=line) as network:
+        async with network_at(home, model=model_file, packages=False, progress=line) as network:
             wallet = chosen or home.wallet()
             named = model_file and network.network.models[-1].id or model and network.network.model_id(model)
             line("asking the herd")

@@ -25,16 +25,21 @@ class Reached:
 
 @asynccontextmanager
 async def network_at(
-    home: Home, *, model: Path | None = None, progress: Callable[[str], None] = lambda step: None
+    home: Home,
+    *,
+    model: Path | None = None,
+    packages: bool = True,
+    progress: Callable[[str], None] = lambda step: None,
 ) -> AsyncIterator[Reached]:
     """The running node when there is one; otherwise start one, and stop it afterwards.
 
-    `model` is a GGUF file that the network must serve; only an embedded node can take it up.
+    `model` is a GGUF file that the network must serve; only an embedded node can take it up. Without `packages` an
+    embedded node does not see to package registry and blueprints, and starts sooner on a new home.
     """
     if home.lock():
         from puna.node.node import Node, Options
 
-        node = await Node.start(home, Options(serve=False, model=model), progress)
+        node = await Node.start(home, Options(serve=False, model=model, packages=packages), progress)
         try:
             yield Reached(node.link, node.network)
         finally:

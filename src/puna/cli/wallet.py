@@ -74,5 +74,5 @@ async def _balance(home, owner: str) -> int:
 
     if not is_id(owner) and not owner.startswith("0x"):
         raise Invalid(f"{owner!r} is not an address.", "An address has 43 letters, digits, '-' or '_'.")
-    async with network_at(home) as network:
+    async with network_at(home, packages=False) as network:
         return await token_balance(network.link, network.network.token, owner)

@@ -38,6 +38,7 @@ from puna.node.home import Home, Keys, Running
 from puna.node.miner import BLOCK_S_DEFAULT, Miner
 from puna.services.genesis import genesis
 from puna.services.network import Network
+from puna.services.stock import stock
 from puna.services.worker.client import warm
 from puna.vm.evaluators import Evaluators
 
@@ -61,6 +62,7 @@ class Options:
     block_s: float = BLOCK_S_DEFAULT  # between two blocks of the weave; 0: only on demand
     arweave: str | None = None  # the URL of a gateway to read through to
     uploader: str | None = None  # the URL of an uploader that gets our bundles too
+    packages: bool = True  # see that package registry and blueprints stand; a single question needs none
     memory_max: int | None = None  # bytes one process may have at most; None: what compute units grant by default
 
 
@@ -142,6 +144,8 @@ class Node:
             scheduler=self.keys.scheduler.address, authority=self.keys.messenger.address, user=self.user.address,
             model=options.model or DEMO_MODEL, workers=options.workers, progress=progress,
         )  # fmt: skip
+        if options.packages:
+            self.network = await stock(self.link, self.store, self.keys.operator, self.network, progress=progress)
         # In the background, for it changes nothing: the first question then finds memories and model loaded.
         warming = asyncio.create_task(warm(self.link, self.network.workers, self.keys.operator.address))
         stack.callback(warming.cancel)

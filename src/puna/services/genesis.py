@@ -1,13 +1,11 @@
 """Raises a network: publishes modules and model, spawns token, herder and workers, and introduces them to each other.
 
-Called when a node starts, every time: what is there already is left as it is. Each step signs its item, writes the
-item down, and only then hands it over; handing over twice does nothing. So a genesis that was killed anywhere goes on
-where it was, with the same ids, whatever kind of key signs. (With Ed25519 the ids are the same even if the notes are
-lost, because every anchor is fixed.)
+Called when a node starts, every time: what is there already is left as it is. It goes in durable steps (steps.py), so
+a genesis that was killed anywhere goes on where it was.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -17,17 +15,15 @@ import msgspec
 import puna.vm
 from puna.ao.compute.program import ENCODING, MODULE_FORMAT_OURS
 from puna.ao.link import Link
-from puna.ao.message import PROTOCOL, VARIANT
-from puna.arweave.dataitem import DataItem, decode_item, encode_item, sign_item
+from puna.ao.message import VARIANT
 from puna.arweave.store.port import Store
-from puna.arweave.tags import Tag
 from puna.arweave.wallet import Wallet
-from puna.errors import Missing, NodeError
+from puna.errors import Missing
 from puna.llm.gguf import open_gguf
 
-from . import letters, programs
-from .network import NETWORK_NOTE, Model, Network, Worker, standing
-from .outbox import first
+from . import programs
+from .network import Model, Network, Worker, standing
+from .steps import Steps, named_tags
 
 MODULE_FILE = Path(puna.vm.__file__).parent / "module" / "_built" / "puna-lua.wasm"
 SQLITE_MODULE_FILE = MODULE_FILE.with_name("puna-sqlite.wasm")
@@ -42,7 +38,6 @@ START_WINSTON = 10 * 10**12  # 10 wAR to try things with
 MODEL_NAME_MAX = 64
 
 _PLAN = "genesis/plan"
-_STEP = "genesis/step/"
 _MODEL = "genesis/model/"
 
 
@@ -66,7 +61,8 @@ async def genesis(
     `model` is served by `workers` workers at least; with None, by as many as serve it now, or a few for a new one.
     Raises NodeError when a standing program does not come up.
     """
-    raising = _Raising(link, store, operator, scheduler, authority, progress)
+    steps = Steps("genesis/step/", link, store, operator, scheduler=scheduler, authority=authority)
+    raising = _Raising(steps, store, progress)
     network = standing(store) or await raising.standing_programs(model, module, user)
     network = await raising.publish_sqlite(network, sqlite_module)
     return await raising.serve(network, model, workers)
@@ -75,17 +71,9 @@ async def genesis(
 class _Raising:
     """One run of genesis."""
 
-    def __init__(
-        self,
-        link: Link,
-        store: Store,
-        operator: Wallet,
-        scheduler: str,
-        authority: str,
-        progress: Callable[[str], None],
-    ):
-        self.link, self.store, self.operator = link, store, operator
-        self.scheduler, self.authority, self.progress = scheduler, authority, progress
+    def __init__(self, steps: Steps, store: Store, progress: Callable[[str], None]):
+        self.steps, self.store, self.progress = steps, store, progress
+        self.operator = steps.operator
 
     async def standing_programs(self, path: Path, module: Path, user: str) -> Network:
         """A network without workers; not yet written down as raised."""
@@ -93,19 +81,22 @@ class _Raising:
         self.progress("publishing the module")
         module_id = await self._publish_module(module)
         self.progress("spawning the token")
-        token = await self._spawn(
+        token = await self.steps.spawn(
             "token", module_id, programs.TOKEN,
             {"Name": "Wrapped AR", "Ticker": "wAR", "Denomination": "12", "Minter": self.operator.address},
         )  # fmt: skip
         self.progress("spawning the herder")
-        herder = await self._spawn(
+        herder = await self.steps.spawn(
             "herder", module_id, programs.HERDER,
             {"Name": "Llama Herder", "Token": token, "Model": model.id,
              "Base-Fee": str(BASE_FEE), "Token-Fee": str(TOKEN_FEE)},
         )  # fmt: skip
         mint = {"Action": "Mint", "Recipient": user, "Quantity": str(START_WINSTON)}
-        await self._tell("mint", token, mint, "Mint-Notice")
-        return Network(self.scheduler, self.authority, module_id, token, herder, (model,))
+        await self.steps.tell("mint", token, mint, "Mint-Notice")
+        return Network(
+            self.steps.scheduler, self.steps.authority, module_id, token, herder, (model,),
+            operator=self.operator.address,
+        )  # fmt: skip
 
     async def publish_sqlite(self, network: Network, module: Path) -> Network:
         """The network with the module that has SQLite: nothing of it is compiled before a process asks for it."""
@@ -133,22 +124,17 @@ class _Raising:
         numbered = enumerate(missing, start=len(network.herd) + 1)
         joined = await asyncio.gather(*(self._spawn_worker(network, served, number) for number, served in numbered))
         network = replace(network, models=models, herd=(*network.herd, *joined))
-        await self._write_down(network)
+        await self.steps.done(network)
         return network
 
     async def _spawn_worker(self, network: Network, model: Model, number: int) -> Worker:
-        worker = await self._spawn(
+        worker = await self.steps.spawn(
             f"worker {number} {model.id}", network.module, programs.WORKER,
             {"Name": f"Llama Worker {number}", "Extension": "Llama", "Herder": network.herder, "Model": model.id},
         )  # fmt: skip
         register = {"Action": "Register-Worker", "Worker": worker, "Model": model.id, "Model-Name": model.name}
-        await self._tell(f"register {worker}", network.herder, register, "Worker-Registered")
+        await self.steps.tell(f"register {worker}", network.herder, register, "Worker-Registered")
         return Worker(worker, model.id)
-
-    async def _write_down(self, network: Network) -> None:
-        """From here on the network stands; the written steps have done their work."""
-        steps = {key: None for key, _ in self.store.notes(_STEP)}
-        await self.store.append([], {NETWORK_NOTE: msgspec.json.encode(network), **steps})
 
     # Publishing
 
@@ -161,7 +147,7 @@ class _Raising:
             "Input-Encoding": ENCODING, "Output-Encoding": ENCODING, "Memory-Limit": MODULE_MEMORY,
             "Compute-Limit": MODULE_GAS, "Content-Type": "application/wasm",
         }  # fmt: skip
-        return (await self.store.append_file(self.operator, path, _tags(tags))).id
+        return (await self.store.append_file(self.operator, path, named_tags(tags))).id
 
     async def _planned_model(self, path: Path) -> Model:
         """The first model. A genesis that was killed keeps to the one it had begun with."""
@@ -181,57 +167,10 @@ class _Raising:
                 return model
         name = await asyncio.to_thread(_checked_name, path)
         tags = {"Type": "Model", "Format": "GGUF", "Name": name, "Content-Type": "application/octet-stream"}
-        item = await self.store.append_file(self.operator, path, _tags(tags))
+        item = await self.store.append_file(self.operator, path, named_tags(tags))
         model = Model(item.id, name)
         await self.store.append([], {key: msgspec.json.encode(model)})
         return model
-
-    # Steps
-
-    async def _spawn(self, step: str, module: str, program: Path, tags: Mapping[str, str]) -> str:
-        """Spawn a process and see that its program loaded; returns its id."""
-        named = {"Module": module, "Scheduler": self.scheduler, "Authority": self.authority, "On-Boot": "Data"}
-        item = await self._written(
-            step,
-            lambda: sign_item(
-                self.operator,
-                data=programs.source(program),
-                tags=(PROTOCOL, VARIANT, Tag("Type", "Process"), *_tags(named | tags)),
-                anchor=_anchor(step),
-            ),
-        )
-        await self.link.submit(item)
-        result = await self.link.result(item.id, item.id)
-        if result.error is not None:
-            raise NodeError(f"The program of the {step} did not load: {result.error}", "This is a fault of Puna's.")
-        return item.id
-
-    async def _tell(self, step: str, process: str, tags: Mapping[str, str], answer: str) -> None:
-        """Send a message as the operator and see that it was taken."""
-        item = await self._written(
-            step, lambda: letters.message(self.operator, process, tags, anchor=_anchor(f"{step} {process}"))
-        )
-        await self.link.submit(item)
-        result = await self.link.result(process, item.id)
-        if result.error is not None or first(result.messages, answer) is None:
-            raise NodeError(f"The step {step} failed: {result.error or result.output}", "This is a fault of Puna's.")
-
-    async def _written(self, step: str, make: Callable[[], DataItem]) -> DataItem:
-        """The item of a step: the one written down earlier, or a new one, written down."""
-        key = _STEP + step
-        if known := self.store.note(key):
-            return decode_item(known)
-        item = make()
-        await self.store.append([], {key: encode_item(item)})
-        return item
-
-
-def _tags(named: Mapping[str, str]) -> Sequence[Tag]:
-    return tuple(Tag(name, value) for name, value in named.items())
-
-
-def _anchor(step: str) -> bytes:
-    return sha256(f"puna genesis {step}".encode()).hexdigest()[:32].encode()
 
 
 def _stamp(path: Path) -> str:

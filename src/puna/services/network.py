@@ -43,6 +43,8 @@ class Network:
     models: tuple[Model, ...] = ()
     herd: tuple[Worker, ...] = ()
     sqlite_module: str = ""  # `module` with SQLite; a network raised before there was one gets it at its next start
+    registry: str = ""  # of packages; empty on a network raised before there was one, until genesis runs again
+    operator: str = ""  # the address that owns the programs and publishes their blueprints; empty likewise
 
     @property
     def model(self) -> str:

@@ -50,7 +50,7 @@ def test_a_known_name_keeps_its_place(process):  # [29]
         Handlers.prepend("a", function() return "continue" end, function() print("a2") end)
         return Handlers.add("c", "X", function() print("c") end)""")
     assert walk(process, ("Action", "X")) == "a2 b c"
-    assert process.ask("Handlers.list[3].name .. #Handlers.list") == "a5"
+    assert process.ask("Handlers.list[7].name .. #Handlers.list") == "a9"
 
 
 def test_handlers_with_an_end(process):  # [29]
@@ -69,12 +69,12 @@ def test_beside_another_handler(process):
         Handlers.after("nobody").add("lost", "X", print)
         local names = {} for _, h in ipairs(Handlers.list) do names[#names + 1] = h.name end
         Names = table.concat(names, " ")""")
-    assert process.ask("Names") == "_eval k _default l m"
+    assert process.ask("Names").endswith("APM.UpdateResponse _eval k _default l m")
 
 
 def test_removing(process):
     process.eval('Handlers.add("a", "X", print) Handlers.remove("a") Handlers.remove("nobody")')
-    assert process.ask("#Handlers.list") == "2"
+    assert process.ask("#Handlers.list") == "6"  # as in a fresh process
 
 
 @pytest.mark.parametrize("call", ["add()", 'add("x")', "add(1, 2, 3)", 'prepend("x", "y", "z")', 'once("a", {}, 3)'])

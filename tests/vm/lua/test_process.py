@@ -55,7 +55,10 @@ def test_boot_code_in_the_spawn_item_runs_once(host):  # [38]
 
 
 def test_the_handlers_of_a_fresh_process(process):
-    assert process.ask("#Handlers.list .. Handlers.list[1].name .. Handlers.list[2].name") == "2_eval_default"
+    """Reference 1.3."""
+    assert process.ask("table.concat(Utils.map(function(h) return h.name end, Handlers.list), ' ')") == (
+        "APM.DownloadResponse APM.SearchResponse APM.InfoResponse APM.UpdateResponse _eval _default"
+    )
 
 
 # --- eval ----------------------------------------------------------------------------------------------------------
@@ -315,7 +318,7 @@ def test_a_handler_waits_for_its_answer(process):  # [23]
     second = reply(process, "1", "42")
     assert second.data == "got 42" and [(m.target, m.data) for m in second.messages] == [(BOB, "42")]
     assert reply(process, "1", "again").data.startswith("New Message")
-    assert process.ask("#Handlers.list") == "3"
+    assert process.ask("#Handlers.list") == "7"
 
 
 def test_a_waiting_handler_survives_a_restart(module_process):  # [25]
@@ -526,3 +529,17 @@ def test_a_replay_gives_the_same_bytes(module_host):  # [40], the process's side
     with type(module_host)() as again:
         assert life(module_host) == life(again)
         assert module_host.process.state_root == again.process.state_root
+
+
+def test_a_fresh_process_has_the_package_client(process):
+    """Reference 1.13: the global `apm`; and the name by which the article calls it."""
+    assert process.ask("require('.apm') == apm and apm == APM and type(apm.install)") == "function"
+    assert process.ask("next(apm.installed)") == "nil"
+
+
+def test_a_process_knows_its_registry_from_the_tag_it_was_spawned_with(host):
+    process = Process(host, tags=[("Apm-Registry", OTHER)])
+    process.spawn()
+    assert process.ask("apm.ID") == OTHER
+    asked = process.eval('apm.search("x")').messages
+    assert [(each.target, each.tags["Action"]) for each in asked] == [(OTHER, "APM.Search")]

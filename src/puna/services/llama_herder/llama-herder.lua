@@ -1,6 +1,6 @@
 --[[ The client package of the herd: lets any process pay for inference and get the answer in a callback.
 
-    Llama = require("@sam/Llama-Herder")
+    APM.install("@puna/Llama-Herder")
     Llama.run("What is the meaning of life?", 20, function(answer) print(answer) end)
 
 It speaks the published wire protocol and keeps the published names. What is told apart from the published client:
@@ -10,14 +10,19 @@ five minutes and after any failure. Labels are `herder-<n>`, so that they cannot
 with which aos matches replies.
 
 The state is a global that survives loading the package again: callbacks of requests under way are kept.
+
+Whose herd it is: genesis puts `local NETWORK = {herder = ..., token = ...}` before this text when it publishes it.
+Without that the ids are those of the public network.
 ]]
 
 local PRICES_MS_MAX = 5 * 60000
 local PROMPT_BYTES_MAX = 3000 -- it travels in a tag
 
+local network = NETWORK or {}
+
 LlamaHerder = LlamaHerder or {
-  herder = "wh5vB2IbqmIBUqgodOaTvByNFDPr73gbUq1bVOUtCrw",
-  token = "xU9zFkq3X2ZQ6olwNVvr1vUWIjc3kXTWr7xKQD6dh10",
+  herder = network.herder or "wh5vB2IbqmIBUqgodOaTvByNFDPr73gbUq1bVOUtCrw",
+  token = network.token or "xU9zFkq3X2ZQ6olwNVvr1vUWIjc3kXTWr7xKQD6dh10",
   feeBase = 0, feeToken = 0, lastMultiplier = 0, queueLength = 0, -- prices; unknown while feeBase is 0
   feeBump = 1.005, -- half a percent above the last price while others wait
   pricesAt = nil, -- when the prices came, milliseconds; nil asks again
@@ -26,6 +31,8 @@ LlamaHerder = LlamaHerder or {
   printResponses = true,
   Reference = 0, -- number of the next label
   lastFeePaid = nil,
+  temperature = nil, -- text of what `setTemperature` said; nil leaves it to the worker
+  seed = nil, -- likewise
 }
 
 local M = LlamaHerder
@@ -75,6 +82,26 @@ local function fee_for(prompt, tokens, fees)
   return fee * (tonumber(fees.Multiplier) or 1)
 end
 
+-- How to choose tokens ------------------------------------------------------------------
+
+--- Temperature of the requests to come, 0 to 2; 0 takes the likeliest token each time, nil leaves it to the worker.
+function M.setTemperature(temperature)
+  local number = tonumber(temperature)
+  if temperature ~= nil and not (number and number >= 0 and number <= 2) then
+    error("A temperature is a number from 0 to 2", 0)
+  end
+  M.temperature = number and tostring(number)
+end
+
+--- Seed of the requests to come, a whole number from 0 to 2^32 - 1; nil leaves it to the worker.
+function M.setSeed(seed)
+  local number = math.tointeger(tonumber(seed))
+  if seed ~= nil and not (number and number >= 0 and number < 1 << 32) then
+    error("A seed is a whole number from 0 to 4294967295", 0)
+  end
+  M.seed = number and tostring(number)
+end
+
 -- Requests -----------------------------------------------------------------------
 
 local function new_label()
@@ -103,8 +130,8 @@ local function pay(prompt, tokens, callback, fees, label, options)
   ao.send({
     Target = M.token, Action = "Transfer", Recipient = M.herder, Quantity = string.format("%.0f", math.floor(fee)),
     ["X-Reference"] = label, ["X-Prompt"] = prompt, ["X-Tokens"] = string.format("%d", tokens),
-    ["X-Termination"] = options.Termination, ["X-Temperature"] = options.Temperature, ["X-Seed"] = options.Seed,
-    ["X-Deadline"] = options.Deadline, ["X-Model"] = options.Model,
+    ["X-Termination"] = options.Termination, ["X-Deadline"] = options.Deadline, ["X-Model"] = options.Model,
+    ["X-Temperature"] = options.Temperature or M.temperature, ["X-Seed"] = options.Seed or M.seed,
   })
 end
 
@@ -188,5 +215,23 @@ Handlers.add("LlamaHerder.Refund", function(msg)
 end, function(msg)
   fail(msg, tostring(msg["X-Reason"]))
 end)
+
+-- Where programs look for it -------------------------------------------------------------------
+
+local NAMES = { "@puna/Llama-Herder", "@sam/Llama-Herder" }
+local HANDLERS = { "Info-Response", "Inference-Response", "Inference-Error", "Transfer-Error", "Refund" }
+
+--- The package client calls this. A newer version of the package takes over what is under way.
+function M.uninstall(successor)
+  if successor then return end
+  for _, name in ipairs(HANDLERS) do Handlers.remove("LlamaHerder." .. name) end
+  for _, name in ipairs(NAMES) do package.loaded[name] = nil end
+  if Llama == M then Llama = nil end
+  LlamaHerder = nil
+end
+
+for _, name in ipairs(NAMES) do package.loaded[name] = M end
+-- Where a model runs inside the process, that name is the engine's; an older client of the herd gives it up.
+if Llama == nil or type(Llama) == "table" and Llama.inferenceCallbacks then Llama = M end
 
 return M

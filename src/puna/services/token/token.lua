@@ -1,7 +1,8 @@
 --[[ The token process: wAR, or any other coin spawned from the same source.
 
 Who talks to it: payers (Transfer), anyone (Info, Balance, Balances, Total-Supply), the minter (Mint).
-Spawn tags: Ticker, Denomination, Logo, Minter; the coin's name is the process's Name.
+Spawn tags: Ticker, Denomination, Logo, Minter; the coin's name is the process's Name. The blueprint `token` is this
+program behind defaults of its own.
 
 Quantities are decimal text of indivisible units (wAR: winston, 10^12 to one wAR) and are never floats.
 Bad input is answered with Transfer-Error or Mint-Error, not raised: a raised error would leave the sender without
@@ -123,6 +124,8 @@ Handlers.add("Balances", function(msg)
 end)
 
 Handlers.add("Total-Supply", function(msg)
+  -- The answer has the action of the question: a process that asked itself would never stop.
+  assert(msg.From ~= ao.id, "Cannot call Total-Supply from the same process!")
   msg.reply({ Action = "Total-Supply", Ticker = Ticker, Data = TotalSupply })
 end)
 
@@ -150,7 +153,10 @@ end)
 Handlers.add("Mint", function(msg)
   local recipient, quantity = msg.Recipient or msg.From, msg.Quantity
   local fault = recipient_fault(recipient) or quantity_fault(quantity)
-  if msg.From ~= Minter then fault = "Only the minter can mint new " .. Ticker .. " tokens!" end
+  if msg.From ~= Minter then
+    local who = Minter == ao.id and "Process Id" or "minter"
+    fault = "Only the " .. who .. " can mint new " .. Ticker .. " tokens!"
+  end
   if not fault and #plus(TotalSupply, quantity) > QUANTITY_DIGITS_MAX then
     fault = "The supply must have at most " .. QUANTITY_DIGITS_MAX .. " digits"
   end
@@ -167,5 +173,8 @@ Handlers.add("Mint", function(msg)
   end
 end)
 
--- Strangers may send anything; the inbox keeps the last message only, so that nobody can fill the memory.
-Handlers.prepend("Short-Inbox", function() return "continue" end, function() Inbox = {} end)
+-- Strangers may send anything, and nobody reads the inbox of a standing token: it keeps the last message only, so that
+-- nobody can fill the memory. In the blueprint, which says KEEP_INBOX before this text, the inbox is a person's.
+if not KEEP_INBOX then
+  Handlers.prepend("Short-Inbox", function() return "continue" end, function() Inbox = {} end)
+end

@@ -25,6 +25,7 @@ Handlers = require(".handlers")
 ao = require(".ao")
 _G.json = json
 base64 = require(".base64")
+require(".lazy-apm") -- the package client: globals `apm` and `APM`, and four handlers before all others
 
 function Prompt()
   return Colors.green .. tostring(Name) .. Colors.gray .. "@" .. Colors.blue .. "aos-" .. process._version
