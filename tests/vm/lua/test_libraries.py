@@ -160,7 +160,7 @@ def test_json_comes_back_as_it_was(value, indent, ascii_only):
     assert json.loads(ROUND(json.dumps(value, indent=indent, ensure_ascii=ascii_only))) == value
 
 
-def test_json_has_the_words_programs_rely_on():  # [36]
+def test_statement_36_json_has_the_words_programs_rely_on():
     assert ENCODE(LUA.eval("{}")) == "[]"
     assert LUA.eval('#require("json").decode("[1,2,]")') == 2
     assert LUA.eval('require("json").decode("{\\"a\\":1,}").a') == 1
@@ -230,14 +230,26 @@ def test_base64_with_another_alphabet():
 def test_dump_is_lua_text():
     dump = LUA.eval('require(".dump")')
     text = dump(LUA.eval('{1, "two", {}, key = {["odd key"] = true}, ["end"] = 1.5}'))
-    assert text == '{\n  1,\n  "two",\n  {},\n  ["end"] = 1.5,\n  key = {\n    ["odd key"] = true\n  }\n}'
+    assert text.split("\n") == [
+        "{",
+        "    [1] = 1,",
+        '    [2] = "two",',
+        "    [3] = {},",
+        '    ["end"] = 1.5,',
+        "    key = {",
+        '        ["odd key"] = true',
+        "    }",
+        "}",
+    ]
     assert LUA.eval(f"({text}).key['odd key']") is True
-    assert dump(LUA.eval("(function() local t = {} t[1] = t return t end)()")) == "{\n  <circular reference>\n}"
+    assert dump(LUA.eval("(function() local t = {} t[1] = t return t end)()")) == '{\n    [1] = "<circular reference>"\n}'
+    assert (dump(1), dump("a\nb"), dump(None)) == ('"1"', '"a\\\nb"', '"nil"')
 
 
 def test_pretty_lists_a_table():
     tprint = LUA.eval('require(".pretty").tprint')
-    assert tprint(LUA.eval('{b = {1}, a = "x"}'), 1) == " a: x\n b:\n   1: 1\n"
+    assert tprint(LUA.eval('{b = {1}, a = "x"}'), 1) == " a: x\n b: \n  1: 1\n"
+    assert tprint(LUA.eval("{}")) == ""
 
 
 def test_tables_of_strings_and_numbers_are_simple():

@@ -7,7 +7,8 @@ local Utils = require(".utils")
 local message = {}
 
 local normalize = Utils.normalize
-local next, rawget, setmetatable, type = next, rawget, setmetatable, type
+local assert, ipairs, next, rawget, setmetatable = assert, ipairs, next, rawget, setmetatable
+local sort, tostring, type = table.sort, tostring, type
 
 local function set(names)
   local members = {}
@@ -62,7 +63,7 @@ local function rename_root(msg)
   if not odd then
     return
   end
-  table.sort(odd)
+  sort(odd)
   for _, key in ipairs(odd) do
     local name, value = normalize(key), msg[key]
     msg[key] = nil
@@ -83,17 +84,17 @@ local function tag_list(tags)
   for name, value in next, tags do
     list[#list + 1] = { name = name, value = value }
   end
-  table.sort(list, function(a, b) return a.name < b.name end)
+  sort(list, function(a, b) return a.name < b.name end)
   return list
 end
 
--- Copies each tag of the list `tags` to the root of `msg`, the last of a name winning.
+-- Copies each tag of the list `tags` to the root of `msg` under the name it has, the last of a name winning.
 function message.extract(msg, tags)
   for index = 1, #tags do
-    local tag = tags[index]
-    local name = normalize(tag.name)
-    if not NON_EXTRACTABLE[name] and not NODE_FIELDS[name] then
-      msg[name] = tag.value
+    local name = tags[index].name
+    local normal = normalize(name)
+    if not NON_EXTRACTABLE[normal] and not NODE_FIELDS[normal] then
+      msg[name] = tags[index].value
     end
   end
 end
@@ -155,6 +156,40 @@ function message.prepare_process(process)
       return type(key) == "string" and normal[normalize(key)] or nil
     end,
   })
+end
+
+-- Gives `msg` its `reply(answer)` and `forward(target, changes)`.
+function message.attach(msg)
+  function msg.reply(answer)
+    assert(type(answer) == "table", "reply should be a table")
+    local out = {}
+    for key, value in next, answer do
+      out[key] = value
+    end
+    out.Target = msg["Reply-To"] or answer.Target or msg.From
+    out["X-Reference"] = msg["X-Reference"] or msg.Reference
+    out["X-Origin"] = msg["X-Origin"]
+    return ao.send(out)
+  end
+
+  function msg.forward(target, changes)
+    local out = {}
+    for key, value in next, msg do
+      out[key] = value
+    end
+    for _, key in ipairs(ao.nonForwardableTags) do
+      out[key] = nil
+    end
+    for key, value in next, changes or {} do
+      out[key] = value
+    end
+    out.Target = target
+    out["Reply-To"] = msg["Reply-To"] or msg.From
+    out["X-Reference"] = msg["X-Reference"] or msg.Reference
+    out["X-Origin"] = msg["X-Origin"] or msg.From
+    ao.send(out)
+  end
+  return msg
 end
 
 return message

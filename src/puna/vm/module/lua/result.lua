@@ -3,7 +3,8 @@
 
 local json = require(".json")
 
-local find, concat, math_type, pcall, type, rawget = string.find, table.concat, math.type, pcall, type, rawget
+local find, concat, math_type = string.find, table.concat, math.type
+local pcall, rawget, tostring, type = pcall, rawget, tostring, type
 local encode = json.encode
 
 local result = {}
@@ -72,7 +73,7 @@ local function put_entry(entry, out, n)
   out[n] = "{"
   for index = 1, 3 do
     local value = rawget(entry, KEYS[index])
-    if value ~= nil then
+    if value ~= nil and type(value) ~= "function" then
       n = n + 1
       out[n] = FIELDS[index]
       n = put(value, out, n) + 1
