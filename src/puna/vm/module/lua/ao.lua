@@ -199,9 +199,10 @@ local function append_tags(tags, n, msg, as_json)
     tags[n] = { name = keys[index], value = msg[keys[index]] }
   end
   local given = msg.Tags
-  if type(given) ~= "table" then
+  if given == nil then
     return n
   end
+  assert(type(given) == "table", "Tags should be a table")
   if given[1] ~= nil then
     for _, tag in ipairs(given) do
       n = n + 1

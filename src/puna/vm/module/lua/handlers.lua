@@ -53,7 +53,7 @@ local function entry(name, pattern, handle, max_runs)
     name = name,
     pattern = pattern,
     handle = Handlers.generateResolver(handle),
-    maxRuns = max_runs ~= "inf" and max_runs or nil,
+    maxRuns = max_runs,
   }
 end
 
@@ -86,8 +86,8 @@ function Handlers.once(...)
   local name, pattern, handle = ...
   if select("#", ...) < 3 then
     pattern, handle = ...
-    Handlers.onceNonce = Handlers.onceNonce + 1
     name = "_once_" .. Handlers.onceNonce
+    Handlers.onceNonce = Handlers.onceNonce + 1
   end
   Handlers.prepend(name, pattern, handle, 1)
 end
@@ -114,7 +114,7 @@ function Handlers.after(name)
 end
 
 function Handlers.remove(name)
-  assert(type(name) == "string", NAME_MUST_BE_TEXT)
+  assert(type(name) == "string", "name MUST be string")
   local index = position(name)
   if index then
     remove(Handlers.list, index)
@@ -167,7 +167,7 @@ end
 
 local function run(handler, msg, env)
   handler.handle(msg, env)
-  if not handler.maxRuns then
+  if not handler.maxRuns or handler.maxRuns == "inf" then
     return
   end
   handler.maxRuns = handler.maxRuns - 1

@@ -18,16 +18,16 @@ local ESCAPES = {
   ['"'] = '\\"', ["\\"] = "\\\\", ["\b"] = "\\b", ["\f"] = "\\f", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t",
 }
 
-for code = 0, 127 do
+for code = 0, 31 do
   local character = char(code)
-  if find(character, "%c") and not ESCAPES[character] then
+  if not ESCAPES[character] then
     ESCAPES[character] = format("\\u%04x", code)
   end
 end
 
 local function quote(text)
-  if find(text, '[%c"\\]') then
-    text = gsub(text, '[%c"\\]', ESCAPES)
+  if find(text, '[\0-\31"\\]') then
+    text = gsub(text, '[\0-\31"\\]', ESCAPES)
   end
   return '"' .. text .. '"'
 end
@@ -225,7 +225,7 @@ local function decode_array(text, i)
     if code == 93 then
       return array, i + 1
     elseif code ~= 44 then
-      fail(text, i, "expected ']' or ','")
+      fail(text, i + 1, "expected ']' or ','")
     end
     i = i + 1
   end
@@ -258,7 +258,7 @@ local function decode_object(text, i)
     if code == 125 then
       return object, i + 1
     elseif code ~= 44 then
-      fail(text, i, "expected '}' or ','")
+      fail(text, i + 1, "expected '}' or ','")
     end
     i = i + 1
   end

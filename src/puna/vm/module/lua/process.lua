@@ -18,13 +18,16 @@ local standing = require(".standing")
 local byte, find, gsub, sub = string.byte, string.find, string.gsub, string.sub
 local concat, to_integer, utf8_length = table.concat, math.tointeger, utf8.len
 local create, resume, status = coroutine.create, coroutine.resume, coroutine.status
-local ipairs, pcall, rawget, rawset, select = ipairs, pcall, rawget, rawset, select
+local ipairs, next, pcall, select = ipairs, next, pcall, select
 local tonumber, tostring, type, _G, math, os = tonumber, tostring, type, _G, math, os
 
 -- Globals -----------------------------------------------------------------------------------------------------------
 
 -- Later parts call these by their global names, so that a program may load a newer `.ao` or `.handlers`.
-Colors = stringify.colors
+Colors = {}
+for name, code in next, stringify.colors do
+  Colors[name] = code
+end
 Bell = "\x07"
 Utils = require(".utils")
 Dump = require(".dump")

@@ -22,6 +22,7 @@ function traceback.of(co)
     lines[#lines + 1] = line
   end
   while #lines > 1 and (find(lines[#lines], '[string ".handlers"]', 1, true)
+    or find(lines[#lines], '[string ".eval"]', 1, true)
     or find(lines[#lines], "(...tail calls...)", 1, true)) do
     lines[#lines] = nil
   end

@@ -18,6 +18,7 @@ function Utils.normalize(name)
   if known then
     return known
   end
+  name = tostring(name)
   local text = lower(gsub(name, "_", "-"))
   text = gsub(upper(sub(text, 1, 1)) .. sub(text, 2), "%-(%l)", function(letter)
     return "-" .. upper(letter)
@@ -29,6 +30,11 @@ function Utils.normalize(name)
     names[name], names_count = text, names_count + 1
   end
   return text
+end
+
+-- The first letter large, all others small.
+function Utils.capitalize(text)
+  return upper(sub(text, 1, 1)) .. lower(sub(text, 2))
 end
 
 -- Matching ---------------------------------------------------------------------------------------------------------
