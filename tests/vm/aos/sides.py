@@ -8,13 +8,14 @@ import json
 import re
 from pathlib import Path
 
+from vm.lua.stories import Process as Story
+from vm.published import samples
+
 import puna
 from puna.vm.extensions import Host
 from puna.vm.process import Process
 from puna.vm.program import Program
 from puna.vm.result import decode
-from vm.lua.stories import Process as Story
-from vm.published import samples
 
 OURS = Path(puna.__file__).parent / "vm/module/_built/puna-lua.wasm"
 THEIRS = "aos2_0_6"  # reports 2.0.4

@@ -19,7 +19,7 @@ class Differs:
 
 @dataclass(frozen=True)
 class Chapter:
-    """Messages to one fresh process, its spawn item first. `how` are its tags, owner and the data it is spawned with."""
+    """Messages to one fresh process, its spawn item (with `data`) first. `how` are its tags, owner and name."""
 
     name: str
     lines: tuple["Line | str | Differs", ...]

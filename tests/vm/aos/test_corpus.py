@@ -1,5 +1,5 @@
-"""Witness: a published aos that reports 2.0.4. The corpus gives the same answers on it and on our module, field by field,
-but for the differences it declares; and every declared difference is there."""
+"""Witness: a published aos that reports 2.0.4. The corpus gives the same answers on it and on our module, field by
+field, but for the differences it declares; and every declared difference is there."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
 """Every conformance statement of the process environment, 1 to 40, is a test that bears its number, or is noted.
 
-A test bears it in its name: `test_statement_7_...`, `test_statements_7_and_8_...`. A note is a row of decision 0010 that
-begins `| statement N |`.
+A test bears it in its name: `test_statement_7_...`, `test_statements_7_and_8_...`. A note is a row of decision 0010
+that begins `| statement N |`.
 """
 
 import ast

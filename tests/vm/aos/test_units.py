@@ -49,12 +49,16 @@ def sent(net: Net, process: str, action: str) -> int:
 
 async def test_statement_37_crons_come_from_the_owner_and_are_carried_only_while_monitored(net):
     process = await net.spawn(net.module, ("Cron-Interval", "10-minutes"), ("Cron-Tag-Action", "Cron"))
-    await shown(net, process, f"""
+    await shown(
+        net,
+        process,
+        f"""
         Ticks = {{}}
         Handlers.add("Cron", "Cron", function(msg)
           Ticks[#Ticks + 1] = msg.From .. " " .. tostring(msg.Cron) .. " " .. msg.Timestamp // 1000
           Send({{ Target = "{BOB.address}", Action = "Ticked" }})
-        end)""")
+        end)""",
+    )
     origin = (await net.units.scheduler.assignments(process))[0][1].timestamp_ms // 1000
     net.clock.pass_ms(25 * 60_000)
     ticks = await shown(net, process, "return table.concat(Ticks, ',')")
@@ -132,7 +136,8 @@ async def test_statement_39_a_dry_run_changes_nothing(net):
 
 async def test_statement_40_schedules_have_no_gaps_and_replays_are_equal_byte_for_byte(net, tmp_path, cache):
     process = await net.spawn(net.module)
-    await net.eval(process, "Handlers.add('Go', 'Go', function(m) for k in pairs(m) do print(k) end m.forward('x') end)")
+    go = "function(m) for k in pairs(m) do print(k) end m.forward('x') end"
+    await net.eval(process, f"Handlers.add('Go', 'Go', {go})")
     for n in range(3):
         tags = [("Action", "Go"), ("Data-Protocol", "ao"), ("Type", "Message"), *((f"T{i}", str(n)) for i in range(9))]
         await net.link.submit(sign_item(BOB, data=b"go", target=process, tags=tags))

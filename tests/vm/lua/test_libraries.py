@@ -242,7 +242,9 @@ def test_dump_is_lua_text():
         "}",
     ]
     assert LUA.eval(f"({text}).key['odd key']") is True
-    assert dump(LUA.eval("(function() local t = {} t[1] = t return t end)()")) == '{\n    [1] = "<circular reference>"\n}'
+    assert (
+        dump(LUA.eval("(function() local t = {} t[1] = t return t end)()")) == '{\n    [1] = "<circular reference>"\n}'
+    )
     assert (dump(1), dump("a\nb"), dump(None)) == ('"1"', '"a\\\nb"', '"nil"')
 
 

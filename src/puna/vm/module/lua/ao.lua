@@ -6,6 +6,7 @@ local json = require(".json")
 local message = require(".message")
 local assignment = require(".assignment")
 
+local encode = json.encode
 local concat, format, gmatch, match, sort = table.concat, string.format, string.gmatch, string.match, table.sort
 local assert, getmetatable, ipairs, next, rawget = assert, getmetatable, ipairs, next, rawget
 local setmetatable, tostring, type = setmetatable, tostring, type
@@ -227,7 +228,7 @@ local function data_text(data)
   if meta and meta.__tostring then
     return tostring(data), false
   end
-  return json.encode(data), true
+  return encode(data), true
 end
 
 local function is_node(address)

@@ -18,6 +18,7 @@ local Handlers = {
   utils = require(".handlers-utils"),
 }
 
+local own_matches = Utils.matchesSpec
 local NAME_MUST_BE_TEXT = "Handler name MUST be a string"
 
 -- Changing the list -------------------------------------------------------------------------------------------------
@@ -205,7 +206,7 @@ end
 function Handlers.evaluate(msg, env)
   assert(type(msg) == "table", "msg is not valid")
   assert(type(env) == "table", "env is not valid")
-  local matches, index, default = Utils.matchesSpec, 1, nil
+  local matches, index, default = Utils.matchesSpec or own_matches, 1, nil
   local handler = Handlers.list[1]
   while handler do
     if handler.name == "_default" then

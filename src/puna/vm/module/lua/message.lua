@@ -7,7 +7,7 @@ local Utils = require(".utils")
 local message = {}
 
 local normalize = Utils.normalize
-local assert, ipairs, next, rawget, setmetatable = assert, ipairs, next, rawget, setmetatable
+local assert, error, ipairs, next, rawget, setmetatable = assert, error, ipairs, next, rawget, setmetatable
 local sort, tostring, type = table.sort, tostring, type
 
 local function set(names)
@@ -74,9 +74,10 @@ local function rename_root(msg)
 end
 
 local function tag_list(tags)
-  if type(tags) ~= "table" then
+  if tags == nil then
     return {}
   end
+  assert(type(tags) == "table", "Tags should be a list of tags")
   if tags[1] ~= nil or next(tags) == nil then
     return tags
   end
@@ -99,14 +100,28 @@ function message.extract(msg, tags)
   end
 end
 
+-- A dry run may bring any JSON for a tag.
+local function refuse(tag, index)
+  if type(tag) ~= "table" then
+    error("tag " .. index .. " should have a name and a value, and is a " .. type(tag), 0)
+  elseif type(tag.name) ~= "string" then
+    error("tag " .. index .. " should have text for a name, not a " .. type(tag.name), 0)
+  end
+  error("tag " .. index .. " (" .. tag.name .. ") should have text for a value, not a " .. type(tag.value), 0)
+end
+
 -- Changes `msg` as the node decoded it into what handlers see: `TagArray` the list with normal names, `Tags`
 -- the map (first of a name wins), fields for the extractable tags (last wins).
 function message.prepare(msg)
+  assert(type(msg) == "table", "a message should be an object")
   rename_root(msg)
   local tags, map = tag_list(msg.Tags), {}
   local spelled_fields, spelled_tags
   for index = 1, #tags do
     local tag = tags[index]
+    if type(tag) ~= "table" or type(tag.name) ~= "string" or type(tag.value) == "table" then
+      refuse(tag, index)
+    end
     local spelling, value = tag.name, tag.value
     local name = normalize(spelling)
     if name ~= spelling then
@@ -136,6 +151,7 @@ end
 -- Gives `process` (of the environment) its `TagArray` and a map in `Tags`, names as the spawner wrote them;
 -- a key in another spelling is found too.
 function message.prepare_process(process)
+  assert(type(process) == "table", "the environment should have a Process")
   if process.TagArray then
     return
   end

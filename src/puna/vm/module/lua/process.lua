@@ -15,6 +15,7 @@ local traceback = require(".traceback")
 local standing = require(".standing")
 
 -- A program may take any global away; what handles its messages stands on these.
+local decode, encode = json.decode, json.encode
 local byte, find, gsub, sub = string.byte, string.find, string.gsub, string.sub
 local concat, to_integer, utf8_length = table.concat, math.tointeger, utf8.len
 local create, resume, status = coroutine.create, coroutine.resume, coroutine.status
@@ -201,12 +202,15 @@ local function prune_coroutines()
   Handlers.coroutines = waiting
 end
 
--- Runs the handlers in a coroutine of their own, so that any of them may wait for a later message. Returns true, or
--- false, the error, and the traceback.
+-- Runs the handlers in a coroutine of their own, so that any of them may wait for a later message. Returns true; or
+-- false, the error, and the traceback, which is nil when it is the process itself that cannot go on.
 local function run_handlers(msg, env)
   local co = create(Handlers.evaluate)
   local ok, failure = resume(co, msg, env)
-  if not ok then
+  local missing = standing.missing()
+  if missing then
+    return false, ok and missing or tostring(failure) .. "\n" .. missing
+  elseif not ok then
     return false, failure, traceback.of(co)
   end
   if #Handlers.coroutines > 0 then
@@ -253,7 +257,7 @@ end
 -- Handles one message. `msg` and `env` are as the node's JSON says; `msg` is changed. Returns
 -- {Output, Messages, Spawns, Assignments} or {Error}; raises on a message that cannot be read.
 function process.handle(msg, env)
-  env = env.Process and env or env.env
+  env = type(env) == "table" and (env.Process and env or env.env) or {}
   ao.init(env)
   message.prepare(msg)
   ao.id = env.Process.Id
@@ -263,7 +267,7 @@ function process.handle(msg, env)
   end
   set_clock(msg)
   if msg.Tags["Content-Type"] == "application/json" and type(msg.Data) ~= "table" then
-    msg.Data = json.decode(msg.Data or "{}")
+    msg.Data = decode(msg.Data or "{}")
   end
 
   if msg.From ~= msg.Owner and not ao.isTrusted(msg) then
@@ -280,11 +284,8 @@ function process.handle(msg, env)
   message.attach(msg)
   local was_eval = is_eval(msg)
   local ok, failure, trace = run_handlers(msg, env)
-  local missing = standing.missing()
-  if missing then
-    return { Error = (ok and "" or tostring(failure) .. "\n") .. missing }
-  elseif not ok then
-    return failed(msg, was_eval, failure, trace)
+  if not ok then
+    return trace and failed(msg, was_eval, failure, trace) or { Error = failure }
   end
   ao.Nonce = msg.Nonce
   if was_eval then
@@ -299,7 +300,7 @@ local known_text, known_env -- the environment of a process does not change
 
 local function environment(text)
   if text ~= known_text then
-    known_text, known_env = text, json.decode(text)
+    known_text, known_env = text, decode(text)
   end
   return known_env
 end
@@ -321,7 +322,7 @@ local function as_utf8(text)
 end
 
 local function answer(message_text, environment_text)
-  local response = process.handle(json.decode(message_text), environment(environment_text))
+  local response = process.handle(decode(message_text), environment(environment_text))
   return result.encode(response)
 end
 
@@ -330,7 +331,7 @@ end
 function process.handle_json(message_text, environment_text)
   local ok, text = pcall(answer, message_text, environment_text)
   if not ok then
-    text = json.encode({ ok = false, response = tostring(text) })
+    text = encode({ ok = false, response = tostring(text) })
   end
   if not utf8_length(text) or find(text, "\xED[\xA0-\xBF]") then
     text = as_utf8(text)

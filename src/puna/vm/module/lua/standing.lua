@@ -1,7 +1,7 @@
 -- What a process stands on: globals that programs may replace, but not do away with, or no later message could be
 -- handled. `.process` asks after each message.
 
-local ipairs, rawget, type, _G = ipairs, rawget, type, _G
+local getmetatable, ipairs, rawget, type, _G = getmetatable, ipairs, rawget, type, _G
 
 local standing = {}
 
@@ -11,8 +11,12 @@ local function is(kind)
   end
 end
 
-local function is_name(value)
-  return type(value) == "string" or type(value) == "number"
+local function is_callable(value)
+  if type(value) == "function" then
+    return true
+  end
+  local meta = getmetatable(value)
+  return type(meta) == "table" and meta.__call ~= nil
 end
 
 local function has(...)
@@ -30,6 +34,27 @@ local function has(...)
   end
 end
 
+-- Handlers that no walk could pass.
+local function is_list(list)
+  for _, handler in ipairs(list) do
+    if type(handler) ~= "table" or not is_callable(handler.handle) then
+      return false
+    end
+  end
+  return true
+end
+
+local is_library = has("list", "table", "coroutines", "table", "evaluate", "function", "append", "function", "prepend",
+  "function", "once", "function")
+
+local function is_handlers(value)
+  return is_library(value) and is_list(value.list)
+end
+
+local function is_name(value)
+  return type(value) == "string" or type(value) == "number"
+end
+
 -- Global, what it has to be, and how one says that.
 local NEEDED = {
   {
@@ -41,18 +66,17 @@ local NEEDED = {
   },
   {
     "Handlers",
-    has("list", "table", "coroutines", "table", "evaluate", "function", "append", "function", "prepend", "function",
-      "once", "function"),
-    "the table of the library `.handlers`, whole",
+    is_handlers,
+    "the table of the library `.handlers`, whole, and its list one of handlers",
   },
   { "Inbox", is("table"), "a table" },
   { "Errors", is("table"), "a table" },
   { "HANDLER_PRINT_LOGS", is("table"), "a table" },
   { "Colors", has("red", "string", "green", "string", "blue", "string", "gray", "string", "reset", "string"),
     "a table with the colors red, green, blue, gray and reset" },
-  { "print", is("function"), "a function" },
-  { "Prompt", is("function"), "a function" },
-  { "Dump", is("function"), "a function" },
+  { "print", is_callable, "a function" },
+  { "Prompt", is_callable, "a function" },
+  { "Dump", is_callable, "a function" },
   { "Name", is_name, "text" },
 }
 
@@ -63,7 +87,7 @@ function standing.missing()
     local value = rawget(_G, name)
     if not fits(value) then
       return "the global " .. name .. " must stay " .. words .. ", and this message left it "
-        .. (type(value) == "table" and "without a part of it" or type(value) == "nil" and "nil" or "a " .. type(value))
+        .. (value == nil and "nil" or type(value) == "table" and "without a part of it" or "a " .. type(value))
     end
   end
 end
