@@ -22,7 +22,7 @@ REASONS = {
     "neighbours": "A handler that has run for the last time does not hide the next one.",
     "node fields": "A tag never replaces a field that the node supplies.",
     "order": "Entries are listed in one sorted order, not in the order of `pairs`.",
-    "patterns": "Numbers and booleans match their like, and another type does not match; theirs fails or never matches.",
+    "patterns": "Numbers and booleans match their like, and no other type; theirs fails or never matches.",
     "printed so far": "`ao.outbox.Output.data` is what was printed.",
     "reloading": "`.ao` may be loaded anew.",
     "spawned": "`Spawn` gives `after`; the functions of an outbox entry are made when asked for.",

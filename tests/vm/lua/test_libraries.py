@@ -127,6 +127,40 @@ def test_bints_mix_with_numbers():
     )
 
 
+TURNED = LUA.eval("""function(a, n)
+    local bint = require(".bint")(256)
+    local x = bint(a)
+    return tostring(bint.brol(x, n)), tostring(bint.bror(x, n)), tostring(bint.bwrap(x, n))
+end""")
+
+
+@given(numbers, st.integers(0, 300))
+@settings(max_examples=100, deadline=None)
+def test_bints_turn_and_wrap(a, count):
+    raw, places = a % MODULUS, count % 256
+    left = (raw << places | raw >> (256 - places)) % MODULUS
+    right = (raw >> places | raw << (256 - places)) % MODULUS
+    assert TURNED(str(a), count) == tuple(str(signed(n)) for n in (left, right, raw & ((1 << count) - 1)))
+
+
+def test_bints_change_in_place():
+    changed = LUA.eval("""function()
+        local bint = require(".bint")(256)
+        local x = bint(12)
+        local out = {}
+        for _, step in ipairs({{"_band", 10}, {"_bor", 3}, {"_bxor", 1}, {"_shlone"}, {"_shrone"}, {"_shlwords", 2},
+            {"_shrwords", 1}, {"_assign", 7}, {"_bnot"}, {"_abs"}, {"_unm"}, {"_inc"}, {"_dec"}, {"_add", 5},
+            {"_sub", 1}}) do
+            local same = x[step[1]](x, step[2])
+            out[#out + 1] = rawequal(same, x) and tostring(x)
+        end
+        local rounded = {bint.floor(-5.5), bint.ceil(5.2), bint.floor(bint(4))}
+        return table.concat(out, " "), tostring(rounded[1]), tostring(rounded[2]), tostring(rounded[3])
+    end""")
+    steps = [8, 11, 10, 20, 10, 10 << 64, 10 << 32, 7, -8, 8, -8, -7, -8, -3, -4]
+    assert changed() == (" ".join(map(str, steps)), "-6", "6", "4")
+
+
 def test_dividing_by_zero_is_an_error():
     ok, error = LUA.eval('function() return pcall(function() return require(".bint")(256)(1) // 0 end) end')()
     assert not ok and "division by zero" in error
@@ -252,6 +286,11 @@ def test_pretty_lists_a_table():
     tprint = LUA.eval('require(".pretty").tprint')
     assert tprint(LUA.eval('{b = {1}, a = "x"}'), 1) == " a: x\n b: \n  1: 1\n"
     assert tprint(LUA.eval("{}")) == ""
+
+
+def test_names_in_one_spelling():
+    spell = LUA.eval('function(name) local u = require(".utils") return u.normalize(name), u.capitalize(name) end')
+    assert spell("foo_BAR-baz") == ("Foo-Bar-Baz", "Foo_bar-baz") and spell("") == ("", "")
 
 
 def test_tables_of_strings_and_numbers_are_simple():
