@@ -47,6 +47,26 @@ def sent(net: Net, process: str, action: str) -> int:
     return len(net.store.find(Query(tags=(("From-Process", (process,)), ("Action", (action,))))))
 
 
+async def test_statement_13_tags_that_name_a_sender_do_not_reach_the_program(net):
+    process = await net.spawn(net.module)
+    show = "print(msg.From .. ' ' .. msg.Owner) print(tostring(msg.Tags.From) .. tostring(msg.Tags.Owner) .. msg.Data)"
+    await net.eval(process, f"Handlers.add('Show', 'Show', function(msg) {show} end)")
+    forged = [("From", ALICE.address), ("Owner", ALICE.address), ("Data", "forged")]
+    tags = [("Action", "Show"), ("Data-Protocol", "ao"), ("Type", "Message"), *forged]
+    item = sign_item(BOB, data=b"true data", target=process, tags=tags)
+    await net.link.submit(item)
+    shown = (await net.link.result(process, item.id)).output["data"]
+    assert shown.split("\n") == [f"{BOB.address} {BOB.address}", "nilniltrue data"]
+
+
+async def test_statement_20_a_message_without_a_target_is_delivered_to_nobody(net):
+    process = await net.spawn(net.module)
+    result, events = await net.eval(process, "Send({Action = 'Lost', Data = 'x'}) return 'said'")
+    assert result.output["data"].startswith("WARN: No target specified for message.") and len(result.messages) == 1
+    assert sent(net, process, "Lost") == 0
+    assert await shown(net, process, "return 'and goes on'") == "and goes on"
+
+
 async def test_statement_37_crons_come_from_the_owner_and_are_carried_only_while_monitored(net):
     process = await net.spawn(net.module, ("Cron-Interval", "10-minutes"), ("Cron-Tag-Action", "Cron"))
     await shown(

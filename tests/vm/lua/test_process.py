@@ -26,6 +26,14 @@ def test_a_process_without_name_is_called_aos(host):
     assert process.ask("Name") == "aos"
 
 
+def test_the_environment_may_come_wrapped(host):
+    process = Process(host)
+    process.spawn()
+    message = process.message("return ao.id .. ao.env.Process.Id", tags=[("Action", "Eval")])
+    answer = host.handle(message, {"env": process.environment})
+    assert answer["response"]["Output"]["data"] == PROCESS + PROCESS
+
+
 def test_statement_2_a_child_is_owned_by_its_parent_even_untrusted(host):
     process = Process(host, tags=[("From-Process", OTHER)], owner="unknown-messenger")
     process.spawn()
