@@ -77,7 +77,7 @@ class Instance:
 
     def bind(self, program: Program, host: Host) -> None:
         """Give the module what its process may ask of the node."""
-        host.charge, host.gas_left = self.charge, self.gas_left
+        host.charge, host.gas_left, host.environment = self.charge, self.gas_left, program.environment
         self.extensions = bind_all(program.extensions, host)
 
     def _instantiate(self, loaded: LoadedModule, memory_limit: int) -> None:

@@ -85,11 +85,12 @@ class ModuleHost:
 
     name = "module"
 
-    def __init__(self, extension=None):
+    def __init__(self, extension=None, gas_limit: int = 10**12):
         self.extension = extension
+        self.gas_limit = gas_limit
 
     def __enter__(self):
-        program = Program(MODULE_FILE, "module", 64 << 20, 10**12, ("Llama",) if self.extension else ())
+        program = Program(MODULE_FILE, "module", 64 << 20, self.gas_limit, ("Llama",) if self.extension else ())
         self.kept = EXTENSIONS["Llama"]
         if self.extension:
             EXTENSIONS["Llama"] = lambda node: self._answer
@@ -113,7 +114,9 @@ class ModuleHost:
 
     def restart(self) -> None:
         """Stop the process and go on from its snapshot, as after a restart of the node."""
-        snapshot = self.process.snapshot()
+        self.go_on_from(self.process.snapshot())
+
+    def go_on_from(self, snapshot: bytes) -> None:
         self.process.close()
         self.process = Process(_machine(), self.process.program, Node(), snapshot)
 

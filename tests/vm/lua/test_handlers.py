@@ -16,7 +16,7 @@ def matches(process, spec: str, *tags: tuple[str, str], **fields) -> bool:
     return walk(process, *tags, **fields) == "yes"
 
 
-def test_a_pattern_must_answer_something(process):  # [28]
+def test_statement_28_a_pattern_must_answer_something(process):
     process.eval('Handlers.add("bad", function() end, print)')
     answer = process.send("x", signer=BOB)
     assert answer.error.endswith("Pattern result is not valid, it MUST be string, number, or boolean")
@@ -37,13 +37,13 @@ def test_a_pattern_must_answer_something(process):  # [28]
         ('"anything"', "default"),
     ],
 )
-def test_what_a_pattern_answers_decides(process, result, said):  # [28]
+def test_statement_28_what_a_pattern_answers_decides(process, result, said):
     process.eval(f'Handlers.add("one", function() return {result} end, function() print("ran") end)')
     heard = walk(process, data="x").replace("New Message From bob...bbb: Data = x", "default")
     assert heard == said
 
 
-def test_a_known_name_keeps_its_place(process):  # [29]
+def test_statement_29_a_known_name_keeps_its_place(process):
     process.eval("""
         Handlers.add("a", "X", function() print("a1") end)
         Handlers.add("b", function() return "continue" end, function() print("b") end)
@@ -53,7 +53,7 @@ def test_a_known_name_keeps_its_place(process):  # [29]
     assert process.ask("Handlers.list[7].name .. #Handlers.list") == "a9"
 
 
-def test_handlers_with_an_end(process):  # [29]
+def test_statement_29_handlers_with_an_end(process):
     process.eval("""
         Handlers.once("one", "X", function() print("one") end)
         Handlers.add("two", "X", function() print("two") end, 2)
@@ -82,7 +82,7 @@ def test_wrong_arguments_are_told(process, call):
     assert "Invalid arguments given. Expected:" in process.eval(f"Handlers.{call}").error
 
 
-def test_text_patterns_and_case(process):  # [30]
+def test_statement_30_text_patterns_and_case(process):
     assert matches(process, '{Action = "FooBar"}', ("Action", "foobar"))
     assert matches(process, '{Action = "FooBar"}', ("Action", "FOOBAR"))
     assert not matches(process, '"FooBar"', ("Action", "foobar"))
@@ -106,11 +106,11 @@ def test_text_patterns_and_case(process):  # [30]
         ("true", "true", False),
     ],
 )
-def test_patterns_of_one_field(process, pattern, value, expected):  # [31]
+def test_statement_31_patterns_of_one_field(process, pattern, value, expected):
     assert matches(process, f"{{Kind = {pattern}}}", ("Kind", value)) is expected
 
 
-def test_an_absent_field_matches_nothing(process):  # [31]
+def test_statement_31_an_absent_field_matches_nothing(process):
     assert not matches(process, '{Kind = "_"}', ("Other", "x"))
     assert not matches(process, "{Kind = function() return true end}", ("Other", "x"))
 
@@ -128,7 +128,7 @@ def test_all_fields_of_a_pattern_must_fit(process):
     assert not matches(process, '{A = "1", B = "2"}', ("A", "1"), ("B", "3"))
 
 
-def test_a_resolver_runs_the_function_that_fits(process):  # [32]
+def test_statement_32_a_resolver_runs_the_function_that_fits(process):
     process.eval("""Handlers.add("X", {Action = "X"}, {
         [{Kind = "a"}] = function() print("first") end,
         [{Kind = "b"}] = function() print("second") end,

@@ -93,7 +93,7 @@ def teller(request):
         yield Teller(host, model)
 
 
-def test_a_prompt_is_continued(teller):  # [54]
+def test_statement_54_a_prompt_is_continued(teller):
     teller.say('Llama.setPrompt("Count: ")')
     assert teller.say("Llama.run(4)") == "One,"
     assert teller.say("Llama.run(5)") == " two."
@@ -103,14 +103,14 @@ def test_a_prompt_is_continued(teller):  # [54]
     assert (generate["temperature"], generate["top_p"], generate["stop"]) == (0, 1, [])
 
 
-def test_the_end_is_an_empty_text(teller):  # [55]
+def test_statement_55_the_end_is_an_empty_text(teller):
     teller.say('Llama.setPrompt("x")')
     assert teller.say("Llama.run(100) .. '/' .. Llama.run(5) .. '/' .. Llama.next()") == "One, two. Ünï🦙!//"
     assert teller.say("tostring(Llama.finished()) .. Llama.last.finish") == "truestop"
     assert teller.say("#Llama.tokens()") == str(2 + len("One, two. Ünï🦙!".encode()))
 
 
-def test_one_token_at_a_time_gives_the_same_text(teller):  # [55]
+def test_statement_55_one_token_at_a_time_gives_the_same_text(teller):
     together = "Llama.setPrompt('x'); local t = {} for i = 1, 40 do t[i] = Llama.next() end return table.concat(t)"
     assert teller.say(together) == "One, two. Ünï🦙!"
     pieces = "Llama.setPrompt('x'); local t = {} for i = 1, 14 do t[i] = Llama.next() end return table.concat(t, '|')"
@@ -131,7 +131,7 @@ def test_a_true_replacement_character_comes_through():
             assert teller.say(text) == model.says.decode()
 
 
-def test_adding_text_equals_one_prompt(teller):  # [55]
+def test_statement_55_adding_text_equals_one_prompt(teller):
     teller.say('Llama.setPrompt("Once "); Llama.add("upon a "); Llama.add("time")')
     added = teller.say("table.concat(Llama.tokens(), ' ')")
     assert added == teller.say('Llama.setPrompt("Once upon a time") return table.concat(Llama.tokens(), " ")')
@@ -144,7 +144,7 @@ def test_an_answer_may_go_on_after_adding(teller):
     assert teller.say('Llama.add(" and"); return Llama.run(3)') == "One"
 
 
-def test_states_are_saved_and_come_back(teller):  # [54]
+def test_statement_54_states_are_saved_and_come_back(teller):
     teller.say('Llama.setPrompt("x"); Llama.run(3); Llama.saveState(); Llama.run(100)')
     assert teller.say("Llama.loadState(); return Llama.run(6)") == ", two."
     assert teller.say("Llama.loadState(); return Llama.run(2)") == ", "
@@ -232,7 +232,7 @@ def test_the_native_names_work(teller):
     assert teller.say(native) == "One"
 
 
-def test_a_worker_in_the_published_manner(teller):  # [56], its calls
+def test_statement_56_a_worker_in_the_published_manner(teller):  # its calls
     teller.say("""
         Handlers.add("Inference", "Inference", function(msg)
             Llama.setPrompt(msg.Data)

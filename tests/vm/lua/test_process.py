@@ -1,4 +1,4 @@
-"""What a process does with a message. Numbers in brackets are items of the conformance list."""
+"""What a process does with a message. Numbers in names are those of the conformance list of aos."""
 
 import json
 
@@ -12,7 +12,7 @@ PROMPT = "tester@aos-2.0.4[Inbox:1]> "
 # --- birth ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_fresh_process_answers_its_spawn_item(host):  # [1]
+def test_statement_1_a_fresh_process_answers_its_spawn_item(host):
     process = Process(host)
     answer = process.spawn()
     assert set(answer.output) == {"data", "prompt", "print"}
@@ -26,14 +26,22 @@ def test_a_process_without_name_is_called_aos(host):
     assert process.ask("Name") == "aos"
 
 
-def test_a_child_is_owned_by_its_parent_even_untrusted(host):  # [2]
+def test_the_environment_may_come_wrapped(host):
+    process = Process(host)
+    process.spawn()
+    message = process.message("return ao.id .. ao.env.Process.Id", tags=[("Action", "Eval")])
+    answer = host.handle(message, {"env": process.environment})
+    assert answer["response"]["Output"]["data"] == PROCESS + PROCESS
+
+
+def test_statement_2_a_child_is_owned_by_its_parent_even_untrusted(host):
     process = Process(host, tags=[("From-Process", OTHER)], owner="unknown-messenger")
     process.spawn()
     reading = process.send("return Owner", action="Eval", sender=OTHER, signer=MESSENGER)
     assert reading.data == OTHER
 
 
-def test_failing_boot_code_leaves_an_owned_process_that_answers(host):  # [38]
+def test_statement_38_failing_boot_code_leaves_an_owned_process_that_answers(host):
     process = Process(host, tags=[("On-Boot", "Data")])
     booted = process.spawn("error('no')")
     assert booted.error.endswith('[string "aos"]:1: no')
@@ -47,7 +55,7 @@ def test_a_process_whose_spawn_was_never_evaluated_knows_its_owner(host):
     assert process.send("Owner", action="Eval", signer=BOB).data.startswith("New Message From bob...bbb")
 
 
-def test_boot_code_in_the_spawn_item_runs_once(host):  # [38]
+def test_statement_38_boot_code_in_the_spawn_item_runs_once(host):
     process = Process(host, tags=[("On-Boot", "Data")])
     booted = process.spawn("Runs = (Runs or 0) + 1; Send({Target = Owner, Action = 'Born'}); return 'hello'")
     assert booted.data == "hello" and [m.tags["Action"] for m in booted.messages] == ["Born"]
@@ -64,27 +72,29 @@ def test_the_handlers_of_a_fresh_process(process):
 # --- eval ----------------------------------------------------------------------------------------------------------
 
 
-def test_eval_of_a_sum(process):  # [3]
+def test_statement_3_eval_of_a_sum(process):
     answer = process.eval("1+1")
     assert answer.output["data"] == "2" and plain(answer.output["prompt"]) == PROMPT
     assert set(answer.output) == {"data", "prompt", "test"} and '"2"' in answer.output["test"]
 
 
-def test_eval_shows_tables(process):  # [4]
+def test_statement_4_eval_shows_tables(process):
     assert process.eval("{}").output["data"] == "{  }"
     assert process.eval("nil").output["data"] == "" and process.eval("unknown_name").output["data"] == ""
     assert process.eval("{1,2}").output["data"] == "{ \x1b[34m1\x1b[0m, \x1b[34m2\x1b[0m }"
-    assert process.eval('{a = {b = "c"}, d = true}').data == '{\n  a = {\n    b = "c"\n  },\n  d = true\n}'
-    assert process.eval("local t = {} t.t = t return t").data == "{\n  t = <circular reference>\n}"
-    assert process.eval("local t = {} t[1] = t return t").data == "{ <circular reference> }"
+    assert process.eval('{a = {b = "c"}, d = true}').data == '{\n   a = {\n     b = "c"\n  },\n   d = true\n}'
+    assert process.eval("{1, {2}}").data == "{\n  1,\n  { 2 }\n }"
+    assert process.eval("{1, x = 2}").data == "{\n   1 = 1,\n   x = 2\n}"
+    assert process.eval("local t = {} t.t = t return t").data == "{\n   t = <circular reference>\n}"
+    assert process.eval("local t = {} t[1] = t return t").data == "{\n  <circular reference>\n }"
 
 
-def test_a_second_truthy_value_is_an_error(process):  # [5]
+def test_statement_5_a_second_truthy_value_is_an_error(process):
     answer = process.eval("Send({Target = 'x'}) return 1, 2")
     assert answer.error == 2 and answer.messages == []
 
 
-def test_a_raised_error_ends_the_error_text(process):  # [6]
+def test_statement_6_a_raised_error_ends_the_error_text(process):
     error = process.eval('print("before") error("boom")').error
     assert error == 'before\n\n\x1b[31merror:\n\x1b[0m[string "aos"]:1: boom'
 
@@ -94,12 +104,12 @@ def test_an_error_that_is_no_text_is_reported_all_the_same(process, code):
     assert "error:" in process.eval(code).error
 
 
-def test_a_compile_error_names_its_line(process):  # [7]
+def test_statement_7_a_compile_error_names_its_line(process):
     assert process.eval("x y").error.startswith('[string "aos"]:1:')
     assert process.eval("\n\nlocal = 1").error.startswith('[string "aos"]:3:')
 
 
-def test_eval_by_a_stranger_lands_in_the_inbox(process):  # [8]
+def test_statement_8_eval_by_a_stranger_lands_in_the_inbox(process):
     answer = process.send("Hacked = true", action="Eval", signer=BOB)
     assert answer.data == "New Message From bob...bbb: Action = Eval" and answer.output["print"] is True
     assert process.ask("Hacked") == "nil" and process.ask("#Inbox") == "2"
@@ -125,7 +135,7 @@ def test_an_error_in_a_handler_is_told_with_its_place(process):
     assert answer.messages == []
 
 
-def test_an_error_takes_everything_back(module_process):  # [9]
+def test_statement_9_an_error_takes_everything_back(module_process):
     process = module_process
     process.eval('Count = 0; Handlers.add("Break", function() Count = 1; ao.send({Target = "x"}); error("no") end)')
     before = process.ask("ao.reference .. '/' .. #Inbox .. '/' .. #Errors")
@@ -136,7 +146,7 @@ def test_an_error_takes_everything_back(module_process):  # [9]
 # --- messages ------------------------------------------------------------------------------------------------------
 
 
-def test_tags_become_fields_in_one_spelling(process):  # [10]
+def test_statement_10_tags_become_fields_in_one_spelling(process):
     process.eval('Handlers.add("Read", function(msg) Got = msg end)')
     process.send(action="Read", signer=BOB, tags=[("X-camelCase", "1"), ("foo_bar", "2"), ("lower", "3")])
     assert process.ask('rawget(Got, "X-Camelcase") .. rawget(Got, "Foo-Bar") .. rawget(Got, "Lower")') == "123"
@@ -145,14 +155,14 @@ def test_tags_become_fields_in_one_spelling(process):  # [10]
     assert process.ask('ao.clone(Got)["X-camelCase"]') == "1"
 
 
-def test_of_two_tags_with_one_name(process):  # [11]
+def test_statement_11_of_two_tags_with_one_name(process):
     process.eval('Handlers.add("Read", function(msg) Got = msg end)')
     process.send(action="Read", signer=BOB, tags=[("K", "1"), ("K", "2"), ("camelCase", "3"), ("camelCase", "4")])
     assert process.ask("Got.Tags.K .. Got.K .. #Got.TagArray") == "128"
     assert process.ask("Got.Tags.camelCase .. Got.camelCase") == "34"
 
 
-def test_a_sender_cannot_forge_what_the_node_says(process):  # [12]
+def test_statement_12_a_sender_cannot_forge_what_the_node_says(process):
     process.eval('Handlers.add("Read", function(msg) Got, Now = msg, os.time() end)')
     forged = [("Id", "f"), ("ID", "g"), ("timestamp", "1"), ("Block_Height", "2"), ("Nonce", "3"), ("Cron", "yes")]
     message = process.message(signer=BOB, tags=[("Action", "Read"), *forged])
@@ -163,7 +173,7 @@ def test_a_sender_cannot_forge_what_the_node_says(process):  # [12]
     assert process.ask("Got.Tags.Id .. Got.ID .. Got.Tags.Timestamp") == "fg1"
 
 
-def test_a_tag_never_replaces_data_or_sender(process):  # [13]
+def test_statement_13_a_tag_never_replaces_data_or_sender(process):
     process.eval('Handlers.add("Read", function(msg) Got = msg end)')
     forged = [("Data", "f"), ("data", "f"), ("from", MESSENGER), ("OWNER", MESSENGER), ("target", "f"), ("Tags", "f")]
     process.send("true data", action="Read", signer=BOB, tags=forged)
@@ -172,7 +182,7 @@ def test_a_tag_never_replaces_data_or_sender(process):  # [13]
     assert process.ask("Got.Tags.Data") == "f"
 
 
-def test_json_data_arrives_as_a_table(process):  # [14]
+def test_statement_14_json_data_arrives_as_a_table(process):
     process.eval('Handlers.add("Read", function(msg) Got = msg.Data end)')
     json_tag = [("Content-Type", "application/json")]
     process.send('{"a": [1, 2, "3"]}', action="Read", signer=BOB, tags=json_tag)
@@ -183,7 +193,7 @@ def test_json_data_arrives_as_a_table(process):  # [14]
     assert broken.raw["ok"] is False and "at line 1 col" in broken.error
 
 
-def test_messages_of_unknown_carriers_are_not_handled(process):  # [15]
+def test_statement_15_messages_of_unknown_carriers_are_not_handled(process):
     process.eval('Handlers.add("Hi", function(msg) Greeted = msg.From; msg.reply({Data = "hi"}) end)')
     refused = process.send(action="Hi", sender=OTHER, signer="somebody")
     assert refused.data == f"Message is not trusted! From: {OTHER} - Owner: somebody"
@@ -192,7 +202,7 @@ def test_messages_of_unknown_carriers_are_not_handled(process):  # [15]
     assert process.ask("Greeted") == OTHER
 
 
-def test_an_authority_tag_may_list_several(host):  # [16]
+def test_statement_16_an_authority_tag_may_list_several(host):
     process = Process(host, tags=[("Authority", "a,b,,c")])
     process.spawn()
     assert process.ask("table.concat(ao.authorities, '/')") == f"{MESSENGER}/a/b/c"
@@ -200,7 +210,7 @@ def test_an_authority_tag_may_list_several(host):  # [16]
         assert process.send("x", sender=OTHER, signer=authority).data.startswith("New Message")
 
 
-def test_assigned_items_need_a_pattern(process):  # [17]
+def test_statement_17_assigned_items_need_a_pattern(process):
     process.eval('Handlers.add("As", function(msg) Seen = msg.Data end)')
     refused = process.send("1", action="As", signer=BOB, Target="")
     assert [(m.target, m.data) for m in refused.messages] == [(BOB, "Assignment is not trusted by this process!")]
@@ -215,7 +225,7 @@ def test_assigned_items_need_a_pattern(process):  # [17]
 # --- sending -------------------------------------------------------------------------------------------------------
 
 
-def test_the_shape_of_an_outbox_entry(process):  # [18]
+def test_statement_18_the_shape_of_an_outbox_entry(process):
     answer = process.eval('Send({Target = "t", Data = "d", Zoo = "z", Action = "A", Tags = {Y = "y", B = "b"}})')
     assert answer.messages[0].tag_pairs == [
         ("Data-Protocol", "ao"),
@@ -251,18 +261,18 @@ def test_an_outbox_entry_lists_tags_in_the_order_given(process):
     assert answer.messages[0].tag_pairs[4:] == [("Z", "1"), ("A", "2")]
 
 
-def test_a_table_as_data_is_sent_as_json(process):  # [19]
+def test_statement_19_a_table_as_data_is_sent_as_json(process):
     [message] = process.eval('Send({Target = "t", Data = {a = {1, "2"}}})').messages
     assert json.loads(message.data) == {"a": [1, "2"]} and message.tags["Content-Type"] == "application/json"
 
 
-def test_a_message_without_target_warns(process):  # [20]
+def test_statement_20_a_message_without_target_warns(process):
     answer = process.eval('Send({Data = "x"}) return "done"')
     assert answer.data.splitlines()[0].startswith("WARN: No target specified for message.")
     assert [m.target for m in answer.messages] == [None]
 
 
-def test_a_reply_goes_where_it_was_asked_for(process):  # [21]
+def test_statement_21_a_reply_goes_where_it_was_asked_for(process):
     process.eval('Handlers.add("Ask", function(msg) msg.reply({Target = "ignored?", Data = "x"}) end)')
 
     def reply_to(*tags):
@@ -274,7 +284,7 @@ def test_a_reply_goes_where_it_was_asked_for(process):  # [21]
     assert reply_to(("X-Reference", "8"), ("X-Origin", "me")) == ("ignored?", "8", "me")
 
 
-def test_forwarding_leaves_the_delivery_behind(process):  # [22]
+def test_statement_22_forwarding_leaves_the_delivery_behind(process):
     process.eval('Handlers.add("Go", function(msg) msg.forward("t", {Extra = "e"}) end)')
     tags = [("Reference", "7"), ("Pushed-For", "root"), ("X-Keep", "k")]
     message = process.message("the data", signer=BOB, tags=[("Action", "Go"), *tags])
@@ -304,7 +314,7 @@ def reply(process, reference: str, data: str, sender: str = OTHER):
     return process.from_process(data, sender=sender, tags=[("X-Reference", reference)])
 
 
-def test_a_handler_waits_for_its_answer(process):  # [23]
+def test_statement_23_a_handler_waits_for_its_answer(process):
     process.eval(f"""Handlers.add("Start", function(msg)
         print("asking")
         local answer = Send({{Target = "{OTHER}", Action = "Question"}}).receive()
@@ -321,7 +331,7 @@ def test_a_handler_waits_for_its_answer(process):  # [23]
     assert process.ask("#Handlers.list") == "7"
 
 
-def test_a_waiting_handler_survives_a_restart(module_process):  # [25]
+def test_statement_25_a_waiting_handler_survives_a_restart(module_process):
     process = module_process
     process.eval(f'local m = Send({{Target = "{OTHER}"}}).receive() print("got " .. m.Data)')
     process.host.restart()
@@ -334,7 +344,7 @@ def test_an_eval_may_wait(process):
     assert reply(process, "1", "42").data == "the answer is 42"
 
 
-def test_an_error_after_waiting_belongs_to_the_later_message(process):  # [24]
+def test_statement_24_an_error_after_waiting_belongs_to_the_later_message(process):
     process.eval(f"""Handlers.add("Start", function(msg)
         Stage = 1
         local answer = Send({{Target = "{OTHER}"}}).receive()
@@ -345,7 +355,7 @@ def test_an_error_after_waiting_belongs_to_the_later_message(process):  # [24]
     assert reply(process, "1", "42").error.endswith('[string "aos"]:4: bad answer')
 
 
-def test_two_waits_for_the_same_answer_are_both_served(process):  # [26]
+def test_statement_26_two_waits_for_the_same_answer_are_both_served(process):
     process.eval(f"""
         for _, name in ipairs({{"First", "Second"}}) do
             Handlers.add(name, function() print(name .. Receive({{From = "{OTHER}"}}).Data) end)
@@ -358,7 +368,7 @@ def test_two_waits_for_the_same_answer_are_both_served(process):  # [26]
 
 
 @pytest.mark.parametrize("told_by", ["the process", "the messenger"])
-def test_a_spawner_waits_for_its_child(process, told_by):  # [27]
+def test_statement_27_a_spawner_waits_for_its_child(process, told_by):
     process.eval("local m = Spawn({Name = 'child'}).receive() Child = m.Process")
     tags = [("Action", "Spawned"), ("Reference", "1"), ("Process", "child-id")]
     forged = process.from_process(" ", tags=tags)
@@ -379,7 +389,7 @@ def test_answers_may_be_given_to_a_function(process):
 # --- clock, chance, libraries --------------------------------------------------------------------------------------
 
 
-def test_chance_is_fixed_by_the_first_message(host):  # [33]
+def test_statement_33_chance_is_fixed_by_the_first_message(host):
     process = Process(host, name="x")
     process.tags = [("Type", "Process"), ("Module", "WOOPAWOOPA")]
     spawn = process.message(None, signer="FOOBAR", **{"Block-Height": 999})
@@ -402,14 +412,14 @@ def test_chance_refuses_an_empty_range(process):
     assert process.eval("math.randomseed(1) return math.random(1000000)").data != before
 
 
-def test_time_is_the_messages(process):  # [34]
+def test_statement_34_time_is_the_messages(process):
     message = process.message("return os.time() .. ' ' .. os.time({year = 2000})", tags=[("Action", "Eval")])
     now = message["Timestamp"]
     assert process.give(message).data == f"{now} {now}"
     assert process.ask("os.date('!%Y-%m-%d')") == "2023-11-14"
 
 
-def test_the_libraries_of_lua_are_there(process):  # [35]
+def test_statement_35_the_libraries_of_lua_are_there(process):
     assert process.ask("string.pack('<I2', 513) .. utf8.char(228) .. type(coroutine.create)") == "\x01\x02äfunction"
     if process.host.name != "lupa":  # lupa's Lua is built without it
         assert process.ask("bit32.band(6, 3)") == "2"
@@ -418,7 +428,7 @@ def test_the_libraries_of_lua_are_there(process):  # [35]
     assert process.ask("require('ao') == ao and require('.ao') == ao and require('json') == require('.json')") == "true"
 
 
-def test_cron_ticks_are_handled_as_the_owners(process):  # [37], the process's side
+def test_statement_37_cron_ticks_are_handled_as_the_owners(process):  # the process's side
     process.eval('Handlers.add("Cron", function(msg) Ticks = (Ticks or 0) + 1; msg.reply({Data = "tick"}) end)')
     tick = {
         "Owner": ALICE,
@@ -459,7 +469,7 @@ def test_the_prompt_counts_the_inbox(process):
 def test_the_default_handler_shows_the_beginning(process):
     long = process.send(None, action="A" * 30, signer=BOB)
     assert long.output["data"] == (
-        "\x1b[90mNew Message From \x1b[32mbob...bbb\x1b[90m: Action = \x1b[34m" + "A" * 20 + "\x1b[0m"
+        "\x1b[90mNew Message From \x1b[32mbob...bbb\x1b[90m: \x1b[90mAction = \x1b[34m" + "A" * 20 + "\x1b[0m"
     )
     assert process.send("äöü" * 10, signer=BOB).data == "New Message From bob...bbb: Data = äöüäöüäöüä"
     tagged = process.send('{"a":1}', signer=BOB, tags=[("Content-Type", "application/json")])
@@ -515,7 +525,7 @@ def check_values_that_are_no_text(process):
     assert second.data == 5
 
 
-def test_a_replay_gives_the_same_bytes(module_host):  # [40], the process's side
+def test_statement_40_a_replay_gives_the_same_bytes(module_host):  # the process's side
     def life(host) -> list[str]:
         process = Process(host)
         told = [process.spawn()]

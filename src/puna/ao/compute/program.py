@@ -156,6 +156,8 @@ def _limit(
 
 def _extensions(process: Item, module: Item) -> tuple[str, ...]:
     named = [value for item in (process, module) for name, value in item.tags if name == "Extension"]
+    if tag(process, "On-Boot") not in (None, "Data"):
+        named.append("WeaveDrive")  # the code it boots with is an item, which is a file
     return tuple(dict.fromkeys(named))
 
 

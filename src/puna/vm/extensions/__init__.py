@@ -7,13 +7,14 @@ without a result; anything a process can observe of it must be the same on every
 
 from collections.abc import Callable, Iterable
 
-from . import llama
+from . import llama, permanent
 from .host import Host
 
 __all__ = ["EXTENSIONS", "Host", "bind_all"]
 
 EXTENSIONS: dict[str, Callable[[Host], Callable[[bytes], bytes]]] = {
     "Llama": llama.bind,
+    "WeaveDrive": permanent.bind,
 }
 
 

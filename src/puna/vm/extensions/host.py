@@ -31,6 +31,7 @@ class Host:
     engine: Callable[[], Any] = _no_engine
     emit: Callable[[dict[str, Any]], None] = lambda event: None
     options: Mapping[str, str] = field(default_factory=dict)
+    environment: bytes = b"{}"  # the environment JSON of the process
     message_id: str = ""  # of the message under evaluation; "" during a preview
     charge: Callable[[int], None] = _no_gas
     gas_left: Callable[[], int] = lambda: 0

@@ -6,8 +6,10 @@ local json = require(".json")
 local message = require(".message")
 local assignment = require(".assignment")
 
-local format = string.format
-local ipairs, next, rawget, setmetatable, sort, type = ipairs, next, rawget, setmetatable, table.sort, type
+local encode = json.encode
+local concat, format, gmatch, match, sort = table.concat, string.format, string.gmatch, string.match, table.sort
+local assert, getmetatable, ipairs, next, rawget = assert, getmetatable, ipairs, next, rawget
+local setmetatable, tostring, type = setmetatable, tostring, type
 
 local old = type(rawget(_G, "ao")) == "table" and _G.ao or {}
 
@@ -60,7 +62,7 @@ function ao.sanitize(msg)
   return copy
 end
 
--- Copies the tags of `msg` (still a list) to its root.
+-- Copies the tags of `msg` (still a list) to its root, but for those that belong to the node.
 function ao.normalize(msg)
   message.extract(msg, msg.TagArray or msg.Tags)
   return msg
@@ -86,7 +88,7 @@ function ao.init(env)
   end
   for _, tag in ipairs(process.TagArray) do
     if tag.name == "Authority" then
-      for address in string.gmatch(tag.value, "[^,]+") do
+      for address in gmatch(tag.value, "[^,]+") do
         if not contains(ao.authorities, address) then
           ao.authorities[#ao.authorities + 1] = address
         end
@@ -120,7 +122,7 @@ assignment.init(ao)
 local PRINTED = {
   __index = function(_, key)
     if key == "data" then
-      return table.concat(HANDLER_PRINT_LOGS or {}, "\n")
+      return concat(HANDLER_PRINT_LOGS or {}, "\n")
     elseif key == "prompt" then
       return Prompt()
     elseif key == "print" then
@@ -133,30 +135,35 @@ function ao.clearOutbox()
   ao.outbox = { Output = setmetatable({}, PRINTED), Messages = {}, Spawns = {}, Assignments = {} }
 end
 
--- Adds a line to the message's output.
+-- Adds an entry to the outbox's output, which a program may read; what a node shows is what was printed.
 function ao.log(text)
-  if HANDLER_PRINT_LOGS then
-    HANDLER_PRINT_LOGS[#HANDLER_PRINT_LOGS + 1] = tostring(text)
+  local output = ao.outbox.Output
+  if type(output) == "string" then
+    ao.outbox.Output = output .. "\n" .. tostring(text)
+  else
+    output[#output + 1] = text
   end
 end
 
--- With an error in `result` or the outbox: that alone.
+-- What a message leads to: `result.Output`, and the outbox. With an error in either: that alone.
 function ao.result(result)
-  local failure = result.Error or ao.outbox.Error
+  local outbox = ao.outbox
+  local failure = result.Error or outbox.Error
   if failure then
     return { Error = failure }
   end
   return {
-    Output = result.Output or ao.outbox.Output,
-    Messages = result.Messages or ao.outbox.Messages,
-    Spawns = result.Spawns or ao.outbox.Spawns,
-    Assignments = result.Assignments or ao.outbox.Assignments,
+    Output = result.Output or outbox.Output,
+    Messages = outbox.Messages,
+    Spawns = outbox.Spawns,
+    Assignments = outbox.Assignments,
   }
 end
 
 -- Sending -----------------------------------------------------------------------------------------------------------
 
 local RESERVED = { Target = true, Data = true, Anchor = true, Tags = true, From = true }
+local RESERVED_JSON = { Target = true, Data = true, Anchor = true, Tags = true, From = true, ["Content-Type"] = true }
 local NONE = {}
 
 local function by_text(a, b)
@@ -180,17 +187,23 @@ local function sorted_keys(object, skip)
   return keys, n
 end
 
--- Appends the root fields of `msg` and then its `Tags` (list or map) to the list `tags`.
-local function append_tags(tags, n, msg)
-  local keys, count = sorted_keys(msg, RESERVED)
+-- Appends to the list `tags` of `n` entries the content type of data that was made JSON, the root fields of `msg`, and
+-- then its `Tags` (list or map).
+local function append_tags(tags, n, msg, as_json)
+  if as_json then
+    n = n + 1
+    tags[n] = { name = "Content-Type", value = "application/json" }
+  end
+  local keys, count = sorted_keys(msg, as_json and RESERVED_JSON or RESERVED)
   for index = 1, count do
     n = n + 1
     tags[n] = { name = keys[index], value = msg[keys[index]] }
   end
   local given = msg.Tags
-  if type(given) ~= "table" then
+  if given == nil then
     return n
   end
+  assert(type(given) == "table", "Tags should be a table")
   if given[1] ~= nil then
     for _, tag in ipairs(given) do
       n = n + 1
@@ -215,7 +228,7 @@ local function data_text(data)
   if meta and meta.__tostring then
     return tostring(data), false
   end
-  return json.encode(data), true
+  return encode(data), true
 end
 
 local function is_node(address)
@@ -223,7 +236,7 @@ local function is_node(address)
 end
 
 local function reference_of(entry)
-  return string.match(entry.Anchor, "^0*(%d+)$")
+  return match(entry.Anchor, "^0*(%d+)$")
 end
 
 -- The patterns that recognise the answer to an outbox entry.
@@ -275,12 +288,7 @@ function ao.send(msg)
     { name = "Type", value = "Message" },
     { name = "Reference", value = reference },
   }
-  local n = 4
-  if as_json and not rawget(msg, "Content-Type") then
-    n = 5
-    tags[5] = { name = "Content-Type", value = "application/json" }
-  end
-  append_tags(tags, n, msg)
+  append_tags(tags, 4, msg, as_json)
   local entry = setmetatable({
     Target = msg.Target,
     Data = data,
@@ -295,7 +303,7 @@ end
 -- Asks for a new process of `module` (an item id) and returns the outbox entry.
 function ao.spawn(module, msg)
   assert(type(module) == "string", "Module source id is required!")
-  assert(type(msg) == "table", "Message must be a table.")
+  assert(type(msg) == "table", "Message must be a table")
   local reference = next_reference()
   local data, as_json = data_text(msg.Data)
   local tags = {
@@ -307,12 +315,7 @@ function ao.spawn(module, msg)
     { name = "Module", value = module },
     { name = "Reference", value = reference },
   }
-  local n = 7
-  if as_json and not rawget(msg, "Content-Type") then
-    n = 8
-    tags[8] = { name = "Content-Type", value = "application/json" }
-  end
-  append_tags(tags, n, msg)
+  append_tags(tags, 7, msg, as_json)
   local entry = setmetatable({
     Data = data == nil and "NODATA" or data,
     Anchor = format("%032d", ao.reference),
@@ -330,41 +333,6 @@ function ao.assign(request)
   assert(type(request.Message) == "string", "Message should be a string")
   local assignments = ao.outbox.Assignments
   assignments[#assignments + 1] = request
-end
-
--- Answering ---------------------------------------------------------------------------------------------------------
-
--- Gives `msg` its `reply(answer)` and `forward(target, changes)`.
-function ao.attach(msg)
-  function msg.reply(answer)
-    local out = {}
-    for key, value in next, answer do
-      out[key] = value
-    end
-    out.Target = msg["Reply-To"] or answer.Target or msg.From
-    out["X-Reference"] = msg["X-Reference"] or msg.Reference
-    out["X-Origin"] = msg["X-Origin"]
-    return ao.send(out)
-  end
-
-  function msg.forward(target, changes)
-    local out = {}
-    for key, value in next, msg do
-      out[key] = value
-    end
-    for _, key in ipairs(ao.nonForwardableTags) do
-      out[key] = nil
-    end
-    for key, value in next, changes or {} do
-      out[key] = value
-    end
-    out.Target = target
-    out["Reply-To"] = msg["Reply-To"] or msg.From
-    out["X-Reference"] = msg["X-Reference"] or msg.Reference
-    out["X-Origin"] = msg["X-Origin"] or msg.From
-    ao.send(out)
-  end
-  return msg
 end
 
 package.loaded["ao"], package.loaded[".ao"] = ao, ao

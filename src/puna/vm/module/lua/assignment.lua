@@ -2,6 +2,8 @@
 
 local Utils = require(".utils")
 
+local assert, ipairs, remove, select, type = assert, ipairs, table.remove, select, type
+
 local assignment = { _version = "0.1.0" }
 
 local function position(assignables, name)
@@ -18,11 +20,11 @@ function assignment.init(ao)
   -- addAssignable([name,] pattern): a pattern with a known name replaces the old one.
   function ao.addAssignable(...)
     local name, pattern
-    if select("#", ...) > 1 then
+    if select("#", ...) == 1 then
+      pattern = ...
+    else
       name, pattern = ...
       assert(type(name) == "string", "MatchSpec name MUST be a string")
-    else
-      pattern = ...
     end
     local known = name and position(ao.assignables, name)
     if known then
@@ -42,7 +44,7 @@ function assignment.init(ao)
       index = which
     end
     if index and ao.assignables[index] then
-      table.remove(ao.assignables, index)
+      remove(ao.assignables, index)
     end
   end
 

@@ -2,9 +2,11 @@
 -- A number is a table of 32-bit words, the lowest first. Token programs call this on each transfer, so words that
 -- fit in a Lua integer take short ways.
 
-local floor, format, math_type, tointeger = math.floor, string.format, math.type, math.tointeger
+local ceil, floor, format, math_type, tointeger = math.ceil, math.floor, string.format, math.type, math.tointeger
 local find, match, rep, sub = string.find, string.match, string.rep, string.sub
-local getmetatable, setmetatable, tonumber, type = getmetatable, setmetatable, tonumber, type
+local pack, reverse, unpack, abs, huge = string.pack, string.reverse, string.unpack, math.abs, math.huge
+local assert, error, getmetatable, next = assert, error, getmetatable, next
+local setmetatable, tonumber, tostring, type = setmetatable, tonumber, tostring, type
 
 local WORD = 0xFFFFFFFF
 local DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -166,13 +168,13 @@ local function build(bits)
     end
     local x = {}
     for i = 1, SIZE do
-      x[i] = string.unpack("<I4", bytes, i * 4 - 3)
+      x[i] = unpack("<I4", bytes, i * 4 - 3)
     end
     return setmetatable(x, bint)
   end
 
   function bint.frombe(bytes)
-    return bint.fromle(string.reverse(bytes))
+    return bint.fromle(reverse(bytes))
   end
 
   -- `x` as a bint, or nil when it has no integer value. A bint is returned as it is unless `clone`.
@@ -184,7 +186,7 @@ local function build(bits)
     if kind == "number" then
       if math_type(x) == "integer" then
         return from_integer(x)
-      elseif x ~= x or x == math.huge or x == -math.huge or floor(x) ~= x then
+      elseif x ~= x or x == huge or x == -huge or floor(x) ~= x then
         return nil
       end
       local n = tointeger(x)
@@ -212,7 +214,7 @@ local function build(bits)
   -- The part of a number before its point.
   function bint.trunc(x)
     if math_type(x) == "float" then
-      return bint.tobint(x < 0 and math.ceil(x) or floor(x))
+      return bint.tobint(x < 0 and ceil(x) or floor(x))
     end
     return bint.tobint(x, true)
   end
@@ -343,7 +345,7 @@ local function build(bits)
     x = bint.tobint(x)
     local parts = {}
     for i = 1, SIZE do
-      parts[i] = string.pack("<I4", x[i])
+      parts[i] = pack("<I4", x[i])
     end
     local bytes = table.concat(parts)
     if trim then
@@ -354,7 +356,7 @@ local function build(bits)
   end
 
   function bint.tobe(x, trim)
-    return string.reverse(bint.tole(x, trim))
+    return reverse(bint.tole(x, trim))
   end
 
   -- Asking ----------------------------------------------------------------------------------------------------------
@@ -481,7 +483,7 @@ local function build(bits)
   function bint.abs(x)
     local value = bint.tobint(x, true)
     if not value then
-      return math.abs(x)
+      return abs(x)
     end
     return is_negative(value) and negate(value) or value
   end
@@ -816,9 +818,52 @@ local function build(bits)
     return shifted(bint.new(x), -bint.tointeger(y))
   end
 
-  -- Arithmetic and short cuts in place, as methods.
-  for name, change in pairs({ _add = bint.__add, _sub = bint.__sub, _inc = bint.inc, _dec = bint.dec,
-    _abs = bint.abs, _unm = bint.__unm }) do
+  local function shift_count(x)
+    return bint.tointeger(x) or error("the number of bits should be an integer")
+  end
+
+  -- Turned by `count` bits, to the higher ones or to the lower ones: what leaves at one end comes in at the other.
+  function bint.brol(x, count)
+    x, count = bint.new(x), shift_count(count) % bits
+    return count == 0 and copy(x) or shifted(x, count) | shifted(x, count - bits)
+  end
+
+  function bint.bror(x, count)
+    return bint.brol(x, -shift_count(count))
+  end
+
+  -- The lowest `count` bits, as a number without sign.
+  function bint.bwrap(x, count)
+    return bint.new(x) & (bint.one() << shift_count(count)) - 1
+  end
+
+  function bint.floor(x)
+    return is_bint(x) and copy(x) or bint.new(floor(tonumber(x)))
+  end
+
+  function bint.ceil(x)
+    return is_bint(x) and copy(x) or bint.new(ceil(tonumber(x)))
+  end
+
+  -- The same in place, as methods that give their number back.
+  local in_place = {
+    _assign = function(_, y) return bint.new(y) end,
+    _add = bint.__add,
+    _sub = bint.__sub,
+    _inc = bint.inc,
+    _dec = bint.dec,
+    _abs = bint.abs,
+    _unm = bint.__unm,
+    _band = bint.__band,
+    _bor = bint.__bor,
+    _bxor = bint.__bxor,
+    _bnot = bint.__bnot,
+    _shlone = function(x) return shifted(x, 1) end,
+    _shrone = function(x) return shifted(x, -1) end,
+    _shlwords = function(x, count) return shifted(x, 32 * count) end,
+    _shrwords = function(x, count) return shifted(x, -32 * count) end,
+  }
+  for name, change in next, in_place do
     bint[name] = function(x, y)
       local result = bint.new(change(x, y))
       for i = 1, SIZE do

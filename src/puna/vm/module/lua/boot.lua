@@ -2,16 +2,16 @@
 -- `On-Boot` may name code to run: `Data` for the item's own, else the id of an item on the weave.
 
 local evaluate = require(".eval")
+local files = require(".files")
+
+local error, tostring = error, tostring
 
 local function read_item(id)
-  local file, failure = io.open("/data/" .. id, "r")
+  local file, failure = files.open("/data/" .. id, "r")
   if not file then
     error("On-Boot item " .. id .. " cannot be read: " .. tostring(failure), 0)
   end
-  -- Item files answer every read with what was asked for, so the length must be known first.
-  local code = file:read(file:seek("end"))
-  file:close()
-  return code
+  return file:read("a")
 end
 
 return function(msg)

@@ -1,6 +1,9 @@
 -- The process's random numbers: a Mersenne Twister (MT19937, Matsumoto and Nishimura 1998), seeded once from the
 -- spawn. Everybody can compute them ahead of time: never decide about money with them.
 
+local floor, to_integer = math.floor, math.tointeger
+local assert, select = assert, select
+
 local chance = { _version = "0.0.1" }
 
 local SIZE, MIDDLE = 624, 397
@@ -8,7 +11,7 @@ local words, used = nil, SIZE
 
 -- Starts the sequence of `seed`, of which the low 32 bits count.
 function chance.seed(seed)
-  words = { [0] = (math.tointeger(seed) or math.floor(seed)) & 0xFFFFFFFF }
+  words = { [0] = (to_integer(seed) or floor(seed)) & 0xFFFFFFFF }
   for index = 1, SIZE - 1 do
     local before = words[index - 1]
     words[index] = (0x6C078965 * (before ~ (before >> 30)) + index) & 0xFFFFFFFF
@@ -52,7 +55,7 @@ end
 -- An integer in low..high.
 function chance.integer(low, high)
   assert(high >= low, "max must bigger than min")
-  return math.floor(low + chance.float() * (high - low + 1))
+  return floor(low + chance.float() * (high - low + 1))
 end
 
 -- `math.random` of a process: (), (n), (a, b); more arguments act like none.

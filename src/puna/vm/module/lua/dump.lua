@@ -1,4 +1,9 @@
--- A value as Lua text that makes it again, strings quoted. Global `Dump`; `Output.test` of an Eval is one.
+-- A value as quoted Lua text. Global `Dump`; `Output.test` of an Eval is one.
+
+local concat, find, format, rep, sort = table.concat, string.find, string.format, string.rep, table.sort
+local ipairs, next, tostring, type = ipairs, next, tostring, type
+
+local INDENT = 4
 
 local WORDS = {}
 for word in string.gmatch("and break do else elseif end false for function goto if in local nil not or repeat return "
@@ -6,32 +11,26 @@ for word in string.gmatch("and break do else elseif end false for function goto 
   WORDS[word] = true
 end
 
-local function key_text(key)
-  if type(key) == "string" and string.find(key, "^[%a_][%w_]*$") and not WORDS[key] then
-    return key
-  elseif type(key) == "string" then
-    return "[" .. string.format("%q", key) .. "]"
-  end
-  return "[" .. tostring(key) .. "]"
-end
+local dump
 
-local function scalar(value)
-  if type(value) == "string" then
-    return string.format("%q", value)
+local function key_text(key, margin, open)
+  local kind = type(key)
+  if kind == "string" and find(key, "^[%a_][%w_]*$") and not WORDS[key] then
+    return key
+  elseif kind == "number" or kind == "boolean" then
+    return "[" .. tostring(key) .. "]"
   end
-  return tostring(value)
+  return "[" .. dump(key, margin, open) .. "]"
 end
 
 local RANK = { number = 1, string = 2 }
 
-local function sorted_keys(value, after)
+local function sorted_keys(value)
   local keys = {}
   for key in next, value do
-    if math.type(key) ~= "integer" or key < 1 or key > after then
-      keys[#keys + 1] = key
-    end
+    keys[#keys + 1] = key
   end
-  table.sort(keys, function(a, b)
+  sort(keys, function(a, b)
     local rank_a, rank_b = RANK[type(a)] or 3, RANK[type(b)] or 3
     if rank_a ~= rank_b then
       return rank_a < rank_b
@@ -43,28 +42,29 @@ local function sorted_keys(value, after)
   return keys
 end
 
-local function dump(value, margin, open)
-  if type(value) ~= "table" then
-    return scalar(value)
+-- `open` holds the tables we are inside of.
+function dump(value, margin, open)
+  local kind = type(value)
+  if kind == "number" or kind == "boolean" then
+    return tostring(value)
+  elseif kind ~= "table" then
+    return format("%q", tostring(value))
+  elseif open[value] then
+    return '"<circular reference>"'
   end
-  if open[value] then
-    return "<circular reference>"
-  end
+  local inner, lines = margin .. rep(" ", INDENT), {}
   open[value] = true
-  local inner, lines, count = margin .. "  ", {}, #value
-  for index = 1, count do
-    lines[index] = inner .. dump(value[index], inner, open)
-  end
-  for _, key in ipairs(sorted_keys(value, count)) do
-    lines[#lines + 1] = inner .. key_text(key) .. " = " .. dump(value[key], inner, open)
+  for index, key in ipairs(sorted_keys(value)) do
+    lines[index] = inner .. key_text(key, inner, open) .. " = " .. dump(value[key], inner, open)
   end
   open[value] = nil
   if #lines == 0 then
     return "{}"
   end
-  return "{\n" .. table.concat(lines, ",\n") .. "\n" .. margin .. "}"
+  return "{\n" .. concat(lines, ",\n") .. "\n" .. margin .. "}"
 end
 
+-- A table as a constructor, one entry to a line; anything else as a quoted string.
 return function(value)
-  return dump(value, "", {})
+  return type(value) == "table" and dump(value, "", {}) or format("%q", tostring(value))
 end

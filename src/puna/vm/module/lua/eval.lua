@@ -2,6 +2,8 @@
 
 local stringify = require(".stringify")
 
+local load, tostring, type, _G = load, tostring, type, _G
+
 local function compile(code)
   local chunk = load("return " .. code, "aos", "t", _G)
   if chunk then

@@ -2,6 +2,8 @@
 
 local Utils = require(".utils")
 
+local assert, ipairs, type = assert, ipairs, type
+
 local patterns = { _version = "0.0.2" }
 
 function patterns.hasMatchingTag(name, value)
@@ -20,7 +22,7 @@ function patterns.hasMatchingTagOf(name, values)
         return true
       end
     end
-    return false
+    return 0
   end
 end
 

@@ -2,6 +2,11 @@
 -- list and the coroutines that wait for a message.
 
 local Utils = require(".utils")
+local traceback = require(".traceback")
+
+local error, resume, running, yield = error, coroutine.resume, coroutine.running, coroutine.yield
+local insert, remove = table.insert, table.remove
+local assert, ipairs, pairs, rawget, select, type = assert, ipairs, pairs, rawget, select, type
 
 local old = type(rawget(_G, "Handlers")) == "table" and _G.Handlers or {}
 
@@ -13,7 +18,8 @@ local Handlers = {
   utils = require(".handlers-utils"),
 }
 
-local ipairs, type = ipairs, type
+local own_matches = Utils.matchesSpec
+local NAME_MUST_BE_TEXT = "Handler name MUST be a string"
 
 -- Changing the list -------------------------------------------------------------------------------------------------
 
@@ -48,18 +54,18 @@ local function entry(name, pattern, handle, max_runs)
     name = name,
     pattern = pattern,
     handle = Handlers.generateResolver(handle),
-    maxRuns = max_runs ~= "inf" and max_runs or nil,
+    maxRuns = max_runs,
   }
 end
 
--- A known name keeps its place (and its table); a new one goes to `place`.
+-- A known name keeps its place (and its table); a new one goes to `place`. Returns how many handlers there are.
 local function put(new, place)
   local index = position(new.name)
   if index then
     local kept = Handlers.list[index]
     kept.pattern, kept.handle, kept.maxRuns = new.pattern, new.handle, new.maxRuns
   else
-    table.insert(Handlers.list, place or #Handlers.list + 1, new)
+    insert(Handlers.list, place or #Handlers.list + 1, new)
   end
   return #Handlers.list
 end
@@ -68,10 +74,12 @@ function Handlers.add(name, pattern, handle, max_runs)
   return put(entry(name, pattern, handle, max_runs))
 end
 
-Handlers.append = Handlers.add
+function Handlers.append(name, pattern, handle, max_runs)
+  put(entry(name, pattern, handle, max_runs))
+end
 
 function Handlers.prepend(name, pattern, handle, max_runs)
-  return put(entry(name, pattern, handle, max_runs), 1)
+  put(entry(name, pattern, handle, max_runs), 1)
 end
 
 -- once([name,] pattern, handle): asked first, and only until it has run.
@@ -79,8 +87,8 @@ function Handlers.once(...)
   local name, pattern, handle = ...
   if select("#", ...) < 3 then
     pattern, handle = ...
-    Handlers.onceNonce = Handlers.onceNonce + 1
     name = "_once_" .. Handlers.onceNonce
+    Handlers.onceNonce = Handlers.onceNonce + 1
   end
   Handlers.prepend(name, pattern, handle, 1)
 end
@@ -90,19 +98,19 @@ local function beside(name, offset)
     add = function(...)
       local new, index = entry(...), position(name)
       if index then
-        table.insert(Handlers.list, index + offset, new)
+        insert(Handlers.list, index + offset, new)
       end
     end,
   }
 end
 
 function Handlers.before(name)
-  assert(type(name) == "string", "name MUST be string")
+  assert(type(name) == "string", NAME_MUST_BE_TEXT)
   return beside(name, 0)
 end
 
 function Handlers.after(name)
-  assert(type(name) == "string", "name MUST be string")
+  assert(type(name) == "string", NAME_MUST_BE_TEXT)
   return beside(name, 1)
 end
 
@@ -110,7 +118,7 @@ function Handlers.remove(name)
   assert(type(name) == "string", "name MUST be string")
   local index = position(name)
   if index then
-    table.remove(Handlers.list, index)
+    remove(Handlers.list, index)
   end
 end
 
@@ -134,14 +142,15 @@ end
 -- Stops the running handler until a message fits `pattern`, and returns that message. What follows belongs to
 -- the later message: its prints, its outbox, its errors.
 function Handlers.receive(pattern)
-  local waiting = coroutine.running()
+  local waiting = running()
   Handlers.once(pattern, function(msg)
-    local ok, failure = coroutine.resume(waiting, msg)
+    local ok, failure = resume(waiting, msg)
     if not ok then
+      traceback.note(running(), waiting)
       error(failure, 0)
     end
   end)
-  return coroutine.yield()
+  return yield()
 end
 
 -- "run" and whether to stop after, from what a pattern answered.
@@ -159,14 +168,14 @@ end
 
 local function run(handler, msg, env)
   handler.handle(msg, env)
-  if not handler.maxRuns then
+  if not handler.maxRuns or handler.maxRuns == "inf" then
     return
   end
   handler.maxRuns = handler.maxRuns - 1
   if handler.maxRuns <= 0 then
     for index, candidate in ipairs(Handlers.list) do
       if candidate == handler then
-        table.remove(Handlers.list, index)
+        remove(Handlers.list, index)
         return
       end
     end
@@ -195,7 +204,9 @@ end
 
 -- Walks `msg` along the list. Unless a handler stops the walk, `_default` has the last word.
 function Handlers.evaluate(msg, env)
-  local matches, index, default = Utils.matchesSpec, 1, nil
+  assert(type(msg) == "table", "msg is not valid")
+  assert(type(env) == "table", "env is not valid")
+  local matches, index, default = Utils.matchesSpec or own_matches, 1, nil
   local handler = Handlers.list[1]
   while handler do
     if handler.name == "_default" then

@@ -7,9 +7,10 @@
 local json = { _version = "0.2.0" }
 
 local byte, char, find, format = string.byte, string.char, string.find, string.format
-local gsub, sub = string.gsub, string.sub
-local concat, math_type = table.concat, math.type
-local next, pairs, rawget, tonumber, type = next, pairs, rawget, tonumber, type
+local gsub, match, sub = string.gsub, string.match, string.sub
+local concat, math_type, utf8_char, huge = table.concat, math.type, utf8.char, math.huge
+local error, ipairs, next, pairs, rawget = error, ipairs, next, pairs, rawget
+local tonumber, tostring, type = tonumber, tostring, type
 
 -- Encoding ---------------------------------------------------------------------------------------------------------
 
@@ -17,16 +18,16 @@ local ESCAPES = {
   ['"'] = '\\"', ["\\"] = "\\\\", ["\b"] = "\\b", ["\f"] = "\\f", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t",
 }
 
-for code = 0, 127 do
+for code = 0, 31 do
   local character = char(code)
-  if find(character, "%c") and not ESCAPES[character] then
+  if not ESCAPES[character] then
     ESCAPES[character] = format("\\u%04x", code)
   end
 end
 
 local function quote(text)
-  if find(text, '[%c"\\]') then
-    text = gsub(text, '[%c"\\]', ESCAPES)
+  if find(text, '[\0-\31"\\]') then
+    text = gsub(text, '[\0-\31"\\]', ESCAPES)
   end
   return '"' .. text .. '"'
 end
@@ -116,7 +117,7 @@ function encode_value(value, out, n, open)
     n = n + 1
     if math_type(value) == "integer" and value > -100000000000000 and value < 100000000000000 then
       out[n] = value
-    elseif value ~= value or value == math.huge or value == -math.huge then
+    elseif value ~= value or value == huge or value == -huge then
       error("unexpected number value '" .. tostring(value) .. "'")
     else
       out[n] = format("%.14g", value)
@@ -158,21 +159,21 @@ local UNESCAPES = { b = "\b", f = "\f", n = "\n", r = "\r", t = "\t", ['"'] = '"
 
 -- The bytes of the `\uXXXX` escape (or surrogate pair) whose backslash is at `i`, and the index after it.
 local function decode_unicode(text, i)
-  local digits = string.match(text, "^%x%x%x%x", i + 2)
+  local digits = match(text, "^%x%x%x%x", i + 2)
   if not digits then
     fail(text, i, "invalid unicode escape in string")
   end
   local code = tonumber(digits, 16)
   if code >= 0xD800 and code < 0xDC00 then
-    local low = string.match(text, "^\\u([dD][c-fC-F]%x%x)", i + 6)
+    local low = match(text, "^\\u([dD][c-fC-F]%x%x)", i + 6)
     if low then
-      return utf8.char(0x10000 + ((code - 0xD800) << 10) + tonumber(low, 16) - 0xDC00), i + 12
+      return utf8_char(0x10000 + ((code - 0xD800) << 10) + tonumber(low, 16) - 0xDC00), i + 12
     end
   end
   if code >= 0xD800 and code < 0xE000 then
     return "\u{FFFD}", i + 6 -- half a pair has no text of its own
   end
-  return utf8.char(code), i + 6
+  return utf8_char(code), i + 6
 end
 
 -- The string whose opening quote is at `start`, for strings holding escapes.
@@ -224,7 +225,7 @@ local function decode_array(text, i)
     if code == 93 then
       return array, i + 1
     elseif code ~= 44 then
-      fail(text, i, "expected ']' or ','")
+      fail(text, i + 1, "expected ']' or ','")
     end
     i = i + 1
   end
@@ -257,7 +258,7 @@ local function decode_object(text, i)
     if code == 125 then
       return object, i + 1
     elseif code ~= 44 then
-      fail(text, i, "expected '}' or ','")
+      fail(text, i + 1, "expected '}' or ','")
     end
     i = i + 1
   end

@@ -7,7 +7,8 @@ local Utils = require(".utils")
 local message = {}
 
 local normalize = Utils.normalize
-local next, rawget, setmetatable, type = next, rawget, setmetatable, type
+local assert, error, ipairs, next, rawget, setmetatable = assert, error, ipairs, next, rawget, setmetatable
+local sort, tostring, type = table.sort, tostring, type
 
 local function set(names)
   local members = {}
@@ -62,7 +63,7 @@ local function rename_root(msg)
   if not odd then
     return
   end
-  table.sort(odd)
+  sort(odd)
   for _, key in ipairs(odd) do
     local name, value = normalize(key), msg[key]
     msg[key] = nil
@@ -73,9 +74,10 @@ local function rename_root(msg)
 end
 
 local function tag_list(tags)
-  if type(tags) ~= "table" then
+  if tags == nil then
     return {}
   end
+  assert(type(tags) == "table", "Tags should be a list of tags")
   if tags[1] ~= nil or next(tags) == nil then
     return tags
   end
@@ -83,29 +85,43 @@ local function tag_list(tags)
   for name, value in next, tags do
     list[#list + 1] = { name = name, value = value }
   end
-  table.sort(list, function(a, b) return a.name < b.name end)
+  sort(list, function(a, b) return a.name < b.name end)
   return list
 end
 
--- Copies each tag of the list `tags` to the root of `msg`, the last of a name winning.
+-- Copies each tag of the list `tags` to the root of `msg` under the name it has, the last of a name winning.
 function message.extract(msg, tags)
   for index = 1, #tags do
-    local tag = tags[index]
-    local name = normalize(tag.name)
-    if not NON_EXTRACTABLE[name] and not NODE_FIELDS[name] then
-      msg[name] = tag.value
+    local name = tags[index].name
+    local normal = normalize(name)
+    if not NON_EXTRACTABLE[normal] and not NODE_FIELDS[normal] then
+      msg[name] = tags[index].value
     end
   end
+end
+
+-- A dry run may bring any JSON for a tag.
+local function refuse(tag, index)
+  if type(tag) ~= "table" then
+    error("tag " .. index .. " should have a name and a value, and is a " .. type(tag), 0)
+  elseif type(tag.name) ~= "string" then
+    error("tag " .. index .. " should have text for a name, not a " .. type(tag.name), 0)
+  end
+  error("tag " .. index .. " (" .. tag.name .. ") should have text for a value, not a " .. type(tag.value), 0)
 end
 
 -- Changes `msg` as the node decoded it into what handlers see: `TagArray` the list with normal names, `Tags`
 -- the map (first of a name wins), fields for the extractable tags (last wins).
 function message.prepare(msg)
+  assert(type(msg) == "table", "a message should be an object")
   rename_root(msg)
   local tags, map = tag_list(msg.Tags), {}
   local spelled_fields, spelled_tags
   for index = 1, #tags do
     local tag = tags[index]
+    if type(tag) ~= "table" or type(tag.name) ~= "string" or type(tag.value) == "table" then
+      refuse(tag, index)
+    end
     local spelling, value = tag.name, tag.value
     local name = normalize(spelling)
     if name ~= spelling then
@@ -135,6 +151,7 @@ end
 -- Gives `process` (of the environment) its `TagArray` and a map in `Tags`, names as the spawner wrote them;
 -- a key in another spelling is found too.
 function message.prepare_process(process)
+  assert(type(process) == "table", "the environment should have a Process")
   if process.TagArray then
     return
   end
@@ -155,6 +172,40 @@ function message.prepare_process(process)
       return type(key) == "string" and normal[normalize(key)] or nil
     end,
   })
+end
+
+-- Gives `msg` its `reply(answer)` and `forward(target, changes)`.
+function message.attach(msg)
+  function msg.reply(answer)
+    assert(type(answer) == "table", "reply should be a table")
+    local out = {}
+    for key, value in next, answer do
+      out[key] = value
+    end
+    out.Target = msg["Reply-To"] or answer.Target or msg.From
+    out["X-Reference"] = msg["X-Reference"] or msg.Reference
+    out["X-Origin"] = msg["X-Origin"]
+    return ao.send(out)
+  end
+
+  function msg.forward(target, changes)
+    local out = {}
+    for key, value in next, msg do
+      out[key] = value
+    end
+    for _, key in ipairs(ao.nonForwardableTags) do
+      out[key] = nil
+    end
+    for key, value in next, changes or {} do
+      out[key] = value
+    end
+    out.Target = target
+    out["Reply-To"] = msg["Reply-To"] or msg.From
+    out["X-Reference"] = msg["X-Reference"] or msg.Reference
+    out["X-Origin"] = msg["X-Origin"] or msg.From
+    ao.send(out)
+  end
+  return msg
 end
 
 return message

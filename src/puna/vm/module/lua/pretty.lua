@@ -21,8 +21,8 @@ local function lines_of(value, margin, open, lines)
       lines[#lines + 1] = margin .. tostring(key) .. ": <circular reference>"
     else
       open[item] = true
-      lines[#lines + 1] = margin .. tostring(key) .. ":"
-      lines_of(item, margin .. "  ", open, lines)
+      lines[#lines + 1] = margin .. tostring(key) .. ": "
+      lines_of(item, margin .. " ", open, lines)
       open[item] = nil
     end
   end
@@ -35,7 +35,8 @@ function pretty.tprint(value, indent)
   end
   local lines = {}
   lines_of(value, string.rep(" ", indent or 0), { [value] = true }, lines)
-  return table.concat(lines, "\n") .. "\n"
+  lines[#lines + 1] = ""
+  return table.concat(lines, "\n")
 end
 
 return pretty

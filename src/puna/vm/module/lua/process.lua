@@ -11,13 +11,24 @@ local chance = require(".chance")
 local eval = require(".eval")
 local boot = require(".boot")
 local default = require(".default")
+local traceback = require(".traceback")
+local standing = require(".standing")
 
-local type = type
+-- A program may take any global away; what handles its messages stands on these.
+local decode, encode = json.decode, json.encode
+local byte, find, gsub, sub = string.byte, string.find, string.gsub, string.sub
+local concat, to_integer, utf8_length = table.concat, math.tointeger, utf8.len
+local create, resume, status = coroutine.create, coroutine.resume, coroutine.status
+local ipairs, next, pcall, select = ipairs, next, pcall, select
+local tonumber, tostring, type, _G, math, os = tonumber, tostring, type, _G, math, os
 
 -- Globals -----------------------------------------------------------------------------------------------------------
 
 -- Later parts call these by their global names, so that a program may load a newer `.ao` or `.handlers`.
-Colors = stringify.colors
+Colors = {}
+for name, code in next, stringify.colors do
+  Colors[name] = code
+end
 Bell = "\x07"
 Utils = require(".utils")
 Dump = require(".dump")
@@ -110,19 +121,19 @@ end
 
 -- The message's own moment is the only clock: every replay reads the same.
 local function set_clock(msg)
-  now = math.tointeger(tonumber(msg.Timestamp)) or now
+  now = to_integer(tonumber(msg.Timestamp)) or now
   os.time, os.date = message_time, message_date
   set_host_clock(now)
 end
 
 local function whole(number)
-  return math.tointeger(tonumber(number)) or 0
+  return to_integer(tonumber(number)) or 0
 end
 
 local function sum_of_bytes(text)
   local sum = 0
   for index = 1, #text do
-    sum = sum + string.byte(text, index)
+    sum = sum + byte(text, index)
   end
   return sum
 end
@@ -187,42 +198,35 @@ end
 local function prune_coroutines()
   local waiting = {}
   for _, co in ipairs(Handlers.coroutines) do
-    if coroutine.status(co) ~= "dead" then
+    if status(co) ~= "dead" then
       waiting[#waiting + 1] = co
     end
   end
   Handlers.coroutines = waiting
 end
 
--- Runs the handlers in a coroutine of their own, so that any of them may wait for a later message. Returns true, or
--- false, the error, and the traceback.
+-- Runs the handlers in a coroutine of their own, so that any of them may wait for a later message. Returns true; or
+-- false, the error, and the traceback, which is nil when it is the process itself that cannot go on.
 local function run_handlers(msg, env)
-  local co = coroutine.create(Handlers.evaluate)
-  local ok, failure = coroutine.resume(co, msg, env)
-  local traceback = not ok and debug.traceback(co)
+  local co = create(Handlers.evaluate)
+  local ok, failure = resume(co, msg, env)
+  local missing = standing.missing()
+  if missing then
+    return false, ok and missing or tostring(failure) .. "\n" .. missing
+  elseif not ok then
+    return false, failure, traceback.of(co)
+  end
   if #Handlers.coroutines > 0 then
     prune_coroutines()
   end
-  if coroutine.status(co) == "suspended" then
+  if status(co) == "suspended" then
     Handlers.coroutines[#Handlers.coroutines + 1] = co
   end
-  return ok, failure, traceback
-end
-
--- The program's part of a traceback: the last lines are this runtime's.
-local function program_lines(traceback)
-  local lines = {}
-  for line in string.gmatch(traceback, "[^\n]+") do
-    lines[#lines + 1] = line
-  end
-  while #lines > 1 and string.find(lines[#lines], '[string ".handlers"]', 1, true) do
-    lines[#lines] = nil
-  end
-  return table.concat(lines, "\n")
+  return true
 end
 
 local function log_text()
-  return table.concat(HANDLER_PRINT_LOGS, "\n")
+  return concat(HANDLER_PRINT_LOGS, "\n")
 end
 
 local function error_result(failure)
@@ -241,15 +245,14 @@ local function refuse(msg, reason)
   return ao.result(output({ print = true }))
 end
 
-local function failed(msg, was_eval, failure, traceback)
+local function failed(msg, was_eval, failure, trace)
   failure = tostring(failure)
-  Errors = Errors or {}
   Errors[#Errors + 1] = failure
   if not was_eval then
     print(Colors.red .. "Error" .. Colors.gray .. " handling message "
       .. (msg.Action and "with Action = " .. tostring(msg.Action) or "") .. Colors.reset)
-    print(failure)
-    print(program_lines(traceback))
+    print(Colors.green .. failure .. Colors.reset)
+    print("\n" .. Colors.gray .. trace .. Colors.reset)
   end
   return error_result(failure)
 end
@@ -257,7 +260,7 @@ end
 -- Handles one message. `msg` and `env` are as the node's JSON says; `msg` is changed. Returns
 -- {Output, Messages, Spawns, Assignments} or {Error}; raises on a message that cannot be read.
 function process.handle(msg, env)
-  env = env.Process and env or env.env
+  env = type(env) == "table" and (env.Process and env or env.env) or {}
   ao.init(env)
   message.prepare(msg)
   ao.id = env.Process.Id
@@ -267,7 +270,7 @@ function process.handle(msg, env)
   end
   set_clock(msg)
   if msg.Tags["Content-Type"] == "application/json" and type(msg.Data) ~= "table" then
-    msg.Data = json.decode(msg.Data or "{}")
+    msg.Data = decode(msg.Data or "{}")
   end
 
   if msg.From ~= msg.Owner and not ao.isTrusted(msg) then
@@ -281,11 +284,11 @@ function process.handle(msg, env)
   end
 
   install_handlers(msg)
-  ao.attach(msg)
+  message.attach(msg)
   local was_eval = is_eval(msg)
-  local ok, failure, traceback = run_handlers(msg, env)
+  local ok, failure, trace = run_handlers(msg, env)
   if not ok then
-    return failed(msg, was_eval, failure, traceback)
+    return trace and failed(msg, was_eval, failure, trace) or { Error = failure }
   end
   ao.Nonce = msg.Nonce
   if was_eval then
@@ -300,7 +303,7 @@ local known_text, known_env -- the environment of a process does not change
 
 local function environment(text)
   if text ~= known_text then
-    known_text, known_env = text, json.decode(text)
+    known_text, known_env = text, decode(text)
   end
   return known_env
 end
@@ -309,20 +312,20 @@ end
 local function as_utf8(text)
   local parts, start = {}, 1
   while true do
-    local _, bad = utf8.len(text, start)
+    local _, bad = utf8_length(text, start)
     if not bad then
       break
     end
-    parts[#parts + 1] = string.sub(text, start, bad - 1)
+    parts[#parts + 1] = sub(text, start, bad - 1)
     parts[#parts + 1] = "\u{FFFD}"
     start = bad + 1
   end
-  parts[#parts + 1] = string.sub(text, start)
-  return (string.gsub(table.concat(parts), "\xED[\xA0-\xBF][\x80-\xBF]", "\u{FFFD}"))
+  parts[#parts + 1] = sub(text, start)
+  return (gsub(concat(parts), "\xED[\xA0-\xBF][\x80-\xBF]", "\u{FFFD}"))
 end
 
 local function answer(message_text, environment_text)
-  local response = process.handle(json.decode(message_text), environment(environment_text))
+  local response = process.handle(decode(message_text), environment(environment_text))
   return result.encode(response)
 end
 
@@ -331,9 +334,9 @@ end
 function process.handle_json(message_text, environment_text)
   local ok, text = pcall(answer, message_text, environment_text)
   if not ok then
-    text = json.encode({ ok = false, response = tostring(text) })
+    text = encode({ ok = false, response = tostring(text) })
   end
-  if not utf8.len(text) or string.find(text, "\xED[\xA0-\xBF]") then
+  if not utf8_length(text) or find(text, "\xED[\xA0-\xBF]") then
     text = as_utf8(text)
   end
   return text

@@ -3,7 +3,8 @@
 
 local json = require(".json")
 
-local find, concat, math_type, pcall, type, rawget = string.find, table.concat, math.type, pcall, type, rawget
+local find, concat, math_type = string.find, table.concat, math.type
+local error, pcall, rawget, tostring, type = error, pcall, rawget, tostring, type
 local encode = json.encode
 
 local result = {}
@@ -45,11 +46,19 @@ local function put(value, out, n)
   return n + 1
 end
 
+-- Programs may write into the outbox themselves.
+local function check_table(value, what)
+  if type(value) ~= "table" then
+    error(what .. " should be a table, not a " .. type(value), 0)
+  end
+  return value
+end
+
 local function put_tags(tags, out, n)
   n = n + 1
   out[n] = "["
   for index = 1, #tags do
-    local tag = tags[index]
+    local tag = check_table(tags[index], "a tag in the outbox")
     local name = tag.name
     n = n + 1
     out[n] = index > 1 and "," or ""
@@ -72,7 +81,7 @@ local function put_entry(entry, out, n)
   out[n] = "{"
   for index = 1, 3 do
     local value = rawget(entry, KEYS[index])
-    if value ~= nil then
+    if value ~= nil and type(value) ~= "function" then
       n = n + 1
       out[n] = FIELDS[index]
       n = put(value, out, n) + 1
@@ -81,12 +90,13 @@ local function put_entry(entry, out, n)
   end
   n = n + 1
   out[n] = '"Tags":'
-  n = put_tags(entry.Tags or {}, out, n) + 1
+  n = put_tags(check_table(entry.Tags or {}, "Tags in the outbox"), out, n) + 1
   out[n] = "}"
   return n
 end
 
 local function put_entries(entries, out, n)
+  check_table(entries, "each part of the outbox")
   n = n + 1
   out[n] = "["
   for index = 1, #entries do
@@ -94,7 +104,7 @@ local function put_entries(entries, out, n)
       n = n + 1
       out[n] = ","
     end
-    n = put_entry(entries[index], out, n)
+    n = put_entry(check_table(entries[index], "an entry of the outbox"), out, n)
   end
   n = n + 1
   out[n] = "]"
@@ -125,7 +135,7 @@ function result.encode(response)
   n = put_entries(response.Spawns, out, n) + 1
   out[n] = ',"Assignments":'
   n = n + 1
-  out[n] = encode(response.Assignments)
+  out[n] = encode(check_table(response.Assignments, "each part of the outbox"))
   n = n + 1
   out[n] = "}}"
   return concat(out, "", 1, n)

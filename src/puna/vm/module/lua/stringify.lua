@@ -1,4 +1,7 @@
--- Values as a person reads them at the prompt: coloured, one entry per line, short arrays on one line.
+-- Values as a person reads them at the prompt: coloured, one entry per line, arrays of text and numbers on one.
+
+local concat, rep, sort = table.concat, string.rep, table.sort
+local getmetatable, ipairs, pairs, tostring, type = getmetatable, ipairs, pairs, tostring, type
 
 local stringify = { _version = "0.0.1" }
 
@@ -33,17 +36,18 @@ local function is_array(value)
 end
 
 local function scalar(value)
-  local kind = type(value)
-  if kind == "string" then
+  if type(value) == "string" then
     return colors.green .. '"' .. value .. '"' .. colors.reset
-  elseif kind == "number" or kind == "boolean" then
-    return colors.blue .. tostring(value) .. colors.reset
   end
-  return tostring(value)
+  return colors.blue .. tostring(value) .. colors.reset
 end
 
-local function by_name(a, b)
-  if type(a) == "number" and type(b) == "number" then
+-- Numbers first, then names, then whatever else may be a key: one order on every node.
+local function before(a, b)
+  local kind_a, kind_b = type(a), type(b)
+  if kind_a ~= kind_b then
+    return kind_a == "number" or kind_a == "string" and kind_b ~= "number"
+  elseif kind_a == "number" or kind_a == "string" then
     return a < b
   end
   return tostring(a) < tostring(b)
@@ -51,12 +55,17 @@ end
 
 local format
 
+local function element(value, indent, open)
+  return type(value) == "table" and format(value, indent, open) or scalar(value)
+end
+
+-- An array with anything but strings and numbers in it: an element to a line.
 local function format_array(array, indent, open)
-  local parts = {}
+  local margin, lines = rep(" ", indent + 2), {}
   for index, item in ipairs(array) do
-    parts[index] = type(item) == "table" and format(item, indent + 2, open) or scalar(item)
+    lines[index] = margin .. element(item, indent + 2, open)
   end
-  return "{ " .. table.concat(parts, ", ") .. " }"
+  return "{\n" .. concat(lines, ",\n") .. "\n" .. rep(" ", indent + 1) .. "}"
 end
 
 local function format_object(object, indent, open)
@@ -64,24 +73,37 @@ local function format_object(object, indent, open)
   for key in pairs(object) do
     keys[#keys + 1] = key
   end
-  table.sort(keys, by_name)
-  local margin, lines = string.rep(" ", indent + 2), {}
+  sort(keys, before)
+  local margin, lines = rep(" ", indent + 3), {}
   for index, key in ipairs(keys) do
-    local value = object[key]
     lines[index] = margin .. colors.red .. tostring(key) .. colors.reset .. " = "
-      .. (type(value) == "table" and format(value, indent + 2, open) or scalar(value))
+      .. element(object[key], indent + 2, open)
   end
-  return "{\n" .. table.concat(lines, ",\n") .. "\n" .. string.rep(" ", indent) .. "}"
+  return "{\n" .. concat(lines, ",\n") .. "\n" .. rep(" ", indent) .. "}"
 end
 
--- `open` holds the tables we are inside of: meeting one again would never end.
+local function format_simple(array)
+  local parts = {}
+  for index, item in ipairs(array) do
+    parts[index] = scalar(item)
+  end
+  return "{ " .. concat(parts, ", ") .. " }"
+end
+
+-- A value with its own `__tostring` keeps it. `open` holds the tables we are inside of: meeting one again would
+-- never end.
 function format(value, indent, open)
-  if open[value] then
-    return colors.blue .. "<circular reference>" .. colors.reset
+  local meta = getmetatable(value)
+  if type(meta) == "table" and meta.__tostring then
+    return tostring(value)
+  elseif open[value] then
+    return "<circular reference>"
   end
   open[value] = true
   local text
-  if is_array(value) then
+  if stringify.isSimpleArray(value) then
+    text = format_simple(value)
+  elseif is_array(value) then
     text = format_array(value, indent, open)
   else
     text = format_object(value, indent, open)
@@ -90,16 +112,9 @@ function format(value, indent, open)
   return text
 end
 
--- The text of a table. A value with its own `__tostring` keeps it.
+-- The text of a value, as it stands `indent` blanks from the margin.
 function stringify.format(value, indent)
-  if type(value) ~= "table" then
-    return scalar(value)
-  end
-  local meta = getmetatable(value)
-  if type(meta) == "table" and meta.__tostring then
-    return tostring(value)
-  end
-  return format(value, indent or 0, {})
+  return type(value) == "table" and format(value, indent or 0, {}) or scalar(value)
 end
 
 return stringify

@@ -4,7 +4,8 @@ local Utils = { _version = "0.0.5" }
 
 local find, gsub, lower, match = string.find, string.gsub, string.lower, string.match
 local sub, upper = string.sub, string.upper
-local ipairs, next, pairs, type = ipairs, next, pairs, type
+local getinfo, move, unpack = debug.getinfo, table.move, table.unpack
+local assert, ipairs, next, pairs, select, tostring, type = assert, ipairs, next, pairs, select, tostring, type
 
 -- Names ------------------------------------------------------------------------------------------------------------
 
@@ -17,6 +18,7 @@ function Utils.normalize(name)
   if known then
     return known
   end
+  name = tostring(name)
   local text = lower(gsub(name, "_", "-"))
   text = gsub(upper(sub(text, 1, 1)) .. sub(text, 2), "%-(%l)", function(letter)
     return "-" .. upper(letter)
@@ -28,6 +30,11 @@ function Utils.normalize(name)
     names[name], names_count = text, names_count + 1
   end
   return text
+end
+
+-- The first letter large, all others small.
+function Utils.capitalize(text)
+  return upper(sub(text, 1, 1)) .. lower(sub(text, 2))
 end
 
 -- Matching ---------------------------------------------------------------------------------------------------------
@@ -103,19 +110,19 @@ end
 -- `curry(fn, n)` lets `fn` be called with its n arguments one or a few at a time.
 function Utils.curry(fn, arity)
   assert(type(fn) == "function", "first argument should be a function")
-  arity = arity or debug.getinfo(fn, "u").nparams
+  arity = arity or getinfo(fn, "u").nparams
   if arity < 2 then
     return fn
   end
   local function take(taken, count)
     return function(...)
       local more = select("#", ...)
-      local all = { table.unpack(taken, 1, count) }
+      local all = { unpack(taken, 1, count) }
       for index = 1, more do
         all[count + index] = (select(index, ...))
       end
       if count + more >= arity then
-        return fn(table.unpack(all, 1, count + more))
+        return fn(unpack(all, 1, count + more))
       end
       return take(all, count + more)
     end
@@ -134,8 +141,8 @@ end
 Utils.concat = Utils.curry(function(first, second)
   array_argument(first, "first")
   array_argument(second, "second")
-  local all = table.move(first, 1, #first, 1, {})
-  return table.move(second, 1, #second, #all + 1, all)
+  local all = move(first, 1, #first, 1, {})
+  return move(second, 1, #second, #all + 1, all)
 end, 2)
 
 Utils.reduce = Utils.curry(function(fn, initial, array)
