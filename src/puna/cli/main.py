@@ -13,6 +13,7 @@ from puna.errors import NodeError
 # The module is imported only when its command runs: help stays fast.
 COMMANDS = {
     "ask": ("puna.cli.ask", "Pay and ask a model; prints the answer, its fee and its message ids."),
+    "aos": ("puna.cli.aos.command", "Enter a process: a Lua prompt, its messages as they come, its past."),
     "up": ("puna.cli.up", "Run the network until stopped."),
     "wallet": ("puna.cli.wallet", "Make a wallet, show its address and balance."),
     "verify": ("puna.cli.verify", "Replay a process from the permanent log and compare."),
