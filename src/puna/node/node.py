@@ -11,7 +11,6 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from puna.ao.compute.program import Limits
 from puna.ao.compute.routes import compute_app
@@ -161,7 +160,9 @@ class Node:
         serving = Serving(
             doors,
             {
-                "gateway": gateway_app(library, units.hub, lambda: self._standing(doors), self.home.cache),
+                "gateway": gateway_app(
+                    library, units.hub, lambda: {**self.network.to_json(), "units": doors.urls}, self.home.cache
+                ),
                 "mu": messenger_app(units.messenger),
                 "su": scheduler_app(units.scheduler),
                 "cu": compute_app(units.compute),
@@ -172,11 +173,6 @@ class Node:
         await publish_location(self.store, self.keys.scheduler, doors.urls["su"], wall_ms())
         self.running = Running(pid=os.getpid(), **doors.urls)
         self.home.announce(self.running)
-
-    def _standing(self, doors: Doors) -> dict[str, Any]:
-        """What stands here, and the ports of its doors: who knows the gateway's URL can make the others from it."""
-        ports = {name: door.getsockname()[1] for name, door in doors.sockets.items()}
-        return {**self.network.to_json(), "ports": ports}
 
     def _upstream(self) -> Upstream | None:
         """The gateway behind this node, when there is one: for the gateway's readers and for the units."""

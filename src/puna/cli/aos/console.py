@@ -321,7 +321,7 @@ class Console:
             nonce = _nonce(await self.net.newest(self.process.id))
         place = await self._place_at(nonce)
         item = await asyncio.to_thread(
-            fork_item, self.wallet, self.process, nonce, _message(place, self.process.id), name, self.standing
+            fork_item, self.wallet, self.process, _message(place, self.process.id), name, self.standing
         )
         await self.net.link.submit(item)
         result = await self.net.link.result(item.id, item.id)

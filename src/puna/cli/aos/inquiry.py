@@ -15,10 +15,10 @@ from .present import Row, plain, shown
 KEYS_MAX = 2000  # of one table, for completion
 
 _RUNTIME_GLOBALS = """
-_G _VERSION _host _set_now APM Assign Bell Colors Dump Errors HANDLER_PRINT_LOGS Handlers Inbox Llama Nonce Owner Prompt Receive Seeded
-Send Spawn Tab Utils Version ao apm assert base64 bit32 collectgarbage coroutine debug dofile error getmetatable io
-ipairs json load loadfile loadstring math module next os package pairs pcall print rawequal rawget rawlen rawset require
-select setmetatable string table tonumber tostring type unpack utf8 xpcall
+_G _VERSION _host _set_now APM Assign Bell Colors Dump Errors HANDLER_PRINT_LOGS Handlers Inbox Llama Nonce Owner
+Prompt Receive Seeded Send Spawn Tab Utils Version ao apm assert base64 bit32 collectgarbage coroutine debug dofile
+error getmetatable io ipairs json load loadfile loadstring math module next os package pairs pcall print rawequal
+rawget rawlen rawset require select setmetatable string table tonumber tostring type unpack utf8 xpcall
 """.split()
 
 

@@ -19,7 +19,7 @@ from puna.errors import Invalid, Missing, NodeError, NotYet
 
 PAGE = 100
 CONNECT_S = 5.0  # to reach a unit; an answer itself may take as long as an inference takes
-DOORS = {"mu": 2, "su": 3, "cu": 4}  # after the gateway's port, where a node does not tell its ports
+DOORS = {"mu": 2, "su": 3, "cu": 4}  # after the gateway's port, where a node does not tell where its units are
 
 
 @dataclass(frozen=True)
@@ -173,13 +173,19 @@ async def doors_of(url: str) -> Doors:
     """The doors of a node of ours, from the URL of its gateway. Raises NotYet when nobody answers there."""
     gateway = url.rstrip("/")
     async with Net(Doors(gateway=gateway)) as net:
-        ports = (await net.link.network()).get("ports") or {}
-    return Doors(gateway, *(with_port(gateway, ports.get(name), after) for name, after in DOORS.items()))
+        units = (await net.link.network()).get("units") or {}
+    return Doors(gateway, *(_seen_from(gateway, units.get(name), after) for name, after in DOORS.items()))
 
 
-def with_port(url: str, port: int | None, after: int) -> str:
-    """The same host at another port: the one that was told, or so many after its own."""
-    parts = urlsplit(url)
+def _seen_from(gateway: str, unit: str | None, after: int) -> str:
+    """Where a unit is for one who reached its gateway: a unit that listens everywhere is there, too.
+
+    Without a word about the unit: so many ports after the gateway's.
+    """
+    parts = urlsplit(gateway)
+    told = urlsplit(unit or "")
+    if told.hostname not in (None, "0.0.0.0", "::"):
+        return unit
     own = parts.port or (443 if parts.scheme == "https" else 80)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return urlunsplit((parts.scheme, f"{host}:{port or own + after}", "", "", ""))
+    return urlunsplit((parts.scheme, f"{host}:{told.port or own + after}", "", "", ""))
