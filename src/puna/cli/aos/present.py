@@ -20,10 +20,11 @@ RED, GREEN, BLUE, GRAY, BOLD, RESET = "\x1b[31m", "\x1b[32m", "\x1b[34m", "\x1b[
 
 TAB_COLUMNS = 4
 PROFILE_ROWS = 25
+OUTCOME_COLUMNS = 60  # what a tree shows of a result
 
 _SGR = re.compile(r"\x1b\[[0-9;]*m")
 _NOT_TEXT = re.compile(
-    r"\x1b\[[0-9;]*m|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?"
+    r"\x1b\[[0-9;]*m|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?"
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]",
     re.DOTALL,
 )
@@ -142,6 +143,11 @@ def _columns(text: str) -> int:
     return len(text) + wide - sum(unicodedata.combining(character) > 0 for character in text)
 
 
+def _last_line(text: str) -> str:
+    """The line of an error that says what it was: what was printed before it, and a traceback, come first."""
+    return text.strip().rsplit("\n", 1)[-1]
+
+
 # Lists --------------------------------------------------------------------------------------------------------------
 
 
@@ -229,8 +235,8 @@ def _outcome(branch: Branch) -> str:
         return f"{GRAY}{clean(branch.note)}{RESET}"
     gas = "" if result.gas_used is None else f"{GRAY}{result.gas_used} gas{RESET}  "
     if result.error is not None:
-        return f"{gas}{RED}{first_words(plain(_text(result.error)), 100)}{RESET}"
-    return f"{gas}{first_words(shown(result.output).text, 60)}"
+        return f"{gas}{RED}{first_words(_last_line(_text(result.error)), OUTCOME_COLUMNS)}{RESET}"
+    return f"{gas}{first_words(shown(result.output).text, OUTCOME_COLUMNS)}"
 
 
 @dataclass(frozen=True, slots=True)

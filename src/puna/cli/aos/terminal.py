@@ -7,7 +7,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from prompt_toolkit import PromptSession, print_formatted_text
@@ -90,7 +91,8 @@ async def _interruptible(console: Console, text: str) -> None:
     except NotImplementedError:  # Windows
         signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(press))
     try:
-        await doing
+        with _without_echo():
+            await doing
     except asyncio.CancelledError:
         if not pressed:
             raise
@@ -100,6 +102,24 @@ async def _interruptible(console: Console, text: str) -> None:
             loop.remove_signal_handler(signal.SIGINT)
         except NotImplementedError:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def _without_echo() -> Iterator[None]:
+    """What is typed meanwhile waits for the next prompt, and shows there."""
+    try:
+        import termios
+    except ImportError:  # Windows
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    silent = [*before]
+    silent[3] &= ~termios.ECHO
+    termios.tcsetattr(sys.stdin, termios.TCSANOW, silent)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
 
 
 def _prompt_session(console: Console, screen: Screen, history: Path) -> PromptSession[str]:
