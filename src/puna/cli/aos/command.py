@@ -211,6 +211,8 @@ async def _enter(net, wallet, process, new: bool, known, home, wanted: Wanted, l
     await console.prepare()
     if wanted.watch:
         line.clear()
+        if not wanted.as_json:
+            say(f"Watching {process.tag('Name') or 'a process'} {process.id}. Ctrl-C ends it.")
         await plain.watch(console)
     await console.connect()
     line.clear()

@@ -129,6 +129,11 @@ class Console:
                 waiting = further + waiting
         self._keys.clear()
 
+    def waits(self) -> None:
+        """Something takes its time."""
+        sent = "It is sent when the network is back" if self._line and self.session.away else "Waiting for an answer"
+        self.happened(Done(f"{GRAY}{sent}; Ctrl-C stops waiting.{RESET}"))
+
     def interrupted(self) -> None:
         """The person stopped waiting; a line that the network may not have is given back."""
         kept, self._line = self._line, ""

@@ -30,6 +30,7 @@ from .session import DOTS, is_finished
 
 INDENT = "  "
 COMPLETIONS_MAX = 500
+SLOW_S = 2.0  # past it a person is told that the console waits, and how to stop that
 
 STYLE = {
     "pygments.keyword": "ansimagenta", "pygments.keyword.constant": "ansicyan", "pygments.literal.string": "ansigreen",
@@ -92,6 +93,9 @@ async def _interruptible(console: Console, text: str) -> None:
         signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(press))
     try:
         with _without_echo():
+            await asyncio.wait([doing], timeout=SLOW_S)
+            if not doing.done():
+                console.waits()
             await doing
     except asyncio.CancelledError:
         if not pressed:
