@@ -1,20 +1,22 @@
-"""Where `.load-blueprint` finds its Lua: an item of the weave that bears the blueprint's name."""
+"""Where `.load-blueprint` finds its Lua: on the weave, by name, from somebody whom the person has reason to believe."""
+
+from collections.abc import Sequence
 
 from puna.errors import Invalid, Missing
 
 from .net import Net
 
-_SEARCH = """query ($name: String!) { transactions(first: 1, sort: HEIGHT_DESC,
-  tags: [{name: "Type", values: ["Blueprint"]}, {name: "Name", values: [$name]}]) { edges { node { id } } } }"""
 
+async def blueprint_source(net: Net, owners: Sequence[str], name: str) -> str:
+    """The Lua source of a blueprint by the first of `owners` who published one of that name.
 
-async def blueprint_source(net: Net, name: str) -> str:
-    """The Lua source of a blueprint. Raises Missing when the weave has none of that name."""
-    edges = (await net.graphql(_SEARCH, {"name": name}))["transactions"]["edges"]
-    if not edges:
-        raise Missing(f"There is no blueprint {name} on this network.", "Load a file of yours with .load FILE.lua")
-    id = edges[0]["node"]["id"]
+    Raises Missing with the names there are when none has, Invalid when it is not what its item says.
+    """
     try:
-        return (await net.data(id)).decode()
-    except UnicodeDecodeError as error:
-        raise Invalid(f"The blueprint {name} (item {id}) is not text.") from error
+        from puna.services.blueprints.client import GatewayShelf, find_blueprint
+    except ModuleNotFoundError:
+        raise Missing(f"There is no blueprint {name} here.", "Load a file of yours with .load FILE.lua") from None
+    if not net.doors.gateway:
+        raise Invalid("No gateway was named, so nothing can be looked up.", "Name it with --gateway-url.")
+    async with GatewayShelf(net.doors.gateway) as shelf:
+        return await find_blueprint(shelf, [owner for owner in owners if owner], name)

@@ -185,7 +185,6 @@ def _about(process) -> str:
 
 async def _enter(net, wallet, process, new: bool, known, home, wanted: Wanted, line) -> int:
     from . import plain
-    from .blueprints import blueprint_source
     from .console import Console
     from .session import Read, Session
 
@@ -199,11 +198,10 @@ async def _enter(net, wallet, process, new: bool, known, home, wanted: Wanted, l
         say = screen.say
     folder = home.folder / "aos"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    owned = process.spawner == wallet.address
-    session = Session(process.id, wallet.address, owned, dry=wanted.dry_run, as_json=wanted.as_json)
+    session = Session(process.id, wallet.address, dry=wanted.dry_run, as_json=wanted.as_json)
     console = Console(
         net, wallet, process, known, session,
-        say=say, folder=folder, blueprint=blueprint_source, patient=interactive,
+        say=say, folder=folder, patient=interactive,
     )  # fmt: skip
     line("entering the process")
     if new:

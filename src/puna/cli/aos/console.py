@@ -20,12 +20,13 @@ from puna.services.letters import message
 from puna.services.outbox import question
 
 from . import inquiry
+from .blueprints import blueprint_source
 from .bundle import bundle
 from .feed import Feed
 from .fork import fork_item
 from .lua import Place
 from .net import PAGE, Net
-from .present import GRAY, GREEN, RED, RESET, Entry, clean, short, shown
+from .present import GRAY, GREEN, RED, RESET, Entry, clean, first_words, short, shown
 from .processes import AOS_VERSION, Found, Standing
 from .session import (
     FILE,
@@ -69,7 +70,7 @@ class Console:
     """A session and everything around it but the person.
 
     `say` shows a text. `patient`: wait for a network that is away, and go on when it is back; else a command that
-    needs it fails. `folder` keeps the pad; `blueprint` finds a blueprint's source by its name.
+    needs it fails. `folder` keeps the pad.
     """
 
     def __init__(
@@ -82,12 +83,12 @@ class Console:
         *,
         say: Callable[[str], None],
         folder: Path,
-        blueprint: Callable[[Net, str], Awaitable[str]],
         patient: bool,
     ):
         self.net, self.wallet, self.process, self.standing, self.session = net, wallet, process, standing, session
         self.leaving = False
-        self._say, self._folder, self._blueprint, self._patient = say, folder, blueprint, patient
+        self._say, self._folder, self._patient = say, folder, patient
+        self._asker = process.spawner
         self._own: set[str] = set()
         self._feed = Feed(net, process, self.happened, self._own)
         self._keys: dict[tuple[str | int, ...], dict[str, str]] = {}
@@ -164,16 +165,24 @@ class Console:
             self._say(f"{GRAY}.help lists what there is, .exit leaves.{RESET}")
 
     async def connect(self) -> None:
-        """See that an aos answers, and take its prompt. Raises Invalid when none does."""
-        result = await self._preview("return require('.process')._version", "")
-        seen = shown(result.output)
-        if result.error is not None or not seen.prompt:
-            why = clean(str(result.error)).strip() if result.error is not None else "it gives no prompt"
-            raise Invalid(
-                f"Process {self.process.id} is not an aos: {why[:200]}.",
-                "Only aos processes evaluate what is typed. Its output can be followed: puna aos --watch ID",
-            )
-        self.session = replace(self.session, prompt=seen.prompt)
+        """See that an aos answers, whom it takes for its owner, and what its prompt is. Raises Invalid when none does."""
+        why = "it gives no prompt"
+        for asker in dict.fromkeys((self.process.spawner, self.wallet.address, "")):
+            self._asker = asker
+            result = await self._preview("return require('.process')._version", "")
+            seen = shown(result.output)
+            if result.error is None and seen.prompt and seen.text and not seen.news:
+                owned = asker == self.wallet.address
+                self.session = replace(self.session, prompt=seen.prompt, owned=owned)
+                return
+            if result.error is not None:
+                why = first_words(str(result.error), 200)
+            elif seen.news:
+                why = "its owner is neither who spawned it nor your wallet"
+        raise Invalid(
+            f"Process {self.process.id} is not an aos that evaluates what is typed: {why}.",
+            "Its output can be followed: puna aos --watch ID",
+        )
 
     def listen(self) -> "asyncio.Task[None]":
         """Begin to show what others make the process say; cancel the task to end it."""
@@ -198,7 +207,7 @@ class Console:
 
     def _question(self, code: str) -> dict[str, Any]:
         # Nobody signs a dry-run: as its owner one may look at any process.
-        return question(self.process.id, self.process.spawner or self.wallet.address, {"Action": "Eval"}, code)
+        return question(self.process.id, self._asker, {"Action": "Eval"}, code)
 
     # Commands
 
@@ -213,7 +222,8 @@ class Console:
                 made = bundle(Path(path).expanduser())
                 return Read(path, made.code, made.sources)
             case ReadBlueprint(name):
-                return Read(name, await self._blueprint(self.net, name))
+                owners = (self.wallet.address, self.standing.operator)
+                return Read(name, await blueprint_source(self.net, owners, name))
             case OpenPad():
                 return await self._pad()
             case Monitor(on):

@@ -71,6 +71,7 @@ class Standing:
     module: str = ""
     sqlite_module: str = ""
     token: str = ""
+    operator: str = ""
     names: dict[str, str] = field(default_factory=dict)
     ours: bool = False
 
@@ -87,9 +88,12 @@ async def standing(net: Net) -> Standing:
     return Standing(scheduler=await net.scheduler_address() if net.doors.su else "")
 
 
+_TOLD = ("scheduler", "authority", "module", "sqlite_module", "token", "operator")
+
+
 def _standing(told: dict[str, Any]) -> Standing:
-    text = {name: str(told.get(name) or "") for name in ("scheduler", "authority", "module", "sqlite_module", "token")}
-    names = {str(told[name]): name for name in ("token", "herder") if told.get(name)}
+    text = {name: str(told.get(name) or "") for name in _TOLD}
+    names = {str(told[name]): name for name in ("token", "herder", "registry") if told.get(name)}
     names |= {worker["id"]: f"worker {number}" for number, worker in enumerate(told.get("herd") or (), 1)}
     return Standing(**text, names=names, ours=True)
 
@@ -161,8 +165,13 @@ async def spawn(net: Net, wallet: Wallet, birth: Birth) -> Found:
 
 
 async def module_named(net: Net, name: str) -> str:
-    """The id of a module given by id or by the tag `Name`. Raises Missing."""
+    """The id of a module given by id or by the tag `Name`. Raises Missing, Invalid when the item is no module."""
     if is_id(name):
+        known = (await net.graphql(_ONE, {"id": name})).get("transaction")
+        if known is None:
+            raise Missing(f"There is no module {name} on this network.", "Publish it there first.")
+        if _found(known, "").tag("Type") != "Module":
+            raise Invalid(f"{name} is no module.", "Name the item of a WASM module.")
         return name
     tags = [{"name": "Type", "values": ["Module"]}, {"name": "Name", "values": [name]}]
     page = await net.graphql(_SEARCH, {"owners": None, "tags": tags, "after": None, "first": 1})
