@@ -60,12 +60,20 @@ class Terminal:
 
     def sees(self, text: str) -> str:
         """Wait until the text is shown, after what was seen before; what was shown up to it."""
+        return self._until(text)[0]
+
+    def sees_one_of(self, *texts: str) -> str:
+        """Wait until one of the texts is shown; which."""
+        return self._until(*texts)[1]
+
+    def _until(self, *texts: str) -> tuple[str, str]:
         deadline = time.monotonic() + PATIENCE_S
-        while (at := self.shown.find(text, self._seen)) < 0:
+        wanted = re.compile("|".join(map(re.escape, texts)))
+        while not (found := wanted.search(self.shown, self._seen)):
             if not self._read(deadline):
-                raise AssertionError(f"{text!r} never came. Shown since:\n{self.shown[self._seen :]}")
-        before, self._seen = self.shown[self._seen : at + len(text)], at + len(text)
-        return before
+                raise AssertionError(f"{' or '.join(texts)} never came. Shown since:\n{self.shown[self._seen :]}")
+        before, self._seen = self.shown[self._seen : found.end()], found.end()
+        return before, found[0]
 
     def ends(self) -> int:
         """Wait for the end of the command; its status."""

@@ -1,5 +1,6 @@
 """The console as a person has it: typed on a pseudo-terminal, one text waited for after the other."""
 
+import re
 import shutil
 import signal
 
@@ -194,6 +195,33 @@ def test_a_choice_is_offered_among_processes_of_one_name(up, tmp_path):
         person.sees("a fork of")
         person.sees("Which")
         entered(person.enters("2")).enters("'I am ' .. Colour").sees("I am red")
+        assert person.enters(".exit").ends() == 0
+
+
+def test_the_whole_demo_as_the_article_tells_it(up):
+    """Create a process, receive wAR, install the package, ask, see the answer."""
+    with Terminal("aos", "article", home=up.home) as person:
+        created = person.sees(".exit leaves.")
+        process = re.search(r"New process article\s+([\w-]{43})", created)[1]
+        person.sees("]>")
+
+        said = puna("wallet", "send", process, 10**9, home=up.home)
+        assert said.status == 0 and said.out.startswith("0.001 wAR"), said.err
+        person.sees("New Message From")
+        person.sees("Action = Credit-Notice")
+        person.enters(f"Send({{ Target = '{up.places['token']}', Action = 'Balance' }})")
+        person.sees("[Inbox:3]")
+        person.enters("'I have ' .. Inbox[#Inbox].Balance .. ' winston'").sees("I have 1000000000 winston")
+
+        person.enters('APM.install("@puna/Llama-Herder")').sees("Download requested for @puna/Llama-Herder")
+        person.sees("Downloaded @puna/Llama-Herder")
+        person.enters("OUTPUTS = {}")
+        person.enters('Llama.run("What is the meaning of life?", 20, function(text) table.insert(OUTPUTS, text) end)')
+        # The answer comes when it comes: it is asked for until it is there, as a person would.
+        while person.enters("'heard=' .. #OUTPUTS").sees_one_of("heard=0", "heard=1") != "heard=1":
+            pass
+        answer = puna("ask", "What is the meaning of life?", "--tokens", 20, "--json", home=up.home).json()["answer"]
+        person.enters("OUTPUTS").sees(answer.strip().split("\n")[0][:20])
         assert person.enters(".exit").ends() == 0
 
 

@@ -156,7 +156,7 @@ async def _process(net, wallet, wanted: Wanted, known, line):
             raise Invalid("This network has no module with SQLite.", "Leave --sqlite out, or name one with --module.")
     line("making the process")
     birth = Birth(
-        wanted.name, module or known.module, wanted.scheduler or known.scheduler, wanted.authority or known.authority,
+        wanted.name, module or known.module, wanted.scheduler or known.scheduler, wanted.authority or known.authority, known.registry,
         pairs(wanted.tag_names, wanted.tag_values), wanted.cron or "", wanted.data.read_bytes() if wanted.data else b"",
     )  # fmt: skip
     return await spawn(net, wallet, birth), True

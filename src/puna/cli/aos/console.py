@@ -165,7 +165,7 @@ class Console:
             self._say(f"{GRAY}.help lists what there is, .exit leaves.{RESET}")
 
     async def connect(self) -> None:
-        """See that an aos answers, whom it takes for its owner, and what its prompt is. Raises Invalid when none does."""
+        """See that an aos answers, whom it takes for its owner, and its prompt. Raises Invalid when none does."""
         why = "it gives no prompt"
         for asker in dict.fromkeys((self.process.spawner, self.wallet.address, "")):
             self._asker = asker

@@ -20,7 +20,7 @@ from puna.services.letters import new_anchor
 
 from .net import PAGE, Net
 
-NAME_DEFAULT = "default"
+REGISTRY_TAG = "Apm-Registry"  # names the package registry whose packages a process installs
 LISTED_MAX = 1000  # processes of one wallet that a list looks at
 AOS_VERSION = "2.0.4"  # of the process environment, told by the tag `aos-Version`
 
@@ -57,6 +57,7 @@ class Birth:
     module: str
     scheduler: str
     authority: str
+    registry: str = ""
     tags: tuple[tuple[str, str], ...] = ()
     cron: str = ""
     data: bytes = b""
@@ -72,6 +73,7 @@ class Standing:
     sqlite_module: str = ""
     token: str = ""
     operator: str = ""
+    registry: str = ""
     names: dict[str, str] = field(default_factory=dict)
     ours: bool = False
 
@@ -88,7 +90,7 @@ async def standing(net: Net) -> Standing:
     return Standing(scheduler=await net.scheduler_address() if net.doors.su else "")
 
 
-_TOLD = ("scheduler", "authority", "module", "sqlite_module", "token", "operator")
+_TOLD = ("scheduler", "authority", "module", "sqlite_module", "token", "operator", "registry")
 
 
 def _standing(told: dict[str, Any]) -> Standing:
@@ -145,7 +147,7 @@ def process_item(wallet: Wallet, birth: Birth) -> DataItem:
     named = [
         ("App-Name", "aos"), ("Name", birth.name), ("aos-Version", AOS_VERSION), ("Module", birth.module),
         ("Scheduler", birth.scheduler), *([("Authority", birth.authority)] if birth.authority else []),
-        *crons, *birth.tags,
+        *([(REGISTRY_TAG, birth.registry)] if birth.registry else []), *crons, *birth.tags,
     ]  # fmt: skip
     tags = (PROTOCOL, VARIANT, Tag("Type", "Process"), *(Tag(name, value) for name, value in named))
     return sign_item(wallet, data=birth.data or b" ", tags=tags, anchor=new_anchor())
