@@ -1,10 +1,13 @@
 """`puna aos` with words instead of a person: `--run`, `--load`, lines from a pipe, lists, and what is refused."""
 
 import json
+from importlib.util import find_spec
 
 import pytest
 from cli.conftest import puna
 from cli.test_bad_input import refused
+
+packaged = pytest.mark.skipif(find_spec("puna.services.apm") is None, reason="this tree has no package registry")
 
 
 def ran(home, *words, **options):
@@ -78,6 +81,14 @@ def test_lines_from_a_pipe_are_done_one_after_the_other(up):
     assert said.status == 1, "one of the lines failed"
     assert "42\n8\n" in said.out and "syntax error" in said.out
     assert said.out.endswith("after the mistake\n")
+
+
+@packaged
+def test_a_blueprint_is_loaded_by_its_name_and_one_that_is_not_there_names_those_that_are(up):
+    lines = ".load-blueprint token\nTicker .. ' ' .. Denomination\n.load-blueprint nosuch\n"
+    said = puna("aos", "coin", "--tag-name", "Ticker", "--tag-value", "COIN", home=up.home, input=lines)
+    assert said.status == 1 and " 12\n" in said.out
+    assert "There is no blueprint 'nosuch'" in said.out and "chatroom" in said.out and "staking" in said.out
 
 
 def test_a_list_shows_the_processes_of_a_wallet(up, tmp_path):

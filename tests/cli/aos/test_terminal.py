@@ -3,10 +3,13 @@
 import re
 import shutil
 import signal
+from importlib.util import find_spec
 
 import pytest
 from cli.aos.pseudo import Terminal
 from cli.conftest import Up, puna
+
+packaged = pytest.mark.skipif(find_spec("puna.services.apm") is None, reason="this tree has no package registry")
 
 
 def entered(terminal: Terminal) -> Terminal:
@@ -122,7 +125,7 @@ def test_mistakes_are_named_and_the_console_stays(up, tmp_path):
         person.enters("error('boom')").sees("""[string "aos"]:1: boom""")
         person.enters(f".load {tmp_path}/none.lua").sees("There is no file")
         person.enters(f".load {tmp_path}/a.lua").sees("a.lua -> b.lua -> a.lua")
-        person.enters(".load-blueprint nosuch").sees("no blueprint nosuch")
+        person.enters(".load-blueprint nosuch").sees("There is no blueprint")
         person.enters(".pad").sees("does not start")
         person.enters(".at 999").sees("no message 999: its newest is")
         person.enters(".trace nosuch").sees("No message of this process begins with 'nosuch'")
@@ -198,6 +201,7 @@ def test_a_choice_is_offered_among_processes_of_one_name(up, tmp_path):
         assert person.enters(".exit").ends() == 0
 
 
+@packaged
 def test_the_whole_demo_as_the_article_tells_it(up):
     """Create a process, receive wAR, install the package, ask, see the answer."""
     with Terminal("aos", "article", home=up.home) as person:

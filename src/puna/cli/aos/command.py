@@ -156,9 +156,15 @@ async def _process(net, wallet, wanted: Wanted, known, line):
             raise Invalid("This network has no module with SQLite.", "Leave --sqlite out, or name one with --module.")
     line("making the process")
     birth = Birth(
-        wanted.name, module or known.module, wanted.scheduler or known.scheduler, wanted.authority or known.authority, known.registry,
-        pairs(wanted.tag_names, wanted.tag_values), wanted.cron or "", wanted.data.read_bytes() if wanted.data else b"",
-    )  # fmt: skip
+        name=wanted.name,
+        module=module or known.module,
+        scheduler=wanted.scheduler or known.scheduler,
+        authority=wanted.authority or known.authority,
+        registry=known.registry,
+        tags=pairs(wanted.tag_names, wanted.tag_values),
+        cron=wanted.cron or "",
+        data=wanted.data.read_bytes() if wanted.data else b"",
+    )
     return await spawn(net, wallet, birth), True
 
 
