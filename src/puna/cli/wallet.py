@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from puna.arweave.wallet import load_wallet, new_rsa_wallet, save_wallet
-from puna.cli.show import home_of, home_option, json_option, print_json
+from puna.cli.show import TakesIds, home_of, home_option, json_option, print_json
 from puna.errors import Invalid
 
 
@@ -48,7 +48,7 @@ def address(path: Path | None, home: Path | None, as_json: bool) -> None:
         click.echo(wallet.address)
 
 
-@command.command("balance")
+@command.command("balance", cls=TakesIds)
 @click.argument("owner", required=False)
 @click.option("--wallet", "path", type=click.Path(path_type=Path), help="A JWK file (default: the home's wallet).")
 @home_option
@@ -81,7 +81,7 @@ class Winston(click.ParamType):
         return int(text)
 
 
-@command.command("send")
+@command.command("send", cls=TakesIds)
 @click.argument("recipient", metavar="ADDRESS")
 @click.argument("winston", type=Winston())
 @click.option("--wallet", "path", type=click.Path(path_type=Path), help="A JWK file (default: the home's wallet).")

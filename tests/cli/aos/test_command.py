@@ -178,6 +178,16 @@ def test_a_process_given_to_another_wallet_is_that_wallets(up, tmp_path):
     refused(puna("aos", process, "--run", "Mine", home=up.home), "its owner is neither")
 
 
+def test_an_id_that_begins_with_a_dash_is_an_id(up):
+    dashed = "-" + "A" * 42
+    refused(puna("aos", dashed, "--run", "-1", home=up.home), "There is no process " + dashed)
+    refused(puna("aos", "--run", "1", "--watch", dashed, home=up.home), "There is no process " + dashed)
+    refused(puna("verify", dashed, home=up.home), dashed)
+    assert puna("wallet", "balance", dashed, "--json", home=up.home).json()["winston"] == "0"
+    assert puna("wallet", "send", "--json", dashed, 7, home=up.home).json()["to"] == dashed
+    assert "No such option" in puna("aos", "-x", home=up.home).err
+
+
 def test_wars_are_sent_and_what_cannot_be_sent_is_refused(up, tmp_path):
     address = puna("wallet", "new", tmp_path / "w.json", "--json").json()["address"]
     said = puna("wallet", "send", address, 12345, "--json", home=up.home)

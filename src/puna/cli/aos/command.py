@@ -2,12 +2,13 @@
 
 import asyncio
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from puna.cli.show import home_of, home_option, json_option, print_json, progress
+from puna.cli.show import TakesIds, home_of, home_option, json_option, print_json, progress
 from puna.errors import Invalid, Missing
 
 
@@ -53,7 +54,7 @@ def _url(name: str, what: str):
     return click.option(f"--{name}", metavar="URL", help=what)
 
 
-@click.command("aos")
+@click.command("aos", cls=TakesIds)
 @click.argument("name", required=False, metavar="[NAME or ID]", default="default")
 @_path("--load", multiple=True, metavar="FILE", help="Evaluate a Lua file first; may be given again.")
 @click.option("--run", metavar="CODE", help="Evaluate this, show the result and leave; status 1 when it fails.")
@@ -196,18 +197,18 @@ async def _enter(net, wallet, process, new: bool, known, home, wanted: Wanted, l
 
     talks = wanted.run is None and not wanted.watch and not wanted.as_json
     interactive = talks and sys.stdin.isatty() and sys.stdout.isatty()
-    say = plain.say
+    say, lent = plain.say, nullcontext
     if interactive:
-        from .terminal import Screen, interact
+        from .terminal import Keyboard, Screen, interact
 
-        screen = Screen(plain.colours_wanted(sys.stdout))
-        say = screen.say
+        screen, keyboard = Screen(plain.colours_wanted(sys.stdout)), Keyboard()
+        say, lent = screen.say, keyboard.lent
     folder = home.folder / "aos"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     session = Session(process.id, wallet.address, dry=wanted.dry_run, as_json=wanted.as_json)
     console = Console(
         net, wallet, process, known, session,
-        say=say, folder=folder, patient=interactive,
+        say=say, lent=lent, folder=folder, patient=interactive,
     )  # fmt: skip
     line("entering the process")
     if new:
@@ -230,7 +231,7 @@ async def _enter(net, wallet, process, new: bool, known, home, wanted: Wanted, l
         if not console.session.failures:
             await console.run(Read("--run", wanted.run))
     elif interactive:
-        await interact(console, screen, folder / f"{process.id}.history")
+        await interact(console, screen, keyboard, folder / f"{process.id}.history")
     else:
         await plain.read_through(console, sys.stdin)
     return 1 if console.session.failures and not interactive else 0

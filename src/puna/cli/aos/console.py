@@ -8,6 +8,7 @@ import asyncio
 import os
 import shlex
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -69,8 +70,8 @@ T = TypeVar("T")
 class Console:
     """A session and everything around it but the person.
 
-    `say` shows a text. `patient`: wait for a network that is away, and go on when it is back; else a command that
-    needs it fails. `folder` keeps the pad.
+    `say` shows a text; within `lent()` the terminal is another program's. `folder` keeps the pad. `patient`: wait for a
+    network that is away, and go on when it is back; else a command that needs it fails.
     """
 
     def __init__(
@@ -82,12 +83,13 @@ class Console:
         session: Session,
         *,
         say: Callable[[str], None],
+        lent: Callable[[], AbstractContextManager[None]] = nullcontext,
         folder: Path,
         patient: bool,
     ):
         self.net, self.wallet, self.process, self.standing, self.session = net, wallet, process, standing, session
         self.leaving = False
-        self._say, self._folder, self._patient = say, folder, patient
+        self._say, self._lent, self._folder, self._patient = say, lent, folder, patient
         self._asker = process.spawner
         self._own: set[str] = set()
         self._feed = Feed(net, process, self.happened, self._own)
@@ -286,11 +288,14 @@ class Console:
         if not path.exists():
             path.write_text("-- evaluated when you leave the editor; save it empty to send nothing\n")
         editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ("notepad" if os.name == "nt" else "vi")
-        try:
-            running = await asyncio.create_subprocess_exec(*shlex.split(editor), str(path))
-        except (OSError, ValueError) as error:
-            raise Invalid(f"The editor {editor!r} does not start: {error}.", "Name another one in EDITOR.") from error
-        if status := await running.wait():
+        with self._lent():
+            try:
+                running = await asyncio.create_subprocess_exec(*shlex.split(editor), str(path))
+            except (OSError, ValueError) as error:
+                what = f"The editor {editor!r} does not start: {error}."
+                raise Invalid(what, "Name another one in EDITOR.") from error
+            status = await running.wait()
+        if status:
             raise Invalid(f"The editor {editor!r} ended with status {status}; nothing was sent.")
         code = path.read_text(encoding="utf-8", errors="replace")
         lines = [line for line in code.splitlines() if line.strip() and not line.lstrip().startswith("--")]

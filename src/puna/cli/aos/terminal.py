@@ -58,10 +58,58 @@ class Screen:
         return ANSI(text if self._colours else plain(text))
 
 
-async def interact(console: Console, screen: Screen, history: Path) -> None:
+class Keyboard:
+    """What is typed while the console works waits, unseen and untouched, for the next prompt.
+
+    `quiet` is that; within it, `lent` gives the terminal back as it was, for a program that reads it itself.
+    """
+
+    def __init__(self) -> None:
+        self._before: list | None = None
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        try:
+            import termios
+        except ImportError:  # Windows
+            yield
+            return
+        self._before = termios.tcgetattr(sys.stdin)
+        quiet = [*self._before]
+        quiet[0] &= ~termios.ICRNL
+        # Not by lines either: a Ctrl-D typed ahead would be lost.
+        quiet[3] &= ~(termios.ECHO | termios.ICANON)
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, quiet)
+        try:
+            yield
+        finally:
+            termios.tcsetattr(sys.stdin, termios.TCSANOW, self._before)
+            self._before = None
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        if self._before is None:
+            yield
+            return
+        import termios
+
+        quiet = termios.tcgetattr(sys.stdin)
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, self._before)
+        try:
+            yield
+        finally:
+            termios.tcsetattr(sys.stdin, termios.TCSANOW, quiet)
+
+
+async def interact(console: Console, screen: Screen, keyboard: Keyboard, history: Path) -> None:
     """Read lines and have them done, until the person leaves."""
     prompts = _prompt_session(console, screen, history)
     feed = console.listen()
+    with keyboard.quiet():
+        await _converse(console, prompts, feed)
+
+
+async def _converse(console: Console, prompts: PromptSession[str], feed: "asyncio.Task[None]") -> None:
     try:
         while not console.leaving:
             try:
@@ -92,11 +140,10 @@ async def _interruptible(console: Console, text: str) -> None:
     except NotImplementedError:  # Windows
         signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(press))
     try:
-        with _without_echo():
-            await asyncio.wait([doing], timeout=SLOW_S)
-            if not doing.done():
-                console.waits()
-            await doing
+        await asyncio.wait([doing], timeout=SLOW_S)
+        if not doing.done():
+            console.waits()
+        await doing
     except asyncio.CancelledError:
         if not pressed:
             raise
@@ -106,24 +153,6 @@ async def _interruptible(console: Console, text: str) -> None:
             loop.remove_signal_handler(signal.SIGINT)
         except NotImplementedError:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@contextmanager
-def _without_echo() -> Iterator[None]:
-    """What is typed meanwhile waits for the next prompt, and shows there."""
-    try:
-        import termios
-    except ImportError:  # Windows
-        yield
-        return
-    before = termios.tcgetattr(sys.stdin)
-    silent = [*before]
-    silent[3] &= ~termios.ECHO
-    termios.tcsetattr(sys.stdin, termios.TCSANOW, silent)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
 
 
 def _prompt_session(console: Console, screen: Screen, history: Path) -> PromptSession[str]:
