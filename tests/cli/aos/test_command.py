@@ -6,6 +6,9 @@ from importlib.util import find_spec
 import pytest
 from cli.conftest import puna
 from cli.test_bad_input import refused
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from puna.arweave.ids import b64url_encode
 
 packaged = pytest.mark.skipif(find_spec("puna.services.apm") is None, reason="this tree has no package registry")
 
@@ -128,6 +131,7 @@ def test_sqlite_is_said_to_be_absent_where_it_is(up):
     ("words", "why"),
     [
         (["--tag-name", "X"], ["1 --tag-name and 0 --tag-value"]),
+        ([" "], ["name is empty"]),
         (["--tag-name", "", "--tag-value", "x"], ["--tag-name is empty"]),
         (["--load", "/nowhere/x.lua"], ["There is no file /nowhere/x.lua"]),
         (["--load", "/etc/hostname"], [".lua"]),
@@ -139,7 +143,7 @@ def test_sqlite_is_said_to_be_absent_where_it_is(up):
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_is_started(words, why, tmp_path):
-    refused(puna("aos", "refused", *words, "--run", "1", home=tmp_path / "home"), *why)
+    refused(puna("aos", *words, "--run", "1", home=tmp_path / "home"), *why)
     assert not (tmp_path / "home" / "weave").exists()
 
 
@@ -176,6 +180,20 @@ def test_a_process_given_to_another_wallet_is_that_wallets(up, tmp_path):
     process = json.loads(ran(up.home, "given", "--run", f"Owner = '{address}'", "--json").out)["process"]
     assert ran(up.home, process, "--wallet", wallet, "--run", "Mine = 'mine now'; return Mine").out == "mine now\n"
     refused(puna("aos", process, "--run", "Mine", home=up.home), "its owner is neither")
+
+
+def test_an_ethereum_key_has_a_process_of_its_own(up, tmp_path):
+    private = ec.generate_private_key(ec.SECP256K1())
+    point = private.public_key().public_numbers()
+    numbers = {"x": point.x, "y": point.y, "d": private.private_numbers().private_value}
+    jwk = {"kty": "EC", "crv": "secp256k1"} | {
+        name: b64url_encode(number.to_bytes(32, "big")) for name, number in numbers.items()
+    }
+    (tmp_path / "ethereum.json").write_text(json.dumps(jwk))
+    words = ["ether", "--wallet", tmp_path / "ethereum.json", "--run"]
+    assert ran(up.home, *words, "Owner == ao.env.Process.Owner and Owner:sub(1, 2)").out == "0x\n"
+    ran(up.home, *words, "x = 1")
+    assert ran(up.home, *words, "x").out == "1\n"
 
 
 def test_an_id_that_begins_with_a_dash_is_an_id(up):

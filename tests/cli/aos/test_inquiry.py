@@ -87,4 +87,6 @@ def test_dots_and_files_are_completed(tmp_path, monkeypatch):
     assert texts(".hi") == [".history"] and texts(".load") == [".load", ".load-blueprint"]
     assert texts(".load ") == ["chat.lua", "lib/"] and texts(".load lib/d") == ["deep.lua"]
     assert texts(f".load {tmp_path}/c") == ["chat.lua"]
+    named = [each.text for each in complete_dot(".load-blueprint ch", ["arena", "chat", "chatroom"])]
+    assert named == ["chat", "chatroom"]
     assert texts(".load nowhere/") == [] and texts(".history ") == []

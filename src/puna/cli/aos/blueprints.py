@@ -12,11 +12,23 @@ async def blueprint_source(net: Net, owners: Sequence[str], name: str) -> str:
 
     Raises Missing with the names there are when none has, Invalid when it is not what its item says.
     """
+    client = _client(net)
+    async with client.GatewayShelf(net.doors.gateway) as shelf:
+        return await client.find_blueprint(shelf, [owner for owner in owners if owner], name)
+
+
+async def blueprint_names(net: Net, owners: Sequence[str]) -> list[str]:
+    """The names that `blueprint_source` would find. Raises as it does."""
+    client = _client(net)
+    async with client.GatewayShelf(net.doors.gateway) as shelf:
+        return [found.name for found in await client.list_blueprints(shelf, [owner for owner in owners if owner])]
+
+
+def _client(net: Net):
     try:
-        from puna.services.blueprints.client import GatewayShelf, find_blueprint
+        from puna.services.blueprints import client
     except ModuleNotFoundError:
-        raise Missing(f"There is no blueprint {name} here.", "Load a file of yours with .load FILE.lua") from None
+        raise Missing("There is no blueprint here.", "Load a file of yours with .load FILE.lua") from None
     if not net.doors.gateway:
         raise Invalid("No gateway was named, so nothing can be looked up.", "Name it with --gateway-url.")
-    async with GatewayShelf(net.doors.gateway) as shelf:
-        return await find_blueprint(shelf, [owner for owner in owners if owner], name)
+    return client

@@ -113,6 +113,8 @@ def _check(wanted: Wanted) -> None:
     from .bundle import bundle
     from .processes import pairs
 
+    if not wanted.name.strip():
+        raise Invalid("The name is empty.", "Name a process, like: puna aos chat")
     pairs(wanted.tag_names, wanted.tag_values)
     for path in wanted.load:
         bundle(path.expanduser())
@@ -125,7 +127,7 @@ async def _at(net, wallet, home, wanted: Wanted, line) -> int:
 
     known = await standing(net)
     if wanted.listing:
-        found = await of_wallet(net, wallet.address)
+        found = await of_wallet(net, wallet)
         line.clear()
         _print_list(found, wallet.address, wanted.as_json)
         return 0
@@ -144,7 +146,7 @@ async def _process(net, wallet, wanted: Wanted, known, line):
 
     if is_id(wanted.name):
         return await by_id(net, wanted.name), False
-    found = await of_wallet(net, wallet.address, wanted.name)
+    found = await of_wallet(net, wallet, wanted.name)
     if len(found) > 1:
         line.clear()
         return await _chosen(found, wanted), False

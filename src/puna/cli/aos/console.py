@@ -21,14 +21,14 @@ from puna.services.letters import message
 from puna.services.outbox import question
 
 from . import inquiry
-from .blueprints import blueprint_source
+from .blueprints import blueprint_names, blueprint_source
 from .bundle import bundle
 from .feed import Feed
 from .fork import fork_item
 from .lua import Place
 from .net import PAGE, Net
 from .present import GRAY, GREEN, RED, RESET, Entry, clean, first_words, short, shown
-from .processes import AOS_VERSION, Found, Standing
+from .processes import AOS_VERSION, Found, Standing, native_owner
 from .session import (
     FILE,
     Answered,
@@ -169,12 +169,13 @@ class Console:
     async def connect(self) -> None:
         """See that an aos answers, whom it takes for its owner, and its prompt. Raises Invalid when none does."""
         why = "it gives no prompt"
-        for asker in dict.fromkeys((self.process.spawner, self.wallet.address, "")):
+        me = native_owner(self.wallet)
+        for asker in dict.fromkeys((self.process.spawner, me, "")):
             self._asker = asker
             result = await self._preview("return require('.process')._version", "")
             seen = shown(result.output)
             if result.error is None and seen.prompt and seen.text and not seen.news:
-                owned = asker == self.wallet.address
+                owned = asker == me
                 self.session = replace(self.session, prompt=seen.prompt, owned=owned)
                 return
             if result.error is not None:
@@ -188,7 +189,13 @@ class Console:
 
     def listen(self) -> "asyncio.Task[None]":
         """Begin to show what others make the process say; cancel the task to end it."""
-        return asyncio.create_task(self._feed.follow(), name="feed")
+        task = asyncio.create_task(self._feed.follow(), name="feed")
+        task.add_done_callback(self._feed_ended)
+        return task
+
+    def _feed_ended(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (bug := task.exception()) is not None:
+            self._say(f"{RED}The feed stopped, which is a defect in Puna: {bug!r}. Enter the process again.{RESET}")
 
     async def prepare(self) -> None:
         """Remember where the process stands, so that the feed begins now."""
@@ -203,6 +210,17 @@ class Console:
             except NodeError:
                 return {}
         return self._keys[place.steps]
+
+    async def blueprints(self) -> list[str]:
+        """The names after `.load-blueprint`. Never fails; empty when unknown."""
+        try:
+            return await blueprint_names(self.net, self._shelves())
+        except NodeError:
+            return []
+
+    def _shelves(self) -> tuple[str, str]:
+        """Whose blueprints are loaded by name: the person's own, then the network's."""
+        return self.wallet.address, self.standing.operator
 
     async def _preview(self, code: str, after: str) -> Result:
         return await self.net.preview(self.process.id, self._question(code), after)
@@ -224,8 +242,7 @@ class Console:
                 made = bundle(Path(path).expanduser())
                 return Read(path, made.code, made.sources)
             case ReadBlueprint(name):
-                owners = (self.wallet.address, self.standing.operator)
-                return Read(name, await blueprint_source(self.net, owners, name))
+                return Read(name, await blueprint_source(self.net, self._shelves(), name))
             case OpenPad():
                 return await self._pad()
             case Monitor(on):

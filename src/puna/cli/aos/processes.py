@@ -12,7 +12,8 @@ from typing import Any
 from puna.ao.compute.cron import crons_of
 from puna.ao.message import PROTOCOL, VARIANT
 from puna.arweave.dataitem import DataItem, sign_item
-from puna.arweave.ids import is_id
+from puna.arweave.ids import b64url_decode, is_id
+from puna.arweave.keys.ethereum import native_address
 from puna.arweave.tags import Tag
 from puna.arweave.wallet import Wallet
 from puna.errors import Invalid, Missing
@@ -21,6 +22,7 @@ from puna.services.letters import new_anchor
 from .net import PAGE, Net
 
 REGISTRY_TAG = "Apm-Registry"  # names the package registry whose packages a process installs
+UNCOMPRESSED_POINT_BYTES = 65  # an Ethereum public key
 LISTED_MAX = 1000  # processes of one wallet that a list looks at
 AOS_VERSION = "2.0.4"  # of the process environment, told by the tag `aos-Version`
 
@@ -100,8 +102,9 @@ def _standing(told: dict[str, Any]) -> Standing:
     return Standing(**text, names=names, ours=True)
 
 
-async def of_wallet(net: Net, address: str, name: str = "") -> list[Found]:
+async def of_wallet(net: Net, wallet: Wallet, name: str = "") -> list[Found]:
     """Processes that a wallet spawned, newest first; with a name, those called so."""
+    address, owner = wallet.address, native_owner(wallet)
     tags = [{"name": "Data-Protocol", "values": ["ao"]}, {"name": "Type", "values": ["Process"]}]
     if name:
         tags.append({"name": "Name", "values": [name]})
@@ -110,7 +113,7 @@ async def of_wallet(net: Net, address: str, name: str = "") -> list[Found]:
     while len(found) < LISTED_MAX:
         answer = await net.graphql(_SEARCH, {"owners": [address], "tags": tags, "after": after, "first": PAGE})
         page = answer["transactions"]
-        found += [_found(edge["node"], address) for edge in page["edges"]]
+        found += [_found(edge["node"], owner) for edge in page["edges"]]
         if not page["edges"] or not page["pageInfo"]["hasNextPage"]:
             break
         after = page["edges"][-1]["cursor"]
@@ -129,7 +132,8 @@ async def by_id(net: Net, id: str) -> Found:
             known = None
     if known is None:
         raise Missing(f"There is no process {id} on this network.", "Check the id, and which network you ask.")
-    found = _found(known, known["owner"]["address"])
+    owner = known["owner"]
+    found = _found(known, _as_processes_see(b64url_decode(owner.get("key") or ""), owner["address"]))
     if found.tag("Type") != "Process":
         kind = found.tag("Type") or "item without a type"
         raise Invalid(f"{id} is no process but a {kind.lower()}.", "Name a process.")
@@ -139,6 +143,15 @@ async def by_id(net: Net, id: str) -> Found:
 def _found(node: dict[str, Any], owner: str) -> Found:
     tags = tuple((tag["name"], tag["value"]) for tag in node.get("tags") or ())
     return Found(node.get("id") or node.get("process_id"), tags, (node.get("block") or {}).get("timestamp"), owner)
+
+
+def native_owner(wallet: Wallet) -> str:
+    """The wallet as processes see it: an Ethereum key by its `0x` address, all others by their Arweave address."""
+    return _as_processes_see(wallet.owner, wallet.address)
+
+
+def _as_processes_see(key: bytes, address: str) -> str:
+    return native_address(key) if len(key) == UNCOMPRESSED_POINT_BYTES else address
 
 
 def process_item(wallet: Wallet, birth: Birth) -> DataItem:
@@ -163,7 +176,7 @@ async def spawn(net: Net, wallet: Wallet, birth: Birth) -> Found:
     item = await asyncio.to_thread(process_item, wallet, birth)
     crons_of(item)  # a wrong interval is told before there is a process that can never run
     await net.link.submit(item)
-    return Found(item.id, tuple(item.tags), None, wallet.address)
+    return Found(item.id, tuple(item.tags), None, native_owner(wallet))
 
 
 async def module_named(net: Net, name: str) -> str:

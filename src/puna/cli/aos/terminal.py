@@ -221,7 +221,8 @@ class LiveCompleter(Completer):
     ) -> AsyncIterator[Completion]:
         before = document.text_before_cursor
         if before.startswith("."):
-            for completion in complete_dot(before):
+            names = await self._console.blueprints() if before.startswith(".load-blueprint ") else ()
+            for completion in complete_dot(before, names):
                 yield completion
             return
         place = place_before(before)
@@ -237,8 +238,8 @@ class LiveCompleter(Completer):
             yield Completion(name, start_position=-len(place.partial), display_meta=names[name])
 
 
-def complete_dot(before: str) -> list[Completion]:
-    """Names of dot commands, and of Lua files and folders after `.load`."""
+def complete_dot(before: str, blueprints: Iterable[str] = ()) -> list[Completion]:
+    """Names of dot commands; of Lua files and folders after `.load`, and of blueprints after `.load-blueprint`."""
     command, space, word = before.partition(" ")
     if not space:
         return [
@@ -246,6 +247,8 @@ def complete_dot(before: str) -> list[Completion]:
             for name, dot in DOTS.items()
             if name.startswith(command)
         ]
+    if command == ".load-blueprint":
+        return [Completion(name, start_position=-len(word)) for name in blueprints if name.startswith(word)]
     return _files(word) if command == ".load" else []
 
 
