@@ -102,6 +102,7 @@ def test_what_a_person_has_at_hand(up, tmp_path):
         person.enters(".at 1").sees("after message 1")
         person.enters("'then ' .. Count").sees("then 5")
         person.enters(".fork 1 twin").sees("(twin) goes on from message 1")
+        person.enters(".fork").sees("(workbench-1) goes on from message 1")
         person.enters(".now").enters("'now ' .. Count").sees("now 11")
         person.enters(".dryrun").enters("Count = 0; return 'tried ' .. Count").sees("tried 0")
         person.enters(".dryrun").enters("'still ' .. Count").sees("still 11")

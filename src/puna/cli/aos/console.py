@@ -7,7 +7,7 @@ here can be interrupted: what was sent goes on, what was not is given back.
 import asyncio
 import os
 import shlex
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -344,7 +344,7 @@ class Console:
             page = await self.net.schedule(self.process.id, after, min(PAGE, end - 1 - after))
             if not page:
                 break
-            found += [_entry(place, self.process.id) for place in page]
+            found += [_entry(place, self.process.id, self._names()) for place in page]
             after = found[-1].nonce
         return tuple(found)
 
@@ -357,6 +357,7 @@ class Console:
         if nonce is None:
             nonce = _nonce(await self.net.newest(self.process.id))
         place = await self._place_at(nonce)
+        name = name or f"{self.process.tag('Name') or 'fork'}-{nonce}"
         item = await asyncio.to_thread(
             fork_item, self.wallet, self.process, _message(place, self.process.id), name, self.standing
         )
@@ -364,9 +365,8 @@ class Console:
         result = await self.net.link.result(item.id, item.id)
         if result.error is not None:
             raise Invalid(f"The fork {item.id} does not begin: {clean(str(result.error))[:300]}")
-        called = f" ({name})" if name else ""
         return Done(
-            f"{GREEN}{item.id}{RESET}{called} goes on from message {nonce} of this process.\n"
+            f"{GREEN}{item.id}{RESET} ({clean(name)}) goes on from message {nonce} of this process.\n"
             f"{GRAY}Enter it with: puna aos {item.id}{RESET}"
         )
 
@@ -418,11 +418,12 @@ def _tags(item: dict[str, Any]) -> dict[str, str]:
     return tags
 
 
-def _entry(place: dict[str, Any], process: str) -> Entry:
+def _entry(place: dict[str, Any], process: str, names: Mapping[str, str]) -> Entry:
     assignment = _tags(place["assignment"])
     told = place.get("message") or {}
     tags = _tags(told)
     sender = tags.get("From-Process") or (told.get("owner") or {}).get("address", "")
     action = tags.get("Action") or ("(birth)" if tags.get("Type") == "Process" else "")
     timestamp_ms = int(assignment.get("Timestamp", "0"))
-    return Entry(_nonce(place), timestamp_ms, _message(place, process), sender, action, told.get("data") or "")
+    by = names.get(sender, sender)
+    return Entry(_nonce(place), timestamp_ms, _message(place, process), by, action, told.get("data") or "")

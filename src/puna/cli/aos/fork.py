@@ -23,7 +23,7 @@ def fork_item(wallet: Wallet, origin: Found, message: str, name: str, standing: 
     """The signed item of a process that goes on from `origin` after that message of its."""
     taken = (Tag(*tag) for tag in origin.tags if tag[0] not in _NOT_TAKEN_OVER)
     tags = (
-        PROTOCOL, VARIANT, Tag("Type", "Process"), Tag("Name", name or origin.tag("Name") or "fork"), *taken,
+        PROTOCOL, VARIANT, Tag("Type", "Process"), Tag("Name", name), *taken,
         Tag("Scheduler", standing.scheduler),
         Tag(OF_TAG, origin.id), Tag(MESSAGE_TAG, message),
     )  # fmt: skip

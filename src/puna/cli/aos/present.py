@@ -21,6 +21,7 @@ RED, GREEN, BLUE, GRAY, BOLD, RESET = "\x1b[31m", "\x1b[32m", "\x1b[34m", "\x1b[
 TAB_COLUMNS = 4
 PROFILE_ROWS = 25
 OUTCOME_COLUMNS = 60  # what a tree shows of a result
+DATA_COLUMNS = 36  # what a history shows of a message's data
 
 _SGR = re.compile(r"\x1b\[[0-9;]*m")
 _NOT_TEXT = re.compile(
@@ -180,7 +181,7 @@ def history(entries: Iterable[Entry], owner: str) -> str:
     for entry in entries:
         who = "you" if entry.sender == owner else short(clean(entry.sender))
         what = first_words(entry.action or "(no action)", 24)
-        data = first_words(entry.data, 60)
+        data = first_words(entry.data, DATA_COLUMNS)
         rows.append(
             f"{BLUE}{entry.nonce:>6}{RESET}  {GRAY}{time_of(entry.timestamp_ms)}  {short(entry.message)}{RESET}  "
             f"{GREEN}{who:<10}{RESET}  {what}  {GRAY}{data}{RESET}".rstrip()
