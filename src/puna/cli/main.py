@@ -13,8 +13,9 @@ from puna.errors import NodeError
 # The module is imported only when its command runs: help stays fast.
 COMMANDS = {
     "ask": ("puna.cli.ask", "Pay and ask a model; prints the answer, its fee and its message ids."),
+    "aos": ("puna.cli.aos.command", "Enter a process: a Lua prompt, its messages as they come, its past."),
     "up": ("puna.cli.up", "Run the network until stopped."),
-    "wallet": ("puna.cli.wallet", "Make a wallet, show its address and balance."),
+    "wallet": ("puna.cli.wallet", "Make a wallet, show its address and balance, send wAR."),
     "verify": ("puna.cli.verify", "Replay a process from the permanent log and compare."),
     "su": ("puna.cli.alone:su", "Run a scheduler unit by itself."),
     "cu": ("puna.cli.alone:cu", "Run a compute unit by itself, following a scheduler elsewhere."),

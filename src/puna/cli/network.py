@@ -48,7 +48,7 @@ async def network_at(
         return
     from puna.ao.remote import RemoteLink
 
-    running = await _announced(home, progress)
+    running = await announced(home, progress)
     if model is not None:
         raise Invalid(
             f"The node running at {running.gateway} chose its models when it started; {model} is not asked for there.",
@@ -58,7 +58,8 @@ async def network_at(
         yield Reached(link, Network.from_json(await link.network()))
 
 
-async def _announced(home: Home, progress: Callable[[str], None]) -> Running:
+async def announced(home: Home, progress: Callable[[str], None]) -> Running:
+    """The node that runs on a home, waited for while it starts. Raises NotYet when it cannot be asked from outside."""
     for _ in range(int(STARTING_PATIENCE_S / STARTING_LOOK_S)):
         if running := home.running():
             return running

@@ -25,6 +25,38 @@ def json_option(function):
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")(function)
 
 
+class TakesIds(click.Command):
+    """A command whose words may be ids and addresses: one in 64 begins with a dash, and is no option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        from puna.arweave.ids import is_id
+
+        wants_value = {
+            name for option in self.params if isinstance(option, click.Option) and not option.is_flag
+            for name in option.opts
+        }  # fmt: skip
+        words = args[: args.index("--")] if "--" in args else args
+        dashed = [
+            place for place, word in enumerate(words)
+            if word.startswith("-") and is_id(word) and not (place and words[place - 1] in wants_value)
+        ]  # fmt: skip
+        if not dashed:
+            return super().parse_args(ctx, args)
+        # All that is no option goes behind a double dash, in its order.
+        plain, place = [], 0
+        options: list[str] = []
+        while place < len(words):
+            word = words[place]
+            takes = word in wants_value and place + 1 < len(words)
+            if place in dashed or not word.startswith("-"):
+                plain.append(word)
+            else:
+                options += words[place : place + 1 + takes]
+                place += takes
+            place += 1
+        return super().parse_args(ctx, [*options, "--", *plain, *args[len(words) + 1 :]])
+
+
 def home_of(folder: Path | None) -> Home:
     return Home(folder if folder is not None else default_home())
 

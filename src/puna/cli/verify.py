@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from puna.cli.show import home_of, home_option, json_option, print_json, progress
+from puna.cli.show import TakesIds, home_of, home_option, json_option, print_json, progress
 from puna.errors import Missing, NodeError
 
 STANDING = ("token", "herder", "worker")
 
 
-@click.command("verify")
+@click.command("verify", cls=TakesIds)
 @click.argument("process")
 @home_option
 @json_option

@@ -164,7 +164,9 @@ class Node:
         serving = Serving(
             doors,
             {
-                "gateway": gateway_app(library, units.hub, self.network.to_json, self.home.cache),
+                "gateway": gateway_app(
+                    library, units.hub, lambda: {**self.network.to_json(), "units": doors.urls}, self.home.cache
+                ),
                 "mu": messenger_app(units.messenger),
                 "su": scheduler_app(units.scheduler),
                 "cu": compute_app(units.compute),

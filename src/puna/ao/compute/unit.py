@@ -41,6 +41,7 @@ from ..scheduler.schedule import hash_chain
 from .chain import Chain, digest_of, read_chain
 from .cron import Blocks, Cron, Moment, Place, Tick, cron_json, crons_of, no_blocks, ticks
 from .fold import message_json, preview_json, result_of
+from .fork import check_module, origin_of
 from .port import Evaluation, Evaluators, Program
 from .program import Limits, ModuleFiles, needs_of, program_of
 from .testimony import Attestation, attestation_tags, checkpoint_tags, read_attestation, tick_tags
@@ -300,7 +301,7 @@ class ComputeUnit:
             position, chain = Position(-1), None
         self._replicas += 1
         name = f"replica {self._replicas} of {process}"
-        await self._attach_to(name, program, chain)
+        await self._attach_to(name, process, program, chain)
         try:
             async for number, message in self._messages(process, position, goal):
                 await self._evaluators.apply(name, message, message_id=str(number))
@@ -800,6 +801,7 @@ class ComputeUnit:
     async def _attach(self, stream: _Stream) -> None:
         await self._abandon(stream)
         program = await self._program_of(stream.process)
+        await self._reach_origin(stream.process)  # before there is room for us: the origin needs room of its own
         await self._make_room(stream)
         self._attached[stream.process] = stream
         try:
@@ -816,20 +818,46 @@ class ComputeUnit:
         """Attach from the newest checkpoint, or from nothing; answers where that memory stands."""
         position, chain = self._newest_checkpoint(process)
         try:
-            await self._attach_to(process, program, chain)
+            await self._attach_to(process, process, program, chain)
             return position
         except Invalid:
             if chain is None:
                 raise
         log.warning("process %s: its checkpoint cannot be used; replaying from nothing", process)
-        await self._evaluators.attach(process, program, None)
+        await self._attach_to(process, process, program, None)
         return Position(-1)
 
-    async def _attach_to(self, name: str, program: Program, chain: Chain | None) -> None:
+    async def _attach_to(self, name: str, process: ProcessId, program: Program, chain: Chain | None) -> None:
+        """Attach, under a name, the memory of a checkpoint of `process`, or the one it begins with."""
         if chain is None:
-            await self._evaluators.attach(name, program, None)
+            await self._evaluators.attach(name, program, await self._inherited(process))
         else:
             await self._evaluators.resume(name, program, chain.start(), chain.base)
+
+    async def _reach_origin(self, process: ProcessId) -> tuple[ProcessId, Position] | None:
+        """The place that a fork begins from, evaluated; None for a process that begins empty. Raises Invalid."""
+        ((item, _),) = await self._schedules.assignments(process, -1, 1)
+        origin = origin_of(item) if item is not None else None
+        if origin is None:
+            return None
+        try:
+            _, place = await self._schedules.place(origin.process, origin.message)
+            ((born, _),) = await self._schedules.assignments(origin.process, -1, 1)
+        except Missing as error:
+            what = f"Process {process} forks {origin.process} after {origin.message}, which is not scheduled here"
+            raise Invalid(f"{what}: {error.what}") from error
+        if born is not None:
+            check_module(item, born)
+        await self._reach(origin.process, place.nonce)
+        return origin.process, Position(place.nonce)
+
+    async def _inherited(self, process: ProcessId) -> bytes | None:
+        """The memory that a fork begins with; None for a process that begins empty."""
+        origin = await self._reach_origin(process)
+        if origin is None:
+            return None
+        async with self._replica(*origin) as replica:
+            return await self._evaluators.snapshot(replica)
 
     async def _replay(self, stream: _Stream, item: Item | None, assignment: Assignment) -> None:
         evaluation = await self._apply(stream, item, assignment)

@@ -6,7 +6,7 @@ chain, results and state roots are all checked again. Source of the rules: proto
 
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
@@ -27,6 +27,7 @@ from ..result import Result
 from ..scheduler import schedule as rules
 from .cron import Blocks, Moment, Tick, cron_json, crons_of, no_blocks, ticks
 from .fold import message_json, result_of
+from .fork import check_module, origin_of
 from .port import Evaluation, Evaluators, Program
 from .program import Limits, ModuleFiles, View, program_of
 from .testimony import Attestation, read_attestation
@@ -102,7 +103,9 @@ async def verify(
     files = ModuleFiles(store, modules)
     try:
         program = program_of(view, item, limits, files)
-        async for step, evaluation in _replayed(evaluators, process, program, steps):
+        begins, inherited = await _inherited(store, evaluators, item, view, limits, files, blocks)
+        found += inherited
+        async for step, evaluation in _replayed(evaluators, process, program, steps, begins):
             replay.add(evaluation)
             for attestation in attested.get(step.place, ()):
                 found += _compare(step, evaluation, attestation)
@@ -173,21 +176,63 @@ def _attested_until(attested: "_Attested", nonce: int) -> int:
 
 
 async def _replayed(
-    evaluators: Evaluators, process: ProcessId, program: Program, steps: list[_Step]
+    evaluators: Evaluators, process: ProcessId, program: Program, steps: list[_Step], begins: bytes | None
 ) -> AsyncIterator[tuple[_Step, Evaluation]]:
-    """Evaluate from nothing, up to the end or to the first item that is not here."""
-    # A name of its own: the running node may hold the same process in the same evaluators.
-    replica = f"verify {process}"
-    await evaluators.attach(replica, program, None)
-    try:
-        due = list(takewhile(lambda step: step.message is not None, steps))  # the rest is told by _check_schedule
-        done = iter(due)
+    """Evaluate from the beginning, up to the end or to the first item that is not here."""
+    due = list(takewhile(lambda step: step.message is not None, steps))  # the rest is told by _check_schedule
+    done = iter(due)
+    async with _replica(evaluators, process, program, begins) as replica:
         async with aclosing(evaluators.apply_all(replica, ((step.message, step.name) for step in due))) as evaluations:
             async for evaluation in evaluations:
                 yield next(done), evaluation
+
+
+@asynccontextmanager
+async def _replica(
+    evaluators: Evaluators, process: ProcessId, program: Program, begins: bytes | None
+) -> AsyncIterator[str]:
+    # A name of its own: the running node may hold the same process in the same evaluators.
+    replica = f"verify {process}"
+    await evaluators.attach(replica, program, begins)
+    try:
+        yield replica
     finally:
         if evaluators.attached(replica):
             await evaluators.detach(replica)
+
+
+async def _inherited(
+    store: Store, evaluators: Evaluators, item: DataItem, view: View, limits: Limits, files: ModuleFiles, blocks: Blocks
+) -> tuple[bytes | None, list[Divergence]]:
+    """The memory that a fork begins with, from a replay of its origin; and what does not agree there.
+
+    None for a process that begins empty. Raises Missing or Invalid when there is no such place to begin from.
+    """
+    origin = origin_of(item)
+    if origin is None:
+        return None, []
+    born = view(origin.process)
+    if born is None:
+        raise Missing(f"process {origin.process}, which {item.id} forks, is not in the store")
+    check_module(item, born)
+    schedule = list(_schedule_of(store, origin.process, tag(born, "Scheduler") or ""))
+    end = next((place.nonce for place in schedule if origin.message in (place.item_id, place.id)), None)
+    if end is None:
+        raise Invalid(f"process {origin.process} has no message {origin.message}, after which {item.id} forks it")
+    schedule = [place for place in schedule if place.nonce <= end]
+    attested = _attestations_of(store, origin.process)
+    steps = [step for step in _steps(born, schedule, attested, blocks, view) if step.place <= (end, 0)]
+    begins, found = await _inherited(store, evaluators, born, view, limits, files, blocks)
+    found = found + _check_schedule(origin.process, born, schedule, view)
+    program = program_of(view, born, limits, files)
+    async with _replica(evaluators, origin.process, program, begins) as replica:
+        for step in steps:
+            if step.message is None:
+                raise Missing(f"item {step.name} of process {origin.process}, which {item.id} forks, is not here")
+            evaluation = await evaluators.apply(replica, step.message, message_id=step.name)
+            for attestation in attested.get(step.place, ()):
+                found += _compare(step, evaluation, attestation)
+        return await evaluators.snapshot(replica), found
 
 
 def _schedule_of(store: Store, process: ProcessId, scheduler: str) -> Iterator[Assignment]:

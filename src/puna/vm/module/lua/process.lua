@@ -162,6 +162,12 @@ local function initialise(msg, env)
   Seeded = true
 end
 
+-- A spawn item that finds a memory in which somebody lived already: this process is a fork, and its spawner's.
+local function take_over(msg, env)
+  Owner = env.Process.Tags["From-Process"] or msg.From
+  Name = env.Process.Tags.Name or Name
+end
+
 -- Handling ----------------------------------------------------------------------------------------------------------
 
 local function is_eval(msg)
@@ -267,6 +273,8 @@ function process.handle(msg, env)
   HANDLER_PRINT_LOGS = {}
   if not Seeded then
     initialise(msg, env)
+  elseif msg.Id == ao.id then
+    take_over(msg, env)
   end
   set_clock(msg)
   if msg.Tags["Content-Type"] == "application/json" and type(msg.Data) ~= "table" then
