@@ -6,7 +6,7 @@ Source: protocol reference 1.1, 2.2, 3.6.
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NewType
+from typing import Any, NewType, Protocol
 
 from puna.arweave import tags as tag_rules
 from puna.arweave.dataitem import DataItem
@@ -23,6 +23,15 @@ VARIANT = Tag("Variant", "ao.TN.1")
 _UNCOMPRESSED_POINT_BYTES = 65  # an Ethereum public key; its owner goes by another address inside processes
 
 
+class Owned(Protocol):
+    """What has a public key: an item, a wallet."""
+
+    @property
+    def owner(self) -> bytes: ...
+    @property
+    def address(self) -> str: ...
+
+
 def tag(item: DataItem, name: str) -> str | None:
     """The value of the first tag of that name, None when there is none."""
     return tag_rules.first(item.tags, name)
@@ -33,8 +42,8 @@ def is_pushed(item: DataItem) -> bool:
     return tag(item, "From-Process") is not None
 
 
-def owner_address(item: DataItem) -> str:
-    """The signer as processes see it: Ethereum keys by their checksummed `0x` address, all others by b64url.
+def owner_address(item: Owned) -> str:
+    """The signer, or the wallet, as processes see it: Ethereum keys by a checksummed `0x` address, others by b64url.
 
     Source: protocol reference 1.1, the rule of the compute unit.
     """

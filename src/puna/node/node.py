@@ -149,7 +149,7 @@ class Node:
         miner = Miner(self.weave, self.options.block_s)
         self._stack.push_async_callback(miner.stop)
         miner.start()
-        library = self._library()
+        library = self.library()
         if self.options.uploader:
             forwarder = Forwarder(self.weave, self.keys.operator, self.options.uploader, self.home.cache)
             self._stack.push_async_callback(forwarder.stop)
@@ -157,7 +157,9 @@ class Node:
         serving = Serving(
             doors,
             {
-                "gateway": gateway_app(library, units.hub, self.network.to_json, self.home.cache),
+                "gateway": gateway_app(
+                    library, units.hub, lambda: {**self.network.to_json(), "units": doors.urls}, self.home.cache
+                ),
                 "mu": messenger_app(units.messenger),
                 "su": scheduler_app(units.scheduler),
                 "cu": compute_app(units.compute),
@@ -169,7 +171,7 @@ class Node:
         self.running = Running(pid=os.getpid(), **doors.urls)
         self.home.announce(self.running)
 
-    def _library(self) -> Library:
+    def library(self) -> Library:
         """What the gateway can find: this weave, and the gateway behind it when there is one."""
         if not self.options.arweave:
             return Library(self.weave)

@@ -17,8 +17,8 @@ import msgspec
 import puna.vm
 from puna.ao.compute.program import ENCODING, MODULE_FORMAT_OURS
 from puna.ao.link import Link
-from puna.ao.message import PROTOCOL, VARIANT
-from puna.arweave.dataitem import DataItem, decode_item, encode_item, sign_item
+from puna.ao.message import VARIANT
+from puna.arweave.dataitem import DataItem, decode_item, encode_item
 from puna.arweave.store.port import Store
 from puna.arweave.tags import Tag
 from puna.arweave.wallet import Wallet
@@ -180,12 +180,7 @@ class _Raising:
         named = {"Module": module, "Scheduler": self.scheduler, "Authority": self.authority, "On-Boot": "Data"}
         item = await self._written(
             step,
-            lambda: sign_item(
-                self.operator,
-                data=programs.source(program),
-                tags=(PROTOCOL, VARIANT, Tag("Type", "Process"), *_tags(named | tags)),
-                anchor=_anchor(step),
-            ),
+            lambda: letters.process(self.operator, named | tags, programs.source(program), _anchor(step)),
         )
         await self.link.submit(item)
         result = await self.link.result(item.id, item.id)

@@ -1,0 +1,144 @@
+"""Ways to a network, as values that are opened later: `connect` and `embedded`. Opened with `async with` they give an
+`AsyncClient`, with `with` a `Client`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from puna.errors import Invalid
+
+if TYPE_CHECKING:
+    from puna.arweave.wallet import Wallet
+
+    from .asynchronous import AsyncClient
+    from .reach import Reached
+    from .synchronous import Client
+
+    Place = str | os.PathLike[str]
+    WalletLike = Wallet | Place | Mapping[str, str] | None
+
+
+class Connection:
+    """How to reach a network, and who signs. Opened once, by `with`, `async with` or `open()`."""
+
+    def __init__(self, reach: Callable[[], AbstractAsyncContextManager[Reached]], wallet: WalletLike):
+        self._reach, self._wallet = reach, wallet
+        self._stack: AsyncExitStack | None = None
+        self._client: Client | None = None
+
+    async def __aenter__(self) -> AsyncClient:
+        from .asynchronous import AsyncClient
+
+        if self._stack is not None:
+            raise Invalid("This connection was opened already.", "Make one for each client.")
+        self._stack = AsyncExitStack()
+        try:
+            wallet = read_wallet(self._wallet)  # a wrong one is told before anything is started
+            client = AsyncClient(await self._stack.enter_async_context(self._reach()), wallet)
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        self._stack.push_async_callback(client.aclose)
+        return client
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._stack is not None:
+            await self._stack.aclose()
+
+    def open(self) -> Client:
+        """A client for programs without an event loop; `close()` it in the end."""
+        from .synchronous import Client
+
+        return Client(self)
+
+    def __enter__(self) -> Client:
+        self._client = self.open()
+        return self._client
+
+    def __exit__(self, *_: object) -> None:
+        if self._client is not None:
+            self._client.close()
+
+
+def connect(
+    url: str | None = None,
+    *,
+    home: Place | None = None,
+    gateway: str = "",
+    mu: str = "",
+    su: str = "",
+    cu: str = "",
+    uploader: str = "",
+    wallet: WalletLike = None,
+    timeout_s: float | None = None,
+) -> Connection:
+    """A network that runs: the node of a home, a Puna gateway's by its URL, or any legacynet units by theirs.
+
+    Without `url` and units it is the node that runs on `home` (PUNA_HOME, else the platform's data folder), and the
+    home's wallet signs. With `url` the gateway tells where the units are. Units may be left out: what needs one that
+    is not there says so. `wallet` is a Wallet, the path of a JWK file, or a JWK. `timeout_s` is how long a request may
+    take; without it a result is waited for as long as it takes.
+    """
+    units = {"gateway": gateway, "mu": mu, "su": su, "cu": cu, "uploader": uploader}
+    named = [name for name, value in units.items() if value]
+    if sum((url is not None, home is not None, bool(named))) > 1:
+        raise Invalid("More than one network is named.", "Give a url, or a home, or the URLs of units.")
+    if timeout_s is not None and not timeout_s > 0:
+        raise Invalid(f"A timeout of {timeout_s} seconds leaves no time.", "Give one above 0, or none.")
+
+    def reach() -> AbstractAsyncContextManager[Reached]:
+        from . import reach
+
+        if url is not None:
+            return reach.network_of(url, timeout_s)
+        if named:
+            return reach.units_at(reach.Urls(**units), timeout_s)
+        return reach.running_at(_home(home), timeout_s)
+
+    return Connection(reach, wallet)
+
+
+def embedded(home: Place | None = None, *, model: Place | None = None, wallet: WalletLike = None) -> Connection:
+    """The network of a home, run inside this program, without ports; made when there is none yet.
+
+    A home has one node at a time: where one runs already, that one is used. `model` is a GGUF file to serve beside
+    the network's models. The home's wallet signs if no other is given.
+    """
+
+    def reach() -> AbstractAsyncContextManager[Reached]:
+        from . import reach
+
+        return reach.network_at(_home(home), model=None if model is None else Path(model))
+
+    return Connection(reach, wallet)
+
+
+def _home(folder: Place | None):
+    from puna.node.home import Home, default_home
+
+    return Home(default_home() if folder is None else Path(folder))
+
+
+def read_wallet(wallet: WalletLike) -> Wallet | None:
+    """A wallet however it was given. Raises Missing or Invalid, saying what is wrong with it."""
+    if wallet is None:
+        return None
+    from puna.arweave.wallet import Wallet, load_wallet, wallet_from_jwk
+
+    if isinstance(wallet, Wallet):
+        return wallet
+    if isinstance(wallet, (str, os.PathLike)):
+        return load_wallet(Path(wallet))
+    if isinstance(wallet, Mapping):
+        try:
+            return wallet_from_jwk(json.loads(json.dumps(dict(wallet))))
+        except (Invalid, TypeError, ValueError) as error:
+            why = error.what if isinstance(error, Invalid) else "It is not JSON."
+            raise Invalid(f"The wallet is no JSON Web Key. {why}", "Give the JWK of an Arweave wallet.") from None
+    raise Invalid(f"A wallet is not a {type(wallet).__name__}.", "Give a Wallet, the path of a JWK file, or a JWK.")
