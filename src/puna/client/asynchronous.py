@@ -109,19 +109,32 @@ class Listening(AsyncIterator[T], Generic[T]):
 
 
 class AsyncClient:
-    """One network, and the wallet that signs. Made by `puna.client.connect` and `embedded`, with `async with`."""
+    """One network, and the wallet that signs. Made by `puna.client.connect` and `embedded`."""
 
-    def __init__(self, reached: Reached, wallet: Wallet | None = None):
+    def __init__(
+        self, reached: Reached, wallet: Wallet | None = None, leave: Callable[[], Awaitable[None]] | None = None
+    ):
+        """`leave` lets go of what was reached."""
         self._reached: Reached | None = reached
         self._wallet = wallet
+        self._leave = leave
         self._listening: set[Listening[Any]] = set()
 
     async def aclose(self) -> None:
-        """End all listening; nothing can be asked any more. Leaving the `async with` does this."""
+        """End all listening and let go of the network; an embedded one is stopped in good order. Safe to repeat."""
+        self._reached = None
         for listening in tuple(self._listening):
             with suppress(NodeError):
                 await listening.__aexit__()
-        self._reached = None
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            await leave()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
     @property
     def _within(self) -> Reached:

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from puna.errors import Invalid
 
@@ -25,45 +25,49 @@ if TYPE_CHECKING:
 
 
 class Connection:
-    """How to reach a network, and who signs. Opened once, by `with`, `async with` or `open()`."""
+    """How to reach a network, and who signs. Opened once, in one of four ways:
+
+    `async with` and `await` give an `AsyncClient`, `with` and `open()` a `Client`. What `await` and `open()` give is
+    to be closed.
+    """
 
     def __init__(self, reach: Callable[[], AbstractAsyncContextManager[Reached]], wallet: WalletLike):
         self._reach, self._wallet = reach, wallet
-        self._stack: AsyncExitStack | None = None
-        self._client: Client | None = None
+        self._opened: AsyncClient | Client | None = None
+
+    def __await__(self) -> Generator[Any, Any, AsyncClient]:
+        return self.__aenter__().__await__()
 
     async def __aenter__(self) -> AsyncClient:
         from .asynchronous import AsyncClient
 
-        if self._stack is not None:
-            raise Invalid("This connection was opened already.", "Make one for each client.")
-        self._stack = AsyncExitStack()
-        try:
-            wallet = read_wallet(self._wallet)  # a wrong one is told before anything is started
-            client = AsyncClient(await self._stack.enter_async_context(self._reach()), wallet)
-        except BaseException:
-            await self._stack.aclose()
-            raise
-        self._stack.push_async_callback(client.aclose)
-        return client
+        self._check_unopened()
+        wallet = read_wallet(self._wallet)  # a wrong one is told before anything is started
+        async with AsyncExitStack() as stack:
+            reached = await stack.enter_async_context(self._reach())
+            self._opened = client = AsyncClient(reached, wallet, stack.pop_all().aclose)
+            return client
 
     async def __aexit__(self, *_: object) -> None:
-        if self._stack is not None:
-            await self._stack.aclose()
+        await self._opened.aclose()  # type: ignore[union-attr]
 
     def open(self) -> Client:
-        """A client for programs without an event loop; `close()` it in the end."""
+        """A client for programs without an event loop."""
         from .synchronous import Client
 
-        return Client(self)
+        self._check_unopened()
+        self._opened = client = Client(self)
+        return client
 
     def __enter__(self) -> Client:
-        self._client = self.open()
-        return self._client
+        return self.open()
 
     def __exit__(self, *_: object) -> None:
-        if self._client is not None:
-            self._client.close()
+        self._opened.close()  # type: ignore[union-attr]
+
+    def _check_unopened(self) -> None:
+        if self._opened is not None:
+            raise Invalid("This connection was opened already.", "Make one for each client.")
 
 
 def connect(

@@ -106,7 +106,7 @@ async def running_at(home: Home, timeout_s: float | None = None) -> AsyncIterato
 @asynccontextmanager
 async def network_of(url: str, timeout_s: float | None = None) -> AsyncIterator[Reached]:
     """The network of a Puna gateway, which tells where its units are. Raises Invalid when it does not."""
-    gateway = checked_url("url", url)
+    gateway = checked_url("url", url or None)
     async with _link(Urls(gateway=gateway), timeout_s) as link:
         try:
             told = await link.network()

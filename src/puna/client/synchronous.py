@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from functools import wraps
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
@@ -32,6 +31,10 @@ class LoopThread:
         self._thread = threading.Thread(target=self._loop.run_forever, name="puna-client", daemon=True)
         self._thread.start()
 
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Wait for `work`, from any other thread; Ctrl-C ends the waiting and the work."""
         if threading.current_thread() is self._thread:
@@ -39,7 +42,7 @@ class LoopThread:
             raise Invalid(
                 "A client was asked from within one of its own callbacks.", "Do it after the call, or in a thread."
             )
-        if not self._thread.is_alive() or self._loop.is_closed():
+        if not self.running:
             work.close()
             raise Invalid("This client is closed.", "Make a new one.")
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
@@ -51,7 +54,7 @@ class LoopThread:
 
     def stop(self) -> None:
         """End what is left and the thread. Safe to repeat."""
-        if self._loop.is_closed():
+        if not self.running:
             return
         self.run(_end_others())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -112,30 +115,31 @@ def _heard(
     return call
 
 
+async def _opened(connection: Awaitable[AsyncClient]) -> AsyncClient:
+    return await connection
+
+
 class Client:
     """One network, and the wallet that signs. Made by `puna.client.connect` and `embedded`, with `with` or `open()`.
 
     Any thread may use it, several at once too.
     """
 
-    def __init__(self, connection: AbstractAsyncContextManager[AsyncClient]):
-        self._connection: AbstractAsyncContextManager[AsyncClient] | None = connection
+    def __init__(self, connection: Awaitable[AsyncClient]):
         self._thread = LoopThread()
         try:
-            self._client = self._thread.run(connection.__aenter__())
+            self._client = self._thread.run(_opened(connection))
         except BaseException:
             self._thread.stop()
             raise
 
     def close(self) -> None:
         """Let go of everything; an embedded network is stopped in good order. Safe to repeat."""
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        try:
-            self._thread.run(connection.__aexit__(None, None, None))
-        finally:
-            self._thread.stop()
+        if self._thread.running:
+            try:
+                self._thread.run(self._client.aclose())
+            finally:
+                self._thread.stop()
 
     def __enter__(self) -> Client:
         return self
