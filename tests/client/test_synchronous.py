@@ -95,6 +95,22 @@ async def test_a_client_is_closed_once_and_leaves_no_thread(far):
     await far(story)
 
 
+async def test_who_waits_while_another_thread_closes_the_client_is_told(far):
+    def story(open_it):
+        ao = open_it().open()
+        inbox = ao.inbox().__enter__()
+        with ThreadPoolExecutor(1) as other:
+            waiting = other.submit(ao._thread.run, asyncio.Event().wait())
+            listening = other.submit(list, inbox)
+            ao.close()
+            with pytest.raises(Invalid, match="closed"):
+                waiting.result(30)
+            with pytest.raises(Invalid, match="closed"):
+                listening.result(30)
+
+    await far(story)
+
+
 async def test_a_client_that_could_not_be_opened_leaves_no_thread(tmp_path):
     def story():
         with pytest.raises(NotYet, match="No node runs"):

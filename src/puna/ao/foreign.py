@@ -1,20 +1,20 @@
 """Items that others tell of, put together again and verified: nothing that comes over the wire is believed.
 
-Called by the remote links of units that run alone, and of clients. Source: protocol reference 1.8, 3.6.
+Called by the remote links of units that run alone. Source: protocol reference 1.8, 3.6.
 """
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
 import msgspec
 
-from puna.arweave.dataitem import DataItem, decode_item, rebuild_item, verify_item
+from puna.arweave.dataitem import DataItem, rebuild_item
 from puna.arweave.ids import b64url_decode
 from puna.arweave.store.port import Store
-from puna.errors import Invalid, Missing, NodeError, NotYet
+from puna.errors import Missing, NodeError, NotYet
 
 from .message import tag
 
@@ -64,58 +64,24 @@ class Gateway:
 
     async def _bring(self, id: str) -> None:
         try:
-            await self._store.append([await fetch_item(self._web, self._url, id)])
+            await self._store.append([await self._fetch(id)])
         except (NodeError, msgspec.DecodeError, LookupError, TypeError, AttributeError) as error:
             log.info("item %s is not to be had now: %s", id, error)
 
-
-async def fetch_item(web: aiohttp.ClientSession, gateway: str, id: str) -> DataItem:
-    """A data item from a gateway. Raises Missing, Invalid when it is not what was signed, NotYet."""
-    question = msgspec.json.encode({"query": _ASK, "variables": {"id": id}})
-    headers = {"Content-Type": "application/json"}
-    _, body = await ask(web, "POST", f"{gateway}/graphql", data=question, headers=headers)
-    known = (msgspec.json.decode(body).get("data") or {}).get("transaction")
-    if known is None:
-        raise Missing(f"the gateway does not have item {id}")
-    status, data = await ask(web, "GET", f"{gateway}/raw/{id}")
-    if status != 200:
-        raise Missing(f"the gateway does not have the data of item {id}")
-    owner, signature = b64url_decode(known["owner"]["key"]), b64url_decode(known["signature"])
-    anchor = b64url_decode(known["anchor"] or "")
-    parts = (id, owner, signature, known["recipient"] or "", anchor, known["tags"], data)
-    return await asyncio.to_thread(rebuild_item, *parts)
-
-
-async def scheduled_item(
-    web: aiohttp.ClientSession, su: str, process: str, told: Mapping[str, Any], anchor: bytes, data: bytes
-) -> DataItem:
-    """An item of a scheduler's feed as it was signed; `anchor` and `data` as the feed shows them, in bytes.
-
-    What the feed cannot show as text is asked for whole. Raises Invalid when it is not what was signed, NotYet.
-    """
-    try:
-        owner, signature = b64url_decode(told["owner"]["key"]), b64url_decode(told["signature"])
-        return rebuild_item(told["id"], owner, signature, told.get("target") or "", anchor, told["tags"], data)
-    except Invalid:
-        status, body = await ask(web, "GET", f"{su}/raw/{process}/{told['id']}")
+    async def _fetch(self, id: str) -> DataItem:
+        question = msgspec.json.encode({"query": _ASK, "variables": {"id": id}})
+        headers = {"Content-Type": "application/json"}
+        _, body = await ask(self._web, "POST", f"{self._url}/graphql", data=question, headers=headers)
+        known = (msgspec.json.decode(body).get("data") or {}).get("transaction")
+        if known is None:
+            raise Missing(f"the gateway does not have item {id}")
+        status, data = await ask(self._web, "GET", f"{self._url}/raw/{id}")
         if status != 200:
-            raise
-    item = decode_item(body)
-    verify_item(item)
-    if item.id != told["id"]:
-        raise Invalid(f"the scheduler gave {item.id} for {told['id']}")
-    return item
-
-
-async def assignment_item(web: aiohttp.ClientSession, su: str, process: str, told: Mapping[str, Any]) -> DataItem:
-    """The signed item of an assignment in a scheduler's feed; its anchor is shown as b64url. Raises as above."""
-    return await scheduled_item(web, su, process, told, b64url_decode(told["anchor"] or ""), b"")
-
-
-async def message_item(web: aiohttp.ClientSession, su: str, process: str, told: Mapping[str, Any]) -> DataItem:
-    """The signed item of a message in a scheduler's feed; anchor and data are shown as text. Raises as above."""
-    anchor, data = (told["anchor"] or "").encode(), (told["data"] or "").encode()
-    return await scheduled_item(web, su, process, told, anchor, data)
+            raise Missing(f"the gateway does not have the data of item {id}")
+        owner, signature = b64url_decode(known["owner"]["key"]), b64url_decode(known["signature"])
+        anchor = b64url_decode(known["anchor"] or "")
+        parts = (id, owner, signature, known["recipient"] or "", anchor, known["tags"], data)
+        return await asyncio.to_thread(rebuild_item, *parts)
 
 
 def _needs(item: DataItem) -> Sequence[str]:

@@ -14,9 +14,9 @@ from puna.arweave.dataitem import DataItem, encode_item
 from puna.errors import Invalid, Missing, NodeError, NotYet
 
 from .assignment import read_assignment
-from .foreign import assignment_item, message_item
 from .result import Page, Result
 from .scheduler.port import Entry
+from .told import assignment_item, message_item
 
 CONNECT_S = 5.0  # to reach a unit; an answer itself may take as long as an inference takes
 IDLE_S = 4.0  # a connection at rest is let go before the server does, which is after 5 s

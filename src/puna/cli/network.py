@@ -1,5 +1,5 @@
 """The network a command talks to: see `puna.client.reach`, which finds it for clients and commands alike."""
 
-from puna.client.reach import Reached, network_at
+from puna.client.reach import Reached, announced, network_at
 
-__all__ = ["Reached", "network_at"]
+__all__ = ["Reached", "announced", "network_at"]

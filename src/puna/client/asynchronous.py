@@ -55,20 +55,24 @@ FOUND_MAX = 100
 ANYBODY = "1234"  # who asks in a dry-run without a wallet, as clients elsewhere have it
 
 
+async def _event(told: EventTold) -> Any:
+    return read_event(told)
+
+
 class Listening(AsyncIterator[T], Generic[T]):
     """News as they come. `async with` begins to listen at once and ends it; `async for` alone begins by itself.
 
     Without `async with` it goes on until its journey is finished or the client is closed. Whoever is too slow gets a
-    `Gap` in place of what was dropped.
+    `Gap` in place of what was dropped. Raises NotYet when the network goes away before that.
     """
 
     def __init__(
-        self, client: AsyncClient, begin: Callable[[], Events], pick: Callable[[EventTold], Awaitable[T | None]]
+        self, client: AsyncClient, root: str | None, pick: Callable[[EventTold], Awaitable[T | None]] = _event
     ):
-        self._client, self._begin, self._pick = client, begin, pick
+        self._client, self._root, self._pick = client, root, pick
         self._events: Events | None = None
         self._told: EventTold | None = None
-        self._over = False
+        self._over = self._finished = False
 
     async def __aenter__(self) -> Listening[T]:
         await self._begun()
@@ -76,7 +80,7 @@ class Listening(AsyncIterator[T], Generic[T]):
 
     async def _begun(self) -> Events:
         if self._events is None:
-            self._events = await self._begin().__aenter__()
+            self._events = await self._client._link.events(self._root).__aenter__()
             self._client._listening.add(self)
         return self._events
 
@@ -87,17 +91,33 @@ class Listening(AsyncIterator[T], Generic[T]):
             await self._events.__aexit__(None, None, None)
 
     async def __anext__(self) -> T:
-        if not self._over:
-            events = await self._begun()
-            while (told := self._told or await anext(events, None)) is not None:
-                # Kept until it was looked at: one who stops waiting in the middle finds it again.
-                self._told = told
-                news = await self._pick(told)
-                self._told = None
-                if news is not None:
-                    return news
-            await self.__aexit__()
+        while not self._over:
+            # Kept until it was looked at: one who stops waiting in the middle finds it again.
+            self._told = self._told or await self._next()
+            if self._told is None:
+                break
+            news = await self._pick(self._told)
+            self._told = None
+            if news is not None:
+                return news
         raise StopAsyncIteration
+
+    async def _next(self) -> EventTold | None:
+        """The next event; None when nothing more will come of this journey, or nobody listens any more."""
+        events = await self._begun()
+        try:
+            told = None if self._finished else await anext(events, None)
+        except NotYet:
+            if not self._over:
+                raise
+            told = None
+        if told is not None:
+            self._finished = self._root is not None and told["kind"] == "finished"
+        elif self._finished:
+            await self.__aexit__()
+        elif not self._over:
+            raise NotYet("The node stopped telling its news.", "Listen again when it runs.")
+        return told
 
     async def get(self, timeout_s: float | None = None) -> T | None:
         """The next one; None when there are no more. Raises NotYet when none came in time; none is lost by that."""
@@ -324,7 +344,7 @@ class AsyncClient:
         The root of a journey is the id of the message, or assignment, that began it.
         """
         root = None if root is None else _id("The root", root)
-        return Listening(self, lambda: self._link.events(root), _event)
+        return Listening(self, root)
 
     def watch(self, process: ProcessId) -> Listening[Event]:
         """All that happens in one process from now on."""
@@ -333,7 +353,7 @@ class AsyncClient:
         async def of_process(told: EventTold) -> Event | None:
             return read_event(told) if told.get("process") == process or told["kind"] == "gap" else None
 
-        return Listening(self, self._all_events, of_process)
+        return Listening(self, None, of_process)
 
     def inbox(self, address: str | None = None) -> Listening[Item]:
         """What processes send to a wallet from now on, ours if not named; whole items, verified.
@@ -348,10 +368,7 @@ class AsyncClient:
             news = read_event(told)
             return await self.item(str(news.item)) if isinstance(news, Stored) else None
 
-        return Listening(self, self._all_events, to_me)
-
-    def _all_events(self) -> Events:
-        return self._link.events()
+        return Listening(self, None, to_me)
 
     # Permanent data
 
@@ -497,10 +514,6 @@ class AsyncClient:
 
     def _token(self, token: str | None) -> str:
         return _id("The token", token) if token else self.network.token
-
-
-async def _event(told: EventTold) -> Event:
-    return read_event(told)
 
 
 def _id(what: str, value: object) -> Any:

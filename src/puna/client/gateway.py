@@ -147,7 +147,7 @@ class FarGateway:
             raise kind(f"The uploader at {url} does not take the item: {_said(status, body)}.")
 
     async def item(self, id: str) -> DataItem:
-        from puna.ao.foreign import fetch_item
+        from puna.ao.told import fetch_item
 
         try:
             return await fetch_item(self._link.web, self._link.url("gateway"), id)

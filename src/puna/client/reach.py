@@ -71,18 +71,19 @@ async def network_at(
     `model` is a GGUF file that the network must serve; only an embedded node can take it up.
     """
     if home.lock():
+        from puna.arweave.gateway.library import Library
         from puna.node.node import Node, Options
 
         from .gateway import NearGateway
 
         node = await Node.start(home, Options(serve=False, model=model), progress)
         try:
-            yield Reached(node.link, node.network, NearGateway(node.library()), lambda: node.user)
+            yield Reached(node.link, node.network, NearGateway(Library(node.weave)), lambda: node.user)
         finally:
             progress("putting the network away")
             await node.stop()
         return
-    running = await _announced(home, progress)
+    running = await announced(home, progress)
     if model is not None:
         raise Invalid(
             f"The node running at {running.gateway} chose its models when it started; {model} is not asked for there.",
@@ -99,7 +100,7 @@ async def running_at(home: Home, timeout_s: float | None = None) -> AsyncIterato
         raise NotYet(
             f"No node runs on {home.folder}.", "Start one with: puna up. Or embed one: puna.client.embedded()."
         )
-    async with _running(home, await _announced(home, lambda step: None), timeout_s) as reached:
+    async with _running(home, await announced(home, lambda step: None), timeout_s) as reached:
         yield reached
 
 
@@ -174,7 +175,8 @@ def _no_gateway(url: str) -> Invalid:
     )
 
 
-async def _announced(home: Home, progress: Callable[[str], None]) -> Running:
+async def announced(home: Home, progress: Callable[[str], None]) -> Running:
+    """The node that runs on a home, waited for while it starts. Raises NotYet when it cannot be asked from outside."""
     for _ in range(int(STARTING_PATIENCE_S / STARTING_LOOK_S)):
         if running := home.running():
             return running

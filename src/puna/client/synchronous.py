@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import CancelledError
 from functools import wraps
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
@@ -27,13 +28,15 @@ class LoopThread:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._entering = threading.Lock()
+        self._ending = False
         # A daemon: a client that nobody closed must not keep a finished program alive.
         self._thread = threading.Thread(target=self._loop.run_forever, name="puna-client", daemon=True)
         self._thread.start()
 
     @property
     def running(self) -> bool:
-        return self._thread.is_alive()
+        return not self._ending
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Wait for `work`, from any other thread; Ctrl-C ends the waiting and the work."""
@@ -42,24 +45,32 @@ class LoopThread:
             raise Invalid(
                 "A client was asked from within one of its own callbacks.", "Do it after the call, or in a thread."
             )
-        if not self.running:
-            work.close()
-            raise Invalid("This client is closed.", "Make a new one.")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        with self._entering:  # whatever comes in here while we end would be waited for in vain
+            if self._ending:
+                work.close()
+                raise _closed()
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
+        except CancelledError:
+            raise _closed() from None
         except BaseException:
             future.cancel()
             raise
 
     def stop(self) -> None:
-        """End what is left and the thread. Safe to repeat."""
-        if not self.running:
-            return
-        self.run(_end_others())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        """End what is left, and the thread. Safe to repeat."""
+        with self._entering:
+            ending, self._ending = self._ending, True
+        if not ending:
+            asyncio.run_coroutine_threadsafe(_end_others(), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+
+def _closed() -> Invalid:
+    return Invalid("This client is closed.", "Make a new one.")
 
 
 async def _end_others() -> None:

@@ -149,7 +149,7 @@ class Node:
         miner = Miner(self.weave, self.options.block_s)
         self._stack.push_async_callback(miner.stop)
         miner.start()
-        library = self.library()
+        library = self._library()
         if self.options.uploader:
             forwarder = Forwarder(self.weave, self.keys.operator, self.options.uploader, self.home.cache)
             self._stack.push_async_callback(forwarder.stop)
@@ -171,7 +171,7 @@ class Node:
         self.running = Running(pid=os.getpid(), **doors.urls)
         self.home.announce(self.running)
 
-    def library(self) -> Library:
+    def _library(self) -> Library:
         """What the gateway can find: this weave, and the gateway behind it when there is one."""
         if not self.options.arweave:
             return Library(self.weave)

@@ -10,13 +10,14 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from puna.arweave.dataitem import DataItem, encode_item
+from puna.arweave.dataitem import DataItem, decode_item, encode_item, rebuild_item, verify_item
+from puna.arweave.ids import b64url_decode
 from puna.arweave.store.port import Store
 from puna.clock import Tip
 from puna.errors import Invalid, Missing, NodeError
 
 from ..assignment import Assignment, read_assignment
-from ..foreign import ask, assignment_item, message_item
+from ..foreign import ask
 from ..message import ProcessId, tag
 from .port import Entry, Placed, Placing, Refused
 
@@ -152,14 +153,33 @@ class RemoteSchedules:
     async def _assignment(self, process: ProcessId, told: dict[str, Any]) -> DataItem:
         signed = self._store.view(told["id"])
         if signed is None:
-            signed = await assignment_item(self._web, self._url, process, told)
+            anchor = b64url_decode(told["anchor"] or "")
+            signed = await self._signed(process, told, anchor, b"")
         if self.address and signed.address != self.address:
             raise Invalid(f"assignment {told['id']} is not signed by the scheduler {self.address}")
         return signed
 
     async def _message(self, process: ProcessId, told: dict[str, Any]) -> DataItem:
         known = self._store.view(told["id"])
-        return known if known is not None else await message_item(self._web, self._url, process, told)
+        if known is not None:
+            return known
+        return await self._signed(process, told, (told["anchor"] or "").encode(), (told["data"] or "").encode())
+
+    async def _signed(self, process: ProcessId, told: dict[str, Any], anchor: bytes, data: bytes) -> DataItem:
+        """The item as signed. What the feed cannot show as text is asked for whole."""
+        target = told.get("target") or ""
+        try:
+            owner, signature = b64url_decode(told["owner"]["key"]), b64url_decode(told["signature"])
+            return rebuild_item(told["id"], owner, signature, target, anchor, told["tags"], data)
+        except Invalid:
+            status, body = await ask(self._web, "GET", f"{self._url}/raw/{process}/{told['id']}")
+            if status != 200:
+                raise
+        item = decode_item(body)
+        verify_item(item)
+        if item.id != told["id"]:
+            raise Invalid(f"the scheduler gave {item.id} for {told['id']}")
+        return item
 
 
 def _object(body: bytes) -> dict[str, Any]:
