@@ -287,9 +287,9 @@ async def test_what_nobody_has_is_missing(ao):
     process = await ao.spawn()
     for asked in (
         ao.message(NOBODY), ao.result(NOBODY), ao.result(process, NOBODY), ao.results(NOBODY), ao.dry_run(NOBODY),
-        ao.item(NOBODY), ao.data(NOBODY), ao.spawn(module=NOBODY),
+        ao.item(NOBODY), ao.data(NOBODY), ao.spawn(module=NOBODY), ao.schedule(NOBODY), ao.assign(process, NOBODY),
     ):  # fmt: skip
-        with pytest.raises(Missing):
+        with pytest.raises(Missing, match=NOBODY):
             await asked
 
 

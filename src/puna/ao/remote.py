@@ -87,7 +87,12 @@ class RemoteLink:
 
     async def assignments(self, process: str, after_nonce: int = -1, limit: int = 100) -> list[Entry]:
         query = {"process-id": process, "from-nonce": str(after_nonce), "limit": str(limit)}
-        feed = await self._json("GET", "su", f"/{process}", params=query)
+        try:
+            feed = await self._json("GET", "su", f"/{process}", params=query)
+        except Invalid as error:
+            if "not found" in error.what:  # schedulers have one status for all refusals
+                raise Missing(error.what, error.todo) from error
+            raise
         return [await self._entry(process, edge["node"]) for edge in feed["edges"]]
 
     async def _entry(self, process: str, node: dict[str, Any]) -> Entry:

@@ -15,6 +15,7 @@ COMMANDS = {
     "ask": ("puna.cli.ask", "Pay and ask a model; prints the answer, its fee and its message ids."),
     "up": ("puna.cli.up", "Run the network until stopped."),
     "wallet": ("puna.cli.wallet", "Make a wallet, show its address and balance."),
+    "process": ("puna.cli.process", "Spawn processes, send them messages, read what they did."),
     "verify": ("puna.cli.verify", "Replay a process from the permanent log and compare."),
     "su": ("puna.cli.alone:su", "Run a scheduler unit by itself."),
     "cu": ("puna.cli.alone:cu", "Run a compute unit by itself, following a scheduler elsewhere."),

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import mimetypes
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -260,7 +260,8 @@ class AsyncClient:
         """
         process = _id("The process", process)
         message = process if message is None else _id("The message", message)
-        return read_result(await self._link.result(process, message))
+        with _known(process, message):
+            return read_result(await self._link.result(process, message))
 
     async def results(
         self,
@@ -275,14 +276,10 @@ class AsyncClient:
 
         Times in milliseconds; at most `limit`, 1 to 1000. Messages on which the process failed are left out.
         """
+        process, limit = _id("The process", process), _limit(limit, RESULTS_MAX)
         begin, end = (None if place is None else str(place) for place in (after, until))
-        told = await self._link.results(
-            _id("The process", process),
-            after=begin,
-            until=end,
-            limit=_limit(limit, RESULTS_MAX),
-            newest_first=newest_first,
-        )
+        with _known(process):
+            told = await self._link.results(process, after=begin, until=end, limit=limit, newest_first=newest_first)
         return read_page(told)
 
     async def dry_run(
@@ -303,7 +300,8 @@ class AsyncClient:
             raise Invalid(f"The data of a dry-run is {data!r:.60}.", "It travels as JSON: give text.")
         body = question(process, sender or self._asker(), named.pairs, data)
         to = None if at is None else _id("The message", at)
-        return read_result(await self._link.preview(process, body, to))
+        with _known(process, to):
+            return read_result(await self._link.preview(process, body, to))
 
     def _asker(self) -> str:
         try:
@@ -333,8 +331,9 @@ class AsyncClient:
 
     async def schedule(self, process: ProcessId, *, after: int = -1, limit: int = 100) -> tuple[Scheduled, ...]:
         """What a process got, by nonce, from the one next to `after`; every item verified. At most `limit`, to 1000."""
-        entries = await self._link.assignments(_id("The process", process), after, _limit(limit, RESULTS_MAX))
-        return tuple(map(read_scheduled, entries))
+        process, limit = _id("The process", process), _limit(limit, RESULTS_MAX)
+        with _known(process):
+            return tuple(map(read_scheduled, await self._link.assignments(process, after, limit)))
 
     # News
 
@@ -520,6 +519,16 @@ def _id(what: str, value: object) -> Any:
     if not is_id(value):
         raise Invalid(f"{what} {quoted(value)} is not an id.", "Ids are 43 characters of A-Z, a-z, 0-9, - and _.")
     return value
+
+
+@contextmanager
+def _known(process: str, message: str | None = None) -> Iterator[None]:
+    """Units say that something is missing, not what."""
+    try:
+        yield
+    except Missing as error:
+        what = f"process {process}" if message in (None, process) else f"message {message} of process {process}"
+        raise Missing(f"There is no {what} there.", "Check the ids, and which network they are of.") from error
 
 
 def _bytes(data: object) -> bytes:

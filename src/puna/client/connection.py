@@ -108,17 +108,23 @@ def connect(
     return Connection(reach, wallet)
 
 
-def embedded(home: Place | None = None, *, model: Place | None = None, wallet: WalletLike = None) -> Connection:
+def embedded(
+    home: Place | None = None,
+    *,
+    model: Place | None = None,
+    wallet: WalletLike = None,
+    progress: Callable[[str], None] = lambda step: None,
+) -> Connection:
     """The network of a home, run inside this program, without ports; made when there is none yet.
 
     A home has one node at a time: where one runs already, that one is used. `model` is a GGUF file to serve beside
-    the network's models. The home's wallet signs if no other is given.
+    the network's models. The home's wallet signs if no other is given. `progress` is told each step of the start.
     """
 
     def reach() -> AbstractAsyncContextManager[Reached]:
         from . import reach
 
-        return reach.network_at(_home(home), model=None if model is None else Path(model))
+        return reach.network_at(_home(home), model=None if model is None else Path(model), progress=progress)
 
     return Connection(reach, wallet)
 
