@@ -15,6 +15,7 @@ from puna.client import (
     Finished,
     Gap,
     Invalid,
+    Missed,
     Missing,
     NotYet,
     ProcessFailed,
@@ -201,7 +202,7 @@ async def test_who_waits_in_vain_is_told_and_misses_nothing(ao):
         assert (await inbox.get()).text == "late"
 
 
-async def test_a_slow_listener_gets_a_gap():
+async def test_a_slow_listener_is_told_what_passed_it_by():
     class Told:
         async def __aenter__(self):
             return self
@@ -223,6 +224,10 @@ async def test_a_slow_listener_gets_a_gap():
 
     ao = AsyncClient(Reached(Link(), None, None))
     assert await anext(ao.watch(NOBODY)) == Gap("gap", missed=3)
+    inbox = ao.inbox(NOBODY)
+    for _ in range(2):
+        with pytest.raises(Missed, match="3 events passed it by.*find"):
+            await anext(inbox)
 
 
 async def test_data_is_kept_and_read_back(ao, tmp_path):

@@ -1,6 +1,9 @@
 """Records of what the wire says: tables for what is known, laws for what a module may come up with."""
 
 import base64
+import copy
+import dataclasses
+import pickle
 
 import pytest
 from hypothesis import given, settings
@@ -53,6 +56,13 @@ def test_whatever_a_module_answers_can_be_read(messages, spawns, assignments, ou
     assert all(isinstance(message.target, str) and isinstance(message.tags, Tags) for message in result.messages)
     assert all(isinstance(process, str) for share in result.assignments for process in share.processes)
     assert result == read_result(told) and hash(result) == hash(read_result(told))
+
+
+def test_records_can_be_copied_and_sent_to_other_programs():
+    entry = {"Target": "T", "Tags": [{"name": "A", "value": "1"}], "Data": "d"}
+    result = read_result(ResultTold((entry,), (), (), "out", None, 5))
+    assert pickle.loads(pickle.dumps(result)) == result == copy.deepcopy(result)
+    assert dataclasses.asdict(result)["messages"][0]["tags"] == {"A": "1"}
 
 
 @SETTINGS

@@ -8,9 +8,8 @@ import subprocess
 import pytest
 from cli.conftest import COMMAND, puna
 
-from puna.ao.remote import RemoteLink
 from puna.arweave.wallet import load_wallet
-from puna.services.token.client import balance
+from puna.client import connect
 
 
 class Unit:
@@ -62,12 +61,12 @@ async def test_a_herd_over_three_processes_is_paid_answers_and_goes_on_after_its
         messenger = ("--su", su, "--cu", cu, "--raise", "--workers", "1", "--port", str(port))
         mu = start("mu", *messenger)
         network, wallet = mu.places["network"], load_wallet(homes / "mu" / "wallet.json")
-        urls = {"gateway": mu.places["gateway"], "mu": mu.places["mu"], "su": su, "cu": cu}
-
         first = puna("ask", "What is the meaning of life?", "--tokens", "8", "--json", home=homes / "mu")
         assert first.status == 0, first.err
-        async with RemoteLink(**urls) as link:
-            left = await balance(link, network["token"], wallet.address)
+        # The messenger's gateway tells a client where the other two are.
+        async with connect(mu.places["gateway"], wallet=wallet) as ao:
+            left = await ao.balance()
+            assert (await ao.schedule(network["token"], limit=1))[0].item_id == network["token"]
         assert 10 * 10**12 - left == first.json()["fee_winston"]
 
         mu.end(signal.SIGKILL)

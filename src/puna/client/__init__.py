@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from .asynchronous import AsyncClient as AsyncClient
     from .asynchronous import Listening as Listening
+    from .asynchronous import Missed as Missed
     from .connection import Connection as Connection
     from .connection import connect as connect
     from .connection import embedded as embedded
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 
 _ROOMS = {
     "puna.client.connection": "Connection connect embedded",
-    "puna.client.asynchronous": "AsyncClient Listening",
+    "puna.client.asynchronous": "AsyncClient Listening Missed",
     "puna.client.synchronous": "Client SyncListening",
     "puna.client.records": "Assign Found Item Kept Message Page ProcessFailed Result Scheduled Spawn Tags",
     "puna.client.events": "Accepted Assigned Evaluated Event Failed Finished Gap Stored Token",

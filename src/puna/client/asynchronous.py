@@ -55,6 +55,10 @@ FOUND_MAX = 100
 ANYBODY = "1234"  # who asks in a dry-run without a wallet, as clients elsewhere have it
 
 
+class Missed(NotYet):
+    """Some news were not heard. Nothing is lost: what was sent is in the weave."""
+
+
 async def _event(told: EventTold) -> Any:
     return read_event(told)
 
@@ -96,7 +100,11 @@ class Listening(AsyncIterator[T], Generic[T]):
             self._told = self._told or await self._next()
             if self._told is None:
                 break
-            news = await self._pick(self._told)
+            try:
+                news = await self._pick(self._told)
+            except Missed:
+                self._told = None
+                raise
             self._told = None
             if news is not None:
                 return news
@@ -357,11 +365,16 @@ class AsyncClient:
     def inbox(self, address: str | None = None) -> Listening[Item]:
         """What processes send to a wallet from now on, ours if not named; whole items, verified.
 
-        What came earlier is found with `find(recipients=...)`.
+        What came earlier is found with `find(recipients=...)`. Raises Missed when it was too slow.
         """
         mine = address or self.wallet.address
 
         async def to_me(told: EventTold) -> Item | None:
+            if told["kind"] == "gap":
+                raise Missed(
+                    f"This listener was too slow: {told.get('missed')} events passed it by.",
+                    "Items among them are found with find(recipients=...). Go on listening.",
+                )
             if told["kind"] != "stored" or told.get("target") != mine:
                 return None
             news = read_event(told)

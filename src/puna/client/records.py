@@ -70,6 +70,9 @@ class Tags(Mapping[str, str]):
     def __repr__(self) -> str:
         return f"Tags({list(self.pairs)!r})"
 
+    def __reduce__(self) -> tuple[type[Tags], tuple[tuple[tuple[str, str], ...]]]:
+        return Tags, (self.pairs,)
+
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError("tags never change: make new ones")
 
