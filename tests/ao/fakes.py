@@ -322,7 +322,7 @@ async def no_sleep(seconds: float) -> None:
 class Town:
     """A network over one store. Messages are signed by ALICE unless said otherwise."""
 
-    def __init__(self, store=None, evaluators=None, clock=None, messenger=None, **options):
+    def __init__(self, store=None, evaluators=None, clock=None, messenger=None, archive=None, **options):
         self.store = store if store is not None else MemoryStore()
         self.evaluators = evaluators or FakeEvaluators()
         self.clock = clock or HandClock()
@@ -334,6 +334,7 @@ class Town:
             scheduler=SCHEDULER,
             compute=COMPUTE,
             messenger=messenger or MESSENGER,
+            archive=archive,
             compute_options={"sleep": no_sleep} | options,
             messenger_options=messenger_options,
         )

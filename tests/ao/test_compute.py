@@ -21,6 +21,7 @@ from ao.fakes import (
     named,
     process_item,
 )
+from arweave.strategies import ETHEREUM
 
 from puna.ao.compute.fold import message_of, preview_json, result_of
 from puna.ao.compute.port import Evaluation
@@ -69,6 +70,16 @@ async def test_59_a_direct_message_has_exactly_the_fields_of_the_protocol_in_ord
         ("Cron", False),
         ("Read-Only", False),
     ]
+
+
+async def test_59_an_ethereum_sender_appears_as_a_checksummed_address():
+    """Source of the address: private key 32 times 0x11, protocol reference 1.3, by the rule of EIP-55."""
+    process = process_item()
+    item, assignment = await entry(message_item(process.id, by=ETHEREUM), process)
+    message = message_of(item, assignment)
+    assert message["Owner"] == message["From"] == "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A"
+    environment = json.loads(environment_json(process_item(by=ETHEREUM), MODULE))
+    assert environment["Process"]["Owner"] == message["Owner"]
 
 
 async def test_59_a_pushed_message_comes_from_the_process_and_is_forwarded_by_the_messenger():

@@ -179,7 +179,16 @@ async def test_unknown_things_and_nonsense_are_refused_in_json_and_the_unit_goes
             assert (await wire("GET", "cu", f"/results/{process}", **{"from": cursor})).status == 400, cursor
         for query in ({"sort": "SIDEWAYS"}, {"limit": "many"}):
             assert (await wire("GET", "cu", f"/results/{process}", **query)).status == 400
-        bodies = ["", "[]", "{", '{"Tags":{}}', '{"Tags":[{"name":1,"value":"x"}]}', '{"Tags":["x"]}', "[" * 100_000]
+        bodies = [
+            b'{"Data":"\xff"}',
+            "",
+            "[]",
+            "{",
+            '{"Tags":{}}',
+            '{"Tags":[{"name":1,"value":"x"}]}',
+            '{"Tags":["x"]}',
+            "[" * 100_000,
+        ]
         for body in bodies:
             reply = await wire("POST", "cu", "/dry-run", body, JSON, process_id=process)
             assert reply.status == 400 and reply.json["error"], body[:20]

@@ -92,7 +92,7 @@ async def expected() -> tuple[dict, int]:
 
 
 @BEFORE_AND_AFTER
-async def test_a_story_ends_alike_whenever_the_machine_dies(before):
+async def test_33_a_story_ends_alike_whenever_the_machine_dies(before):
     state, appends = await expected()
     assert appends > 20
     died = 0

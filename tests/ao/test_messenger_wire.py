@@ -58,7 +58,7 @@ async def test_19_21_22_what_is_no_message_is_refused_and_nothing_reaches_the_sc
 
 async def test_23_24_an_assignment_needs_both_ids_and_its_result_is_found_by_its_own():
     town = await Town.founded()
-    process, other = await town.spawn(("Name", "a")), await town.spawn(("Name", "b"))
+    process, other = await town.spawn(("Settlement-Depth", "0")), await town.spawn(("Name", "b"))
     message = await town.do(other, ["get", "x"])
     async with served(town) as wire:
         for query in ({"process_id": process}, {"assign": message}):

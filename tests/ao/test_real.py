@@ -1,24 +1,30 @@
 """The units over what they really stand on: the SQLite store, evaluators in processes of their own, Lua in WASM."""
 
 import asyncio
+import hashlib
 import os
 import signal
 import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ao.fakes import ALICE, BOB, COMPUTE, MESSENGER, SCHEDULER, named, no_sleep
 
 import puna
+from puna.ao.compute.fold import message_json, result_of
 from puna.ao.compute.verify import verify
 from puna.ao.units import Units
 from puna.arweave.dataitem import sign_item
+from puna.arweave.ids import b64url_encode
 from puna.arweave.store.port import Query
 from puna.arweave.store.sqlite import open_store
 from puna.clock import HandClock
 from puna.vm.evaluators import Evaluators
 from puna.vm.image import image
+from puna.vm.memory import PAGE_BYTES, Shadow
+from puna.vm.snapshot import pack
 
 WASM = Path(puna.__file__).parent / "vm/module/_built/puna-lua.wasm"
 
@@ -174,6 +180,34 @@ async def test_memory_goes_on_from_a_chain_of_checkpoints_with_page_files_and_wi
             assert any(named(entry.item, "Parent") for entry in checkpoints)
             if n == 10:
                 assert (await verify(net.store, net.evaluators, a)).agrees
+
+
+async def test_60_the_memory_of_state_and_the_schedule_from_there_on_give_a_fresh_unit_the_same_results(
+    tmp_path, cache
+):
+    async with Net(tmp_path / "home", cache) as net:
+        module = module_item()
+        await net.store.append([module])
+        a = await net.spawn(module)
+        for _ in range(3):
+            await net.eval(a, "N = (N or 0) + 1 T = T or {} T[N] = ('t'):rep(5000)")
+        memory = image((await net.units.compute.state(a)).snapshot)  # as /state gives it
+        later = [await net.eval(a, code) for code in ("N = N + 1 return N", "error('no')", "return #T .. #T[3]")]
+        program = await net.units.compute._program_of(a)
+        shadow = Shadow(len(memory))
+        shadow.write_pages(np.arange(len(memory) // PAGE_BYTES), memory)
+        fresh = Evaluators(weave=net.folder, cache=tmp_path / "fresh")
+        await fresh.start(1)
+        try:
+            await fresh.attach(
+                a, program, pack(shadow, hashlib.sha256(Path(program.module_path).read_bytes()).digest())
+            )
+            for (result, _), (item, assignment) in zip(later, (await net.link.assignments(a))[4:], strict=True):
+                evaluation = await fresh.apply(a, message_json(item, assignment), message_id=item.id)
+                assert result_of(evaluation) == result
+            assert b64url_encode(evaluation.state_root) == net.units.compute.evaluated(a).root
+        finally:
+            await fresh.stop()
 
 
 KILLED_NODE = """

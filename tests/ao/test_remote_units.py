@@ -3,6 +3,7 @@
 from contextlib import asynccontextmanager
 
 import aiohttp
+import aiohttp.web
 import pytest
 from ao.fakes import ALICE, BOB, MODULE, SCHEDULER, FakeEvaluators, MemoryStore, Town, message_item, named, no_sleep
 from ao.served import served
@@ -12,9 +13,11 @@ from puna.ao.compute.unit import ComputeUnit
 from puna.ao.compute.verify import verify
 from puna.ao.events import Hub
 from puna.ao.messenger.unit import MessengerUnit
+from puna.ao.remote import RemoteLink
 from puna.ao.scheduler.port import Placed, Placing, Refused
 from puna.ao.scheduler.remote import RemoteSchedules
-from puna.arweave.dataitem import sign_item
+from puna.arweave.dataitem import decode_item, sign_item
+from puna.arweave.ids import b64url_encode
 from puna.errors import Invalid, Missing, NotYet
 
 NOBODY = "A" * 43
@@ -28,6 +31,20 @@ async def far_from(town: Town):
         schedules = RemoteSchedules(store, wire.urls["su"], web)
         await schedules.meet()
         yield store, schedules, RemoteCompute(wire.urls["cu"], web)
+
+
+@asynccontextmanager
+async def answering(answer):
+    """Something that is asked over HTTP and answers whatever a test says; its URL."""
+    application = aiohttp.web.Application()
+    application.router.add_route("*", "/{path:.*}", answer)
+    runner = aiohttp.web.AppRunner(application)
+    await runner.setup()
+    try:
+        await aiohttp.web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
 
 
 async def test_entries_that_passed_are_kept_and_binary_data_comes_whole():
@@ -70,12 +87,104 @@ async def test_a_step_taken_again_places_nothing_twice_and_tells_what_is_new_onl
 
 
 async def test_assignments_of_somebody_else_are_not_believed():
+    """Whoever answers, and whatever it says of itself: the process names who orders it."""
     town = await Town.founded()
     process = await town.spawn()
-    async with far_from(town) as (_, schedules, _):
-        schedules.address = BOB.address
-        with pytest.raises(Invalid, match="is not signed by the scheduler"):
-            await schedules.assignments(process)
+    message = await town.do(process)
+    forged = sign_item(BOB, b"", (await town.schedule(process))[1][1].item.tags, anchor=b"a" * 32)
+    async with served(town) as wire, aiohttp.ClientSession() as web:
+        node = (await wire("GET", "su", f"/{message}", process_id=process)).json
+        node["assignment"] |= {
+            "id": forged.id, "signature": b64url_encode(forged.signature), "anchor": b64url_encode(forged.anchor),
+            "owner": {"address": BOB.address, "key": b64url_encode(forged.owner)},
+        }  # fmt: skip
+
+        async def answer(request):
+            if request.path == f"/{process}/latest":
+                return aiohttp.web.json_response(node)
+            told = await wire("GET", "su", request.path, **dict(request.query))
+            return aiohttp.web.json_response(told.json, status=told.status)
+
+        async with answering(answer) as url:
+            schedules = RemoteSchedules(MemoryStore(), url, web)
+            schedules.address = BOB.address
+            with pytest.raises(Invalid, match=f"is not signed by the scheduler {SCHEDULER.address}"):
+                await schedules.newest(process)
+            assert len(await schedules.assignments(process)) == 2
+
+
+async def test_an_item_that_was_assigned_by_id_comes_from_the_scheduler_that_has_it():
+    town = await Town.founded()
+    process = await town.spawn()
+    note = sign_item(ALICE, data=b"\xff\x00", tags=[("Action", "Note")])
+    await town.store.append([note])
+    await town.link.assign(process, note.id)
+    async with far_from(town) as (store, schedules, _):
+        assert [item.id for item, _ in await schedules.assignments(process)] == [process, note.id]
+        assert store.view(note.id) == note
+
+
+async def test_47_routers_send_units_on_to_the_scheduler_and_compute_unit_of_a_process():
+    """Every question and every post of a unit to others follows a redirect, its body included."""
+    east, west = await Town.founded(), await Town.founded()
+    here, there = await east.spawn(("Name", "east")), await west.spawn(("Name", "west"))
+    seen = []
+    async with served(east) as eastern, served(west) as western, aiohttp.ClientSession() as web:
+        homes = {here: eastern, there: western}
+
+        def router(unit: str, status: int):
+            async def send_on(request):
+                if request.path == "/" and request.method == "GET" and not request.query:
+                    return aiohttp.web.json_response({"address": BOB.address, "timestamp": "1"})
+                body = await request.read()
+                told = f"{request.rel_url}" + (decode_item(body).target if body[:2] == b"\2\0" else "")
+                home = next((home for process, home in homes.items() if process in told), western)
+                seen.append((unit, request.method, request.path.split("/")[1]))
+                return aiohttp.web.Response(status=status, headers={"Location": home.urls[unit] + str(request.rel_url)})
+
+            return send_on
+
+        for status in (301, 302, 307, 308):
+            seen.clear()
+            async with answering(router("su", status)) as su, answering(router("cu", status)) as cu:
+                store = MemoryStore()
+                schedules, compute = RemoteSchedules(store, su, web), RemoteCompute(cu, web)
+                await schedules.meet()
+                assert schedules.address == BOB.address, "a router has an address of its own"
+                for town, process in ((east, here), (west, there)):
+                    item = message_item(process, ["set", "n", status], ["get", "n"])
+                    (placed,) = await schedules.place_all([Placing(item=item)])
+                    assert isinstance(placed, Placed) and placed.new
+                    assert (await town.schedule(process))[-1][0].id == item.id
+                    assert (await compute.result(process, item.id)).output == str(status)
+                    assert [i.id for i, _ in await schedules.assignments(process)][-1] == item.id
+                    assert (await schedules.place(process, item.id))[0].id == item.id
+                    assert await schedules.knows(process)
+                    assert await schedules.newest(process) == placed.assignment.nonce
+                    (again,) = await schedules.place_all([Placing(process=process, item_id=item.id)])
+                    assert again.assignment.id == placed.assignment.id
+                    assert (await compute.preview(process, {"Data": '[["get","n"]]'})).output == str(status)
+                    assert await compute.cron_mark(process) and await compute.cron_page(process, "", 10) == []
+                    async with RemoteLink(gateway=su, mu=su, su=su, cu=cu) as link:
+                        assert (await link.result(process, item.id)).output == str(status)
+                        sent = message_item(process, ["set", "sent", status])
+                        await link.submit(sent)
+                        assert [i.id for i, _ in await link.assignments(process)][-2:] == [item.id, sent.id]
+                assert {
+                    ("su", "POST", ""),
+                    ("su", "GET", here),
+                    ("cu", "GET", "result"),
+                    ("cu", "POST", "dry-run"),
+                } <= {*seen}
+
+
+async def test_routers_that_send_each_other_on_for_ever_are_to_be_asked_again():
+    async def on_and_on(request):
+        return aiohttp.web.Response(status=307, headers={"Location": f"/{'x' * len(request.path)}"})
+
+    async with answering(on_and_on) as url, aiohttp.ClientSession() as web:
+        with pytest.raises(NotYet, match="sends us on and on"):
+            await RemoteSchedules(MemoryStore(), url, web).newest(NOBODY)
 
 
 async def test_a_scheduler_that_is_away_is_to_be_asked_again():

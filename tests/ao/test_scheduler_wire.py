@@ -172,16 +172,17 @@ async def test_46_keys_and_types_of_root_timestamp_and_process():
         assert (health.status, health.body) == (200, b"")
 
 
-async def test_an_item_of_the_weave_is_assigned_with_exclusions_and_the_base_layer_counts_as_confirmed():
+async def test_24_an_item_of_the_weave_is_assigned_with_exclusions_and_shown_by_its_id_alone():
     town = await Town.founded()
     process = await town.spawn()
     async with served(town) as wire:
-        query = {"process_id": process, "assign": MODULE.id, "base_layer": "", "exclude": "Data,Tags"}
+        query = {"process_id": process, "assign": MODULE.id, "exclude": "Data,Tags"}
         reply = await wire("POST", "su", "/", **query)
         assert reply.status == 200
         entry = (await wire("GET", "su", f"/{reply.json['id']}", process_id=process)).json
         excluded = [tag["value"] for tag in entry["assignment"]["tags"] if tag["name"] == "Exclude"]
         assert excluded == ["Data", "Tags"] and entry["assignment"]["id"] == reply.json["id"]
+        assert entry["message"] is None, "readers take it from a gateway, as an item that was not sent here"
         again = await wire("POST", "su", "/", **query)
         assert again.status == 400 and "MessageExists" in again.json["error"]
 

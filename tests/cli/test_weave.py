@@ -5,11 +5,13 @@ import queue
 import threading
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 from cli.conftest import Up, puna
 
 from puna.arweave.bundle import unpack
-from puna.arweave.dataitem import decode_item, verify_item
+from puna.arweave.dataitem import decode_item, encode_item, sign_item, verify_item
+from puna.arweave.wallet import load_wallet
 
 
 def get(url, body=None):
@@ -54,6 +56,17 @@ def test_a_second_node_reads_through_to_the_first_and_posts_its_bundles_to_an_up
     try:
         second, process = node.places["gateway"], up.places["herder"]
         assert get(f"{second}/raw/{process}") == get(f"{first}/raw/{process}")
+        # Its units read through as well: a process of theirs runs a module that only the first has.
+        wallet, said = load_wallet(Path(node.places["wallet"]["path"])), node.places
+        assert said["module"] != up.places["module"]
+        common = (("Data-Protocol", "ao"), ("Variant", "ao.TN.1"))
+        places = (("Module", up.places["module"]), ("Scheduler", said["scheduler"]), ("On-Boot", process))
+        spawned = sign_item(wallet, b" ", (*common, ("Type", "Process"), *places))
+        asked = sign_item(wallet, b"return 6 * 7", (*common, ("Type", "Message"), ("Action", "Eval")), spawned.id)
+        for item in (spawned, asked):
+            get(said["mu"] + "/", encode_item(item))
+        result = json.loads(get(f"{said['cu']}/result/{asked.id}?process-id={spawned.id}"))
+        assert result["Output"]["data"] == "42", result
         get(f"{second}/mine")
         path, body = Uploader.taken.get(timeout=60)
         bundle = decode_item(body)

@@ -117,6 +117,8 @@ async def test_an_item_of_the_weave_is_assigned_and_its_result_read_by_the_assig
     assignment = await ao.assign(process, note, exclude=["Signature"])
     seen = json.loads((await ao.result(process, assignment)).output)
     assert seen["Id"] == note and seen["From"] == ao.address
+    place = (await ao.schedule(process))[-1]
+    assert (place.assignment, place.item_id, place.message) == (assignment, note, None)
 
 
 async def test_only_the_owner_of_a_process_has_it_monitored_once(ao, place, request):

@@ -3,13 +3,15 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
+import { strays } from "./offline.mjs";
 
+const places = JSON.parse(process.argv[2]);
+process.env.GRAPHQL_URL = places.gateway + "/graphql"; // where its part that finds schedulers looks, read at import
 const require = createRequire(process.cwd() + "/");
 const load = (name) => import(pathToFileURL(require.resolve(name)));
 const aoconnect = await load("@permaweb/aoconnect");
 const arbundles = require("@dha-team/arbundles");
 
-const places = JSON.parse(process.argv[2]);
 const jwk = JSON.parse(readFileSync(process.argv[3]));
 const { connect, createDataItemSigner, serializeCron } = aoconnect;
 const ao = connect({
@@ -56,6 +58,14 @@ async function story(signer, name) {
   const signed = await ao.signMessage({ process, signer, tags: [{ name: "Action", value: "Eval" }], data: "return N + 1" });
   const sent = await ao.sendSignedMessage(signed);
   seen.sent = await ao.result({ process, message: sent });
+  // The four that look for the scheduler first.
+  const { slot } = await ao.message({ process, signer, tags: [{ name: "Action", value: "Eval" }], data: "return N + 2", returnAssignmentSlot: true, returnMessageId: true });
+  seen.slot = slot;
+  seen.lastSlot = await ao.getLastSlot({ processId: process });
+  const feed = await ao.getMessages({ processId: process, from: "0", to: String(Date.now() + 60000), limit: "3" });
+  seen.feed = { ids: feed.edges.map((edge) => edge.node.message.id), more: feed.page_info.has_next_page };
+  seen.byId = (await ao.getMessageById({ processId: process, messageId: one.message })).message.data;
+  seen.firstIds = [process, one.message];
   return seen;
 }
 
@@ -63,5 +73,5 @@ const rsa = await story(createDataItemSigner(jwk), "rsa");
 const ethereum = await story(ethereumSigner("46".repeat(32)), "ethereum");
 const unknown = await ao.message({ process: "A".repeat(43), signer: createDataItemSigner(jwk), data: "x" }).then(() => "accepted", (error) => error.message);
 const noModule = await ao.spawn({ module: "A".repeat(43), scheduler: places.scheduler, signer: createDataItemSigner(jwk) }).then(() => "accepted", (error) => error.message);
-console.log(JSON.stringify({ rsa, ethereum, unknown, noModule }));
+console.log(JSON.stringify({ rsa, ethereum, unknown, noModule, strays }));
 process.exit(0);

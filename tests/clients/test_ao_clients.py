@@ -33,6 +33,9 @@ def check_story(seen: dict, signer: str) -> None:
     assert "Process already being monitored" in seen["twice"]
     assert signer in seen["assigned"]["Output"]["data"] and "not trusted" in seen["assigned"]["Output"]["data"]
     assert seen["sent"]["Output"]["data"] == "2"
+    assert str(seen["slot"]) == seen["lastSlot"] == "5"
+    assert seen["feed"]["ids"][:2] == seen["firstIds"] and len(seen["feed"]["ids"]) == 3 and seen["feed"]["more"]
+    assert seen["byId"] == "N = 1 return 1 + 1"
 
 
 async def test_68_every_function_of_aoconnect_succeeds_with_an_rsa_and_with_an_ethereum_key(node):
@@ -40,6 +43,7 @@ async def test_68_every_function_of_aoconnect_succeeds_with_an_rsa_and_with_an_e
     check_story(seen["rsa"], "roeWBrLOIPT8bCGXt_Bo9f4XrmqHRR9UmE-CA3dzJF4")
     check_story(seen["ethereum"], "0x9d8A62f656a8d1615C1294fd71e9CFb3E4855A4F")
     assert "is not scheduled here" in seen["unknown"] and seen["noModule"] != "accepted"
+    assert seen["strays"] == [], "nothing is asked of anybody but the node"
     process = seen["rsa"]["process"]
     with urllib.request.urlopen(f"{node.places['cu']}/state/{process}") as reply:
         memory = reply.read()

@@ -169,7 +169,7 @@ async def test_bad_transactions_get_a_clear_word_and_the_node_goes_on(at, rsa_wa
         (transaction_to_json(replace(at.signed(rsa_wallet, last_tx=b"\1" * 48))), b"Invalid anchor (last_tx)."),
     ):
         assert await at.post("/tx", json=bad) == (400, words)
-    for junk in (b"", b"{", b"[]", b"null", b"{}", b"[" * 100_000, b'{"format":2}', b"\xff\xfe"):
+    for junk in (b'{"format":"\xff"}', b"", b"{", b"[]", b"null", b"{}", b"[" * 100_000, b'{"format":2}', b"\xff\xfe"):
         status, words = await at.post("/tx", data=junk, headers=JSON)
         assert status == 400 and words.startswith((b"Invalid JSON.", b"Invalid hash."))
         status, words = await at.post("/chunk", data=junk)

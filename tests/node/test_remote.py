@@ -160,6 +160,20 @@ async def test_a_listener_who_hangs_up_harms_nobody():
         await asyncio.wait_for(link.result(process, item.id), 30)
 
 
+async def test_28_what_a_process_sends_to_a_wallet_is_read_at_the_gateway_by_its_id():
+    town = await Town.founded()
+    process = await town.spawn()
+    town.store.payload_path = lambda id: None  # nothing here is large
+    async with served(town) as (link, urls), aiohttp.ClientSession() as web:
+        item = message_item(process, ["send", BOB.address, {"Content-Type": "text/plain"}, "hello, wallet"])
+        await link.submit(item)
+        await town.quiet()
+        (sent,) = [kept for kept in town.store.items if kept.target == BOB.address]
+        reply = await web.get(f"{urls['gateway']}/{sent.id}")
+        assert (reply.content_type, await reply.text()) == ("text/plain", "hello, wallet")
+        assert (await web.get(f"{urls['su']}/{sent.id}", params={"process-id": BOB.address})).status == 400
+
+
 async def test_data_is_served_by_id_with_its_type():
     town = await Town.founded()
     process = await town.spawn()

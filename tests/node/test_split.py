@@ -4,10 +4,13 @@ import json
 import signal
 import socket
 import subprocess
+import urllib.request
 
 import pytest
 from cli.conftest import COMMAND, puna
 
+from puna.arweave.ids import b64url_decode
+from puna.arweave.transaction import sign_transaction, transaction_to_json
 from puna.arweave.wallet import load_wallet
 from puna.client import connect
 
@@ -27,6 +30,12 @@ class Unit:
     def end(self, how: int = signal.SIGTERM) -> None:
         self.process.send_signal(how)
         self.process.communicate()
+
+
+def fetch(url: str, body: bytes | None = None) -> bytes:
+    headers = {"Content-Type": "application/json"}
+    with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as reply:
+        return reply.read()
 
 
 def free_port() -> int:
@@ -56,7 +65,7 @@ async def test_a_herd_over_three_processes_is_paid_answers_and_goes_on_after_its
         return running[-1]
 
     try:
-        su = start("su", "--port", "0").places["su"]
+        su = start("su", "--gateway", f"http://127.0.0.1:{port}", "--port", "0").places["su"]
         cu = start("cu", "--su", su, "--gateway", f"http://127.0.0.1:{port}", "--port", "0").places["cu"]
         messenger = ("--su", su, "--cu", cu, "--raise", "--workers", "1", "--port", str(port))
         mu = start("mu", *messenger)
@@ -68,6 +77,20 @@ async def test_a_herd_over_three_processes_is_paid_answers_and_goes_on_after_its
             left = await ao.balance()
             assert (await ao.schedule(network["token"], limit=1))[0].item_id == network["token"]
         assert 10 * 10**12 - left == first.json()["fee_winston"]
+
+        # A transaction of the messenger's weave is assigned: the scheduler and the compute unit find it there.
+        gateway = mu.places["gateway"]
+        fetch(f"{gateway}/mint/{wallet.address}/{10**12}")
+        fields = {"last_tx": b64url_decode(fetch(f"{gateway}/tx_anchor").decode()), "reward": 10**10}
+        tx = sign_transaction(wallet, data=b"a note", tags=[("Action", "Note")], **fields)
+        fetch(f"{gateway}/tx", json.dumps(transaction_to_json(tx, data=tx.data)).encode())
+        fetch(f"{gateway}/mine/20")
+        query = f"process-id={network['herder']}&assign={tx.id}&base-layer="
+        assigned = json.loads(fetch(f"{mu.places['mu']}/?{query}", b""))
+        result = json.loads(fetch(f"{cu}/result/{assigned['id']}?process-id={network['herder']}"))
+        assert (
+            "Error" not in result and json.loads(fetch(f"{cu}/result/{tx.id}?process-id={network['herder']}")) == result
+        )
 
         mu.end(signal.SIGKILL)
         mu = start("mu", *messenger)

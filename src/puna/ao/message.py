@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, NewType, Protocol
 
 from puna.arweave import tags as tag_rules
+from puna.arweave.archive import BaseTransaction, Item
 from puna.arweave.dataitem import DataItem
 from puna.arweave.ids import b64url_encode
 from puna.arweave.keys.ethereum import native_address
@@ -32,14 +33,22 @@ class Owned(Protocol):
     def address(self) -> str: ...
 
 
-def tag(item: DataItem, name: str) -> str | None:
+def tag(item: Item, name: str) -> str | None:
     """The value of the first tag of that name, None when there is none."""
     return tag_rules.first(item.tags, name)
 
 
-def is_pushed(item: DataItem) -> bool:
+def is_pushed(item: Item) -> bool:
     """Whether a messenger signed this item on behalf of a process."""
     return tag(item, "From-Process") is not None
+
+
+def is_assigned(item: Item, process: ProcessId) -> bool:
+    """Whether an entry of a schedule was given to this process, and not addressed to it.
+
+    Layer-1 transactions always were: nobody posts one to a scheduler.
+    """
+    return isinstance(item, BaseTransaction) or (item.id != process and item.target != process)
 
 
 def owner_address(item: Owned) -> str:

@@ -14,6 +14,7 @@ from puna.arweave.dataitem import DataItem, encode_item
 from puna.errors import Invalid, Missing, NodeError, NotYet
 
 from .assignment import read_assignment
+from .foreign import exchange
 from .result import Page, Result
 from .scheduler.port import Entry
 from .told import assignment_item, message_item
@@ -21,6 +22,7 @@ from .told import assignment_item, message_item
 CONNECT_S = 5.0  # to reach a unit; an answer itself may take as long as an inference takes
 IDLE_S = 4.0  # a connection at rest is let go before the server does, which is after 5 s
 EVENT_BYTES_MAX = 1 << 22
+NO_JSON = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
 class RemoteLink:
@@ -118,16 +120,15 @@ class RemoteLink:
         body = await self._text(method, unit, path, **options)
         try:
             return msgspec.json.decode(body)
-        except msgspec.DecodeError as error:
+        except NO_JSON as error:
             where, said = self.url(unit), body[:80].decode(errors="replace")
             raise Invalid(f"{where} is no {_UNITS[unit]}: it answers {said!r}.", "Check the URL.") from error
 
     async def _text(self, method: str, unit: str, path: str, **options: Any) -> bytes:
         url = self.url(unit, path)
         try:
-            async with self._session.request(method, url, **options) as reply:
-                body = await reply.read()
-        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
+            status, body = await exchange(self._session, method, url, **options)
+        except (aiohttp.NonHttpUrlClientError, ValueError) as error:
             raise Invalid(f"{url} is not a URL.", "Give one that begins with https:// or http://.") from error
         except TimeoutError as error:
             if isinstance(error, aiohttp.ClientError):
@@ -138,8 +139,8 @@ class RemoteLink:
             ) from error
         except aiohttp.ClientError as error:
             raise _away(url, error) from error
-        if reply.status >= 400:
-            raise _error_of(reply.status, _reason(body) or f"The {_UNITS[unit]} answers with status {reply.status}.")
+        if status >= 400:
+            raise _error_of(status, _reason(body) or f"The {_UNITS[unit]} answers with status {status}.")
         return body
 
 
@@ -205,7 +206,7 @@ def _reason(body: bytes) -> str:
     """What an error's body says, in whatever form."""
     try:
         told = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except NO_JSON:
         return body.decode(errors="replace").strip()
     return str(told.get("error", told)) if isinstance(told, dict) else str(told)
 

@@ -65,7 +65,7 @@ class Result:
         """Undo `encode`. Raises Invalid when it is not a JSON object."""
         try:
             wire = msgspec.json.decode(bytes(data))
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise Invalid(f"a result is not JSON: {error}") from error
         if not isinstance(wire, dict):
             raise Invalid("a result is not a JSON object")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from puna.arweave.archive import Archive
 from puna.arweave.store.port import Store
 from puna.arweave.wallet import Wallet
 from puna.clock import Clock
@@ -39,13 +40,17 @@ class Units:
         scheduler: Wallet,
         compute: Wallet,
         messenger: Wallet,
+        archive: Archive | None = None,
         compute_options: Mapping[str, Any] = {},
         messenger_options: Mapping[str, Any] = {},
     ) -> "Units":
-        """Units over one store, each with its wallet. The options are those of the units' constructors."""
+        """Units over one store, each with its wallet. `archive` is what they find beyond the store.
+
+        The options are those of the units' constructors.
+        """
         hub = Hub()
-        scheduler_unit = SchedulerUnit(store, scheduler, clock)
-        compute_unit = ComputeUnit(store, compute, scheduler_unit, evaluators, **compute_options)
+        scheduler_unit = SchedulerUnit(store, scheduler, clock, archive=archive)
+        compute_unit = ComputeUnit(store, compute, scheduler_unit, evaluators, archive, **compute_options)
         messenger_unit = MessengerUnit(store, messenger, scheduler_unit, compute_unit, hub, **messenger_options)
         # Places that nobody carries, such as those posted to the scheduler by others, are evaluated all the same.
         scheduler_unit.on_assigned = compute_unit.nudge

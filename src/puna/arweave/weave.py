@@ -20,16 +20,17 @@ import msgspec
 
 from puna.arweave import ledger, records
 from puna.arweave.block import Block, Mined, next_block, tx_tree
-from puna.arweave.body import Body, body_of, joined
-from puna.arweave.bundle import BUNDLE_TAGS, Bundled, encode_bundle_header, is_bundle, unpack
-from puna.arweave.dataitem import DataItem, encode_header, verify_item
+from puna.arweave.body import Body
+from puna.arweave.bundle import BUNDLE_TAGS, Bundled, is_bundle, unpack
+from puna.arweave.dataitem import DataItem, verify_item
 from puna.arweave.ids import b64url_decode, b64url_encode, is_id
-from puna.arweave.merkle import Proven, Span, Tree, prove, tree_of, tree_of_bytes
+from puna.arweave.merkle import Proven, Tree, prove, tree_of, tree_of_bytes
 from puna.arweave.records import Chunk
 from puna.arweave.store.payloads import map_file
 from puna.arweave.store.port import Entry, Query, Store
 from puna.arweave.tags import Tag, first
 from puna.arweave.transaction import Transaction, sign_transaction, verify_transaction
+from puna.arweave.transactions import Transactions, TxNote
 from puna.arweave.wallet import Wallet
 from puna.clock import Tip, wall_ms
 from puna.errors import Invalid, Missing, NotYet
@@ -51,10 +52,6 @@ class AlreadyHere(Invalid):
     """The transaction was taken in before."""
 
 
-class Pending(NotYet):
-    """The data of a transaction is still on its way."""
-
-
 class BadChunk(Invalid):
     """A chunk that is refused; `what` is the wire's code for why."""
 
@@ -67,20 +64,12 @@ class Place:
     bundled_in: str
 
 
-class TxNote(msgspec.Struct):
-    """What is derived about a layer-1 transaction. `height` is -1 and `end` 0 until it is mined."""
-
-    record: str
-    complete: bool
-    height: int = -1
-    end: int = 0
-
-
 class Weave:
     """One weave over one store. Make it with `open`. Reads may come from any thread."""
 
     def __init__(self, store: Store, operator: Wallet, make_bundler: Callable[[], Wallet], scratch: Path | None):
         self.store = store
+        self.transactions = Transactions(store)
         self._operator = operator
         self._make_bundler = make_bundler
         self._bundler: Wallet | None = None
@@ -90,7 +79,6 @@ class Weave:
         self._spending: dict[str, int] = {}
         self._block_at = lru_cache(8192)(self._read_block)
         self._bundle_tree = lru_cache(4)(self._make_bundle_tree)
-        self._bundle_sizes = lru_cache(16)(self._measure_bundle)
         self.tip: Block
 
     @classmethod
@@ -182,7 +170,7 @@ class Weave:
             raise BadChunk("chunk_proof_ratio_not_attractive")
         awaited = is_id(data_root) and self._awaiting(data_root, data_size)
         # A chunk that comes again, because its sender missed our answer, is as welcome as the first time.
-        if not awaited and not (is_id(data_root) and self._chunks(data_root, data_size)):
+        if not awaited and not (is_id(data_root) and self.transactions.chunks(data_root, data_size)):
             raise BadChunk("data_root_not_found")
         proven = prove(b64url_decode(data_root), offset, data_size, path)
         if proven is None or not _fits(proven, data):
@@ -241,7 +229,7 @@ class Weave:
             await self._append(chunks, {key: notes.pop(key) for key in list(notes) if key.startswith("weave/chunk/")})
         found: list[Bundled] = []
         if is_bundle(tx.tags):
-            body = self._chunks_body(b64url_encode(tx.data_root), tx.data_size)
+            body = self.transactions.chunks_body(b64url_encode(tx.data_root), tx.data_size)
             found = await asyncio.to_thread(self._unpacked_of_body, tx.id, body)
         await self._append([record, *(bundled.item for bundled in found)], notes | _notes_of_carried(found))
 
@@ -376,7 +364,7 @@ class Weave:
         """The transaction in which the node itself puts `items` on the weave. Its data is not stored a second time."""
         bundler = self.bundler()
         ids = [item.id for item in items]
-        body = self._bundle_body(ids)
+        body = self.transactions.bundle_body(ids)
         tree = tree_of(body.size, body.read)
         tx = sign_transaction(
             bundler, last_tx=b64url_decode(self.tip.indep_hash), reward=0, tags=BUNDLE_TAGS_OURS,
@@ -444,27 +432,15 @@ class Weave:
     # Reading
 
     def tx_note(self, id: str) -> TxNote | None:
-        found = self.store.note(f"weave/tx/{id}")
-        return msgspec.json.decode(found, type=TxNote) if found else None
+        return self.transactions.note(id)
 
     def transaction(self, id: str) -> Transaction | None:
         """A layer-1 transaction without its data; None when there is none."""
-        note = self.tx_note(id)
-        record = self.store.view(note.record) if note else None
-        return records.read_transaction(record) if record else None
+        return self.transactions.get(id)
 
     def transaction_body(self, id: str) -> Body:
         """The data of a transaction. Raises Pending while it is coming in, Missing when there is no transaction."""
-        note = self.tx_note(id)
-        if note is None:
-            raise Missing("Not Found.")
-        if not note.complete:
-            raise Pending("Pending")
-        record = self.store.view(note.record)
-        if first(record.tags, "Type") == records.BUNDLE:
-            return self._bundle_body_of(note.record)
-        tx = records.read_transaction(record)
-        return self._chunks_body(b64url_encode(tx.data_root), tx.data_size)
+        return self.transactions.body(id)
 
     def block(self, height: int) -> Block | None:
         return self._block_at(height) if 0 <= height <= self.tip.height else None
@@ -536,9 +512,9 @@ class Weave:
             tree = self._bundle_tree(note.record)
             leaf = tree.leaf_at(at)
             span = tree.spans[leaf]
-            body = self._bundle_body_of(note.record)
+            body = self.transactions.bundle_body_of(note.record)
             return Chunk(root, tx.data_size, span, tree.proof(leaf)), body.read(*span)
-        for span, id in self._chunks(root, tx.data_size):
+        for span, id in self.transactions.chunks(root, tx.data_size):
             if span.start <= at < span.end:
                 record = self.store.view(id)
                 return Chunk(root, tx.data_size, span, b64url_decode(first(record.tags, "Path"))), record.data
@@ -551,52 +527,13 @@ class Weave:
         prefix = f"weave/awaiting/{root}/{size}/"
         return [key.removeprefix(prefix) for key, _ in self.store.notes(prefix)]
 
-    def _chunks(self, root: str, size: int) -> list[tuple[Span, str]]:
-        found = []
-        for key, value in self.store.notes(f"weave/chunk/{root}/{size}/"):
-            end, id = value.decode().split()
-            found.append((Span(int(key.rpartition("/")[2]), int(end)), id))
-        return found
-
     def _has_all(self, root: str, size: int) -> bool:
         # Proven chunks of one root never overlap, so their sizes add up exactly when none is missing.
-        return sum(span.end - span.start for span, _ in self._chunks(root, size)) == size
-
-    def _chunks_body(self, root: str, size: int) -> Body:
-        chunks = self._chunks(root, size)
-        return joined(
-            [span.end - span.start for span, _ in chunks], lambda n: body_of(self.store.view(chunks[n][1]).data)
-        )
-
-    def _bundle_body_of(self, record: str) -> Body:
-        sizes, ids, header = self._bundle_sizes(record)
-        return self._joined_bundle(sizes, ids, header)
-
-    def _bundle_body(self, ids: list[str]) -> Body:
-        return self._joined_bundle(*self._measured(ids))
-
-    def _measured(self, ids: list[str]) -> tuple[list[int], list[str], bytes]:
-        items = [self.store.view(id) for id in ids]
-        return [len(encode_header(item)) + item.data_bytes for item in items], ids, encode_bundle_header(items)
-
-    def _measure_bundle(self, record: str) -> tuple[list[int], list[str], bytes]:
-        return self._measured(records.read_bundled(self.store.view(record)))
+        return sum(span.end - span.start for span, _ in self.transactions.chunks(root, size)) == size
 
     def _make_bundle_tree(self, record: str) -> Tree:
-        body = self._bundle_body_of(record)
+        body = self.transactions.bundle_body_of(record)
         return tree_of(body.size, body.read)
-
-    def _joined_bundle(self, sizes: list[int], ids: list[str], header: bytes) -> Body:
-        def part(number: int) -> Body:
-            return body_of(header) if number == 0 else self._encoded_item(ids[number - 1])
-
-        return joined([len(header), *sizes], part)
-
-    def _encoded_item(self, id: str) -> Body:
-        item = self.store.view(id)
-        header = encode_header(item)
-        parts = (header, item.data)
-        return joined([len(header), item.data_bytes], lambda number: body_of(parts[number]))
 
     # Derived, so replaceable
 
@@ -626,7 +563,7 @@ class Weave:
                 tx = records.read_transaction(item)
                 notes = self._notes_of_complete(tx, item.id)
                 if is_bundle(tx.tags):
-                    body = self._chunks_body(b64url_encode(tx.data_root), tx.data_size)
+                    body = self.transactions.chunks_body(b64url_encode(tx.data_root), tx.data_size)
                     notes |= self._carried_later(tx.id, body.all(), entry.sequence)
                 return notes
             case records.BLOCK:

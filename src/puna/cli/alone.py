@@ -23,13 +23,14 @@ def _url(name: str, what: str, required: bool = True):
 
 
 @click.command("su")
+@_url("gateway", "Where items that are assigned by id are read from.", required=False)
 @_host
 @_port
 @home_option
 @json_option
-def su(host, port, home, as_json) -> None:
+def su(gateway, host, port, home, as_json) -> None:
     """Run a scheduler unit by itself."""
-    _run("su", {}, home, as_json, host=host, port=port)
+    _run("su", {"gateway": gateway}, home, as_json, host=host, port=port)
 
 
 @click.command("cu")

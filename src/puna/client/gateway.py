@@ -153,7 +153,7 @@ class FarGateway:
             return await fetch_item(self._link.web, self._link.url("gateway"), id)
         except Missing:
             raise _missing(id) from None
-        except (msgspec.DecodeError, LookupError, TypeError, AttributeError) as error:
+        except (msgspec.DecodeError, LookupError, TypeError, ValueError, RecursionError, AttributeError) as error:
             raise NodeError(f"The gateway at {self._link.url('gateway')} tells nonsense of {id}.") from error
 
     async def data(self, id: str) -> bytes:
@@ -190,7 +190,7 @@ class FarGateway:
             if told.get("errors"):
                 raise Invalid(f"The gateway does not search for this: {told['errors'][0]['message']}")
             return [_found(edge) for edge in told["data"]["transactions"]["edges"]]
-        except (msgspec.DecodeError, LookupError, TypeError, ValueError, AttributeError) as error:
+        except (msgspec.DecodeError, LookupError, TypeError, ValueError, RecursionError, AttributeError) as error:
             raise NodeError(f"The gateway at {url} gives no answer to a search: {_said(status, body)}.") from error
 
     async def _ask(self, method: str, url: str, **options: Any) -> tuple[int, bytes]:

@@ -335,12 +335,15 @@ class Scheduled:
 
 
 def read_scheduled(entry: EntryTold) -> Scheduled:
+    from puna.ao.message import is_assigned
+
     item, assignment = entry
+    addressed = item is not None and not is_assigned(item, assignment.process)  # as schedulers show it to others
     return Scheduled(
         nonce=assignment.nonce,
         timestamp_ms=assignment.timestamp_ms,
         block_height=assignment.block_height,
         assignment=assignment.id,
         item_id=assignment.item_id,  # type: ignore[arg-type]
-        message=read_item(item) if item is not None else None,
+        message=read_item(item) if addressed else None,
     )

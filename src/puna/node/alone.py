@@ -1,7 +1,7 @@
 """One unit by itself, with the other units elsewhere: `puna su`, `puna cu`, `puna mu`. Composition only.
 
 Each has a home, a key and a store of its own, and beside its own door a gateway's, where its items can be read. A
-compute unit brings modules, models and assigned items from the gateway it was told of.
+unit that was told of a gateway brings modules, models and assigned items from there.
 """
 
 import asyncio
@@ -18,7 +18,6 @@ from puna.ao.compute.remote import RemoteCompute
 from puna.ao.compute.routes import compute_app
 from puna.ao.compute.unit import ComputeUnit
 from puna.ao.events import Hub
-from puna.ao.foreign import Gateway
 from puna.ao.link import LocalLink
 from puna.ao.messenger.routes import messenger_app
 from puna.ao.messenger.unit import MessengerUnit
@@ -26,7 +25,9 @@ from puna.ao.scheduler.location import publish_location
 from puna.ao.scheduler.remote import RemoteSchedules
 from puna.ao.scheduler.routes import scheduler_app
 from puna.ao.scheduler.unit import SchedulerUnit
+from puna.arweave.archive import Archive
 from puna.arweave.gateway.library import Library
+from puna.arweave.gateway.upstream import Upstream
 from puna.arweave.store.sqlite import open_store
 from puna.arweave.weave import Weave, WeaveClock
 from puna.clock import wall_ms
@@ -106,6 +107,11 @@ class Alone:
         self.weave = await Weave.open(self.store, self.keys.operator, self.home.bundler, scratch=self.home.cache)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)
         connector = aiohttp.TCPConnector(limit=0)
+        self.upstream = None
+        if self.elsewhere.gateway:
+            self.upstream = Upstream(self.weave, self.elsewhere.gateway, self.home.cache)
+            self.stack.push_async_callback(self.upstream.close)
+        self.archive = Archive(self.store, self.weave, self.upstream)
         self.web = aiohttp.ClientSession(timeout=timeout, trust_env=False, connector=connector)
         self.stack.push_async_callback(self.web.close)
 
@@ -115,7 +121,7 @@ class Alone:
         miner.start()
         elsewhere = {name: url for name, url in asdict(self.elsewhere).items() if url}
         units = elsewhere | dict(self.doors.urls)
-        library = Library(self.weave)
+        library = Library(self.weave, self.upstream.fetch if self.upstream else None)
         gateway = gateway_app(library, self.hub, lambda: {**self.network, "units": units}, self.home.cache)
         serving = Serving(self.doors, {"gateway": gateway, unit: application})
         self.stack.push_async_callback(serving.stop)
@@ -137,7 +143,7 @@ class Alone:
         return schedules
 
     async def _su(self) -> None:
-        unit = SchedulerUnit(self.store, self.keys.scheduler, WeaveClock(self.weave))
+        unit = SchedulerUnit(self.store, self.keys.scheduler, WeaveClock(self.weave), archive=self.archive)
         self.stack.push_async_callback(unit.stop)
         await self._serve("su", scheduler_app(unit))
         await publish_location(self.store, self.keys.scheduler, self.doors.urls["su"], wall_ms())
@@ -150,13 +156,10 @@ class Alone:
         self.stack.push_async_callback(evaluators.stop)
         self.progress("starting engine and evaluators")
         await asyncio.gather(engine.start(), evaluators.start(min(EVALUATORS_MAX, os.cpu_count() or 1)))
-        view = None
-        if self.elsewhere.gateway:
-            gateway = Gateway(self.store, self.elsewhere.gateway, self.web)
-            self.stack.push_async_callback(gateway.stop)
-            view = gateway.view
         schedules = await self._schedules()
-        unit = ComputeUnit(self.store, self.keys.compute, schedules, evaluators, view, blocks=blocks_of(self.store))
+        unit = ComputeUnit(
+            self.store, self.keys.compute, schedules, evaluators, self.archive, blocks=blocks_of(self.store)
+        )
         self.stack.push_async_callback(unit.stop)
         await self._serve("cu", compute_app(unit))
         await unit.resume()

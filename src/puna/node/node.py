@@ -19,6 +19,7 @@ from puna.ao.messenger.routes import messenger_app
 from puna.ao.scheduler.location import publish_location
 from puna.ao.scheduler.routes import scheduler_app
 from puna.ao.units import Units
+from puna.arweave.archive import Archive
 from puna.arweave.gateway.forward import Forwarder
 from puna.arweave.gateway.library import Library
 from puna.arweave.gateway.upstream import Upstream
@@ -112,6 +113,8 @@ class Node:
         stack.push_async_callback(self.store.close)
         self.weave = await Weave.open(self.store, self.keys.operator, home.bundler, scratch=home.cache)
 
+        upstream = self._upstream()
+
         progress("starting engine and evaluators")
         engine = EngineProcess(home.engine_address, options.threads)
         evaluators = Evaluators(weave=home.weave, cache=home.cache, engine=engine.address)
@@ -123,6 +126,7 @@ class Node:
         units = Units.wire(
             self.store, evaluators, WeaveClock(self.weave),
             scheduler=self.keys.scheduler, compute=self.keys.compute, messenger=self.keys.messenger,
+            archive=Archive(self.store, self.weave, upstream),
             compute_options={"blocks": blocks_of(self.store), "limits": _limits(options)},
         )  # fmt: skip
         stack.push_async_callback(units.stop)
@@ -143,13 +147,12 @@ class Node:
         stack.callback(warming.cancel)
         if doors is not None:
             progress("opening the doors")
-            await self._serve(doors, units)
+            await self._serve(doors, units, Library(self.weave, upstream.fetch if upstream else None))
 
-    async def _serve(self, doors: Doors, units: Units) -> None:
+    async def _serve(self, doors: Doors, units: Units, library: Library) -> None:
         miner = Miner(self.weave, self.options.block_s)
         self._stack.push_async_callback(miner.stop)
         miner.start()
-        library = self._library()
         if self.options.uploader:
             forwarder = Forwarder(self.weave, self.keys.operator, self.options.uploader, self.home.cache)
             self._stack.push_async_callback(forwarder.stop)
@@ -171,13 +174,13 @@ class Node:
         self.running = Running(pid=os.getpid(), **doors.urls)
         self.home.announce(self.running)
 
-    def _library(self) -> Library:
-        """What the gateway can find: this weave, and the gateway behind it when there is one."""
+    def _upstream(self) -> Upstream | None:
+        """The gateway behind this node, when there is one: for the gateway's readers and for the units."""
         if not self.options.arweave:
-            return Library(self.weave)
+            return None
         upstream = Upstream(self.weave, self.options.arweave, self.home.cache)
         self._stack.push_async_callback(upstream.close)
-        return Library(self.weave, upstream.fetch)
+        return upstream
 
 
 def _limits(options: Options) -> Limits:

@@ -9,7 +9,10 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from puna.arweave.store.port import Query
 from puna.errors import Invalid, Missing, NodeError, NotYet
+
+from .program import Wanted
 
 LENGTH = struct.Struct(">I")
 FRAME_BYTES_MAX = 1 << 31
@@ -67,8 +70,11 @@ class Message(msgspec.Struct, array_like=True):
     run: int = 0
 
 
+Error = tuple[str, str, str, tuple[Query, ...]]
+
+
 class Reply(msgspec.Struct, array_like=True):
-    """The answer to call `number`, or an event when that is 0. `error` is (kind, what, todo).
+    """The answer to call `number`, or an event when that is 0. `error` is (kind, what, todo, what is wanted).
 
     The value is a Step for apply and preview, bytes for snapshot and checkpoint, for attach whether it was done (else
     the base's bytes are needed), None otherwise.
@@ -76,7 +82,7 @@ class Reply(msgspec.Struct, array_like=True):
 
     number: int
     value: Any = None
-    error: tuple[str, str, str] | None = None
+    error: "Error | None" = None
 
 
 ERRORS: dict[str, type[NodeError]] = {kind.__name__: kind for kind in (Invalid, Missing, NotYet, NodeError)}
@@ -100,14 +106,18 @@ def read(stream: BinaryIO) -> bytes | None:
     return body if len(body) == size else None
 
 
-def error_of(error: Exception) -> tuple[str, str, str]:
+def error_of(error: Exception) -> Error:
     """An error as a reply carries it. What is no NodeError is our bug, and named as such."""
+    if isinstance(error, Wanted):
+        return Wanted.__name__, error.what, error.todo, error.queries
     for kind in ERRORS.values():
         if isinstance(error, kind):
-            return kind.__name__, error.what, error.todo
-    return "Bug", f"{type(error).__name__}: {error}", ""
+            return kind.__name__, error.what, error.todo, ()
+    return "Bug", f"{type(error).__name__}: {error}", "", ()
 
 
-def exception_of(error: tuple[str, str, str]) -> Exception:
-    kind, what, todo = error
+def exception_of(error: Error) -> Exception:
+    kind, what, todo, queries = error
+    if kind == Wanted.__name__:
+        return Wanted(what, todo, queries)
     return ERRORS[kind](what, todo) if kind in ERRORS else RuntimeError(f"an evaluator failed: {what}")

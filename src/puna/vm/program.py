@@ -4,11 +4,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from puna.arweave.store.port import Query
 from puna.errors import NotYet
 
 
 class Lost(NotYet):
     """The operating system's process that held the memory is gone, and the memory with it. Attach again and replay."""
+
+
+class Wanted(NotYet):
+    """Something of the weave is not on this node; any of `queries` finds it. Bring it and evaluate again."""
+
+    def __init__(self, what: str, todo: str, queries: tuple[Query, ...]):
+        super().__init__(what, todo)
+        self.queries = queries
 
 
 @dataclass(frozen=True)

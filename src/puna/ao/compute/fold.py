@@ -8,13 +8,14 @@ from typing import Any
 
 import msgspec
 
-from puna.arweave.dataitem import DataItem
+from puna.arweave.archive import Item
 from puna.arweave.ids import b64url_encode
 
 from ..assignment import Assignment
 from ..message import (
     ProcessId,
     anchor_text,
+    is_assigned,
     is_pushed,
     lenient_text,
     owner_address,
@@ -28,13 +29,13 @@ from .port import Evaluation
 _HIDDEN_TAGS = frozenset(("From", "Owner"))  # a sender must not speak for another by naming it in a tag
 
 
-def message_json(item: DataItem, assignment: Assignment) -> bytes:
+def message_json(item: Item, assignment: Assignment) -> bytes:
     """The message object of a scheduled item, its fields in the order of 4.7, as JSON bytes."""
     return msgspec.json.encode(message_of(item, assignment))
 
 
-def message_of(item: DataItem, assignment: Assignment) -> dict[str, Any]:
-    """The message object of a scheduled item: a message, the process itself, or an item assigned from elsewhere."""
+def message_of(item: Item, assignment: Assignment) -> dict[str, Any]:
+    """The message object of an entry: a message, the process itself, an assigned item or layer-1 transaction."""
     owner = owner_address(item)
     sender = tag(item, "From-Process") or owner
     boot = item.id == assignment.process
@@ -42,7 +43,7 @@ def message_of(item: DataItem, assignment: Assignment) -> dict[str, Any]:
     message: dict[str, Any] = {
         "Id": item.id,
         "Signature": b64url_encode(bytes(item.signature)),
-        "Data": strict_text(item.data) if boot else lenient_text(item.data),
+        "Data": None if "Data" in assignment.exclude else _text_of(item, boot),
         "Owner": owner,
         "Target": item.target if assigned else assignment.process,
         "Anchor": _gateway_anchor(item) if assigned else anchor_text(item),
@@ -62,11 +63,6 @@ def message_of(item: DataItem, assignment: Assignment) -> dict[str, Any]:
         "Cron": False,
         "Read-Only": False,
     }
-
-
-def is_assigned(item: DataItem, process: ProcessId) -> bool:
-    """Whether an entry of a schedule is an item that was not addressed to this process."""
-    return item.id != process and item.target != process
 
 
 def preview_json(process: ProcessId, body: Mapping[str, Any], timestamp_ms: int, block_height: int) -> bytes:
@@ -134,7 +130,11 @@ def _visible(tags: list[dict[str, str]]) -> list[dict[str, str]]:
     return [tag for tag in tags if tag["name"] not in _HIDDEN_TAGS]
 
 
-def _gateway_anchor(item: DataItem) -> str:
+def _text_of(item: Item, boot: bool) -> str | None:
+    return strict_text(item.data) if boot else lenient_text(item.data)
+
+
+def _gateway_anchor(item: Item) -> str:
     return b64url_encode(bytes(item.anchor))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from puna.arweave.dataitem import DataItem
+from puna.arweave.archive import Item
 from puna.arweave.store.port import Store
 from puna.arweave.tags import Tag
 from puna.errors import Invalid, NotYet
@@ -20,7 +20,7 @@ from puna.vm.formats import FORMATS, OURS
 from ..message import owner_address, tag, tag_list
 from .port import Program
 
-View = Callable[[str], DataItem | None]
+View = Callable[[str], Item | None]
 
 MODULE_FORMATS = frozenset(FORMATS)
 MODULE_FORMAT_OURS = OURS
@@ -59,7 +59,7 @@ class ModuleFiles:
         self._folder = folder
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
-    def path(self, module: DataItem) -> Path:
+    def path(self, module: Item) -> Path:
         kept = self._store.payload_path(module.id)
         return kept if kept is not None else self._copy(module)
 
@@ -67,7 +67,7 @@ class ModuleFiles:
         if self._temporary is not None:
             self._temporary.cleanup()
 
-    def _copy(self, module: DataItem) -> Path:
+    def _copy(self, module: Item) -> Path:
         if self._folder is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="puna-modules-")
             self._folder = Path(self._temporary.name)
@@ -80,7 +80,12 @@ class ModuleFiles:
         return path
 
 
-def program_of(view: View, process: DataItem, limits: Limits, files: ModuleFiles) -> Program:
+def needs_of(process: Item) -> tuple[str, ...]:
+    """The ids of what a process cannot run without: its module first, and the model that its program asks for."""
+    return tuple(value for value in (tag(process, "Module"), tag(process, "Model")) if value)
+
+
+def program_of(view: View, process: Item, limits: Limits, files: ModuleFiles) -> Program:
     """The program of a process.
 
     Raises Invalid when the process or its module cannot run here, NotYet while the module is not on this node.
@@ -103,7 +108,7 @@ def program_of(view: View, process: DataItem, limits: Limits, files: ModuleFiles
     )
 
 
-def environment_json(process: DataItem, module: DataItem) -> bytes:
+def environment_json(process: Item, module: Item) -> bytes:
     """The environment object of 4.7, as JSON bytes."""
     return msgspec.json.encode({"Process": _party(process), "Module": _party(module)})
 
@@ -120,7 +125,7 @@ def parse_count(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 
-def _check_process(process: DataItem) -> str:
+def _check_process(process: Item) -> str:
     for name, wanted in (("Data-Protocol", "ao"), ("Type", "Process")):
         if Tag(name, wanted) not in process.tags:
             raise Invalid(f"Process {process.id} has no tag {name}={wanted}")
@@ -130,7 +135,7 @@ def _check_process(process: DataItem) -> str:
     return module_id
 
 
-def _check_module(module: DataItem) -> None:
+def _check_module(module: Item) -> None:
     if tag(module, "Module-Format") not in MODULE_FORMATS:
         raise Unsupported(f'Module-Format for module "{module.id}" is not supported')
     for name in ("Input-Encoding", "Output-Encoding"):
@@ -139,7 +144,7 @@ def _check_module(module: DataItem) -> None:
 
 
 def _limit(
-    process: DataItem, module: DataItem, name: str, parse: Callable[[str], int | None], default: int, ceiling: int
+    process: Item, module: Item, name: str, parse: Callable[[str], int | None], default: int, ceiling: int
 ) -> int:
     text = tag(process, name) or tag(module, name)
     value = default if text is None else parse(text)
@@ -149,12 +154,12 @@ def _limit(
     return value
 
 
-def _extensions(process: DataItem, module: DataItem) -> tuple[str, ...]:
+def _extensions(process: Item, module: Item) -> tuple[str, ...]:
     named = [value for item in (process, module) for name, value in item.tags if name == "Extension"]
     return tuple(dict.fromkeys(named))
 
 
-def _options(process: DataItem, module: DataItem, extensions: tuple[str, ...]) -> dict[str, str]:
+def _options(process: Item, module: Item, extensions: tuple[str, ...]) -> dict[str, str]:
     """Tags that begin with an extension's name are its options; the process's win."""
     options: dict[str, str] = {}
     for item in (process, module):
@@ -164,5 +169,5 @@ def _options(process: DataItem, module: DataItem, extensions: tuple[str, ...]) -
     return options
 
 
-def _party(item: DataItem) -> dict[str, object]:
+def _party(item: Item) -> dict[str, object]:
     return {"Id": item.id, "Owner": owner_address(item), "Tags": tag_list(item.tags)}

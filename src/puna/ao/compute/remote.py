@@ -42,7 +42,7 @@ class RemoteCompute:
         status, body = await ask(self._web, method, self._url + path, **options)
         try:
             answer = msgspec.json.decode(body)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise NotYet(f"the compute unit answers no JSON: {error}") from error
         if status == 404:
             raise Missing(str(answer.get("error", "")))

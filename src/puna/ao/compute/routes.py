@@ -57,11 +57,7 @@ def compute_app(unit: ComputeUnit, image: Callable[[bytes], bytes] = image) -> A
 
     async def dry_run(request: Request) -> Response:
         process = _process_of(request)
-        try:
-            body = msgspec.json.decode(await body_of(request))
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise Invalid(f"'body': a JSON object must be provided: {error}") from error
-        _check_dry_run(body)
+        body = read_dry_run(await body_of(request))
         return json_reply(_shown(await unit.preview(process, body, request.query_params.get("to") or None)))
 
     async def state(request: Request) -> Response:
@@ -108,13 +104,18 @@ def _limit(request: Request, default: int) -> int:
     return max(1, min(number_of(request, "limit") or default, RESULTS_MAX))
 
 
-def _check_dry_run(body: Any) -> None:
-    """Raises Invalid when a message could not be made of it."""
+def read_dry_run(encoded: bytes) -> dict[str, Any]:
+    """The unsigned message in a body. Raises Invalid when it is no JSON, or no message could be made of it."""
+    try:
+        body = msgspec.json.decode(encoded)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise Invalid(f"'body': a JSON object must be provided: {error}") from error
     if not isinstance(body, dict):
         raise Invalid("'body': a JSON object must be provided")
     tags = body.get("Tags")
     if tags is not None and not (isinstance(tags, list) and all(map(_is_tag, tags))):
         raise Invalid("'Tags': must be an array of objects with a name and a value, both text")
+    return body
 
 
 def _is_tag(tag: Any) -> bool:

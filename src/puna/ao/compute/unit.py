@@ -23,12 +23,14 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from puna.arweave.archive import Archive, BaseTransaction, Item
 from puna.arweave.dataitem import DataItem, sign_item
 from puna.arweave.ids import b64url_decode, b64url_encode
 from puna.arweave.store.port import Query, Store
 from puna.arweave.wallet import Wallet
 from puna.errors import Invalid, Missing, NodeError, NotYet
 from puna.vm.checkpoint import is_increment
+from puna.vm.program import Wanted
 
 from ..assignment import Assignment
 from ..message import ProcessId
@@ -39,7 +41,7 @@ from .chain import Chain, digest_of, read_chain
 from .cron import Blocks, Cron, Moment, Place, Tick, cron_json, crons_of, no_blocks, ticks
 from .fold import message_json, preview_json, result_of
 from .port import Evaluation, Evaluators, Program
-from .program import Limits, ModuleFiles, View, program_of
+from .program import Limits, ModuleFiles, needs_of, program_of
 from .testimony import Attestation, attestation_tags, checkpoint_tags, read_attestation, tick_tags
 
 ATTACHED_MAX = 256  # memories held at once; past it the longest unused is checkpointed and let go
@@ -52,6 +54,7 @@ RECENT_RESULTS_MAX = 4096  # kept as they are for those who ask soon, as nearly 
 RECENT_RESULT_BYTES_MAX = 4096  # of each; larger ones are read again, which costs little beside their size
 PREVIEWS_MAX = 64  # dry-runs of one process that wait for their turn; past it the caller is asked to come again
 TRIES = 8  # attempts at one evaluation before its waiters are told to come again
+BRINGS_MAX = 256  # things that one evaluation may want of an upstream before others have their turn
 RETRY_FIRST_S = 0.1
 RETRY_LONGEST_S = 10.0
 STOP_GRACE_S = 5.0  # for evaluations under way at a clean stop; they are repeated after a restart otherwise
@@ -121,7 +124,7 @@ class State(NamedTuple):
 class _Timetable:
     """The crons of a process, and the moment they count from."""
 
-    item: DataItem | None  # None without crons
+    item: Item | None  # None without crons
     crons: tuple[Cron, ...]
     origin: Moment
 
@@ -157,8 +160,8 @@ class _Stream:
 class ComputeUnit:
     """Evaluates on demand and in the background; different processes in parallel, each one in order.
 
-    `view` finds items that the store does not have, such as modules of an upstream gateway; `modules` is a folder
-    for module files, a temporary one if not given; `blocks` are those that crons count.
+    `archive` finds modules, processes and assigned items, upstream as well where the node has one; `modules` is a
+    folder for module files, a temporary one if not given; `blocks` are those that crons count.
     """
 
     def __init__(
@@ -167,7 +170,7 @@ class ComputeUnit:
         wallet: Wallet,
         schedules: Schedules,
         evaluators: Evaluators,
-        view: View | None = None,
+        archive: Archive | None = None,
         *,
         limits: Limits = Limits(),  # noqa: B008 (frozen)
         modules: Path | None = None,
@@ -182,7 +185,7 @@ class ComputeUnit:
         self._wallet = wallet
         self._schedules = schedules
         self._evaluators = evaluators
-        self._view = view or store.view
+        self._archive = archive or Archive(store)
         self._limits = limits
         self._files = ModuleFiles(store, modules)
         self._blocks = blocks
@@ -255,8 +258,11 @@ class ComputeUnit:
         await self._reach(process, at.nonce)
         message = preview_json(process, body, at.timestamp_ms, at.block_height)
         with self._waiting_preview(self._stream(process)):
-            async with self._replica(process, Position(at.nonce)) as replica:
-                return result_of(await self._evaluators.preview(replica, message))
+            return result_of(await self._fed(lambda: self._preview_on_replica(process, message, at)))
+
+    async def _preview_on_replica(self, process: ProcessId, message: bytes, at: Assignment) -> Evaluation:
+        async with self._replica(process, Position(at.nonce)) as replica:
+            return await self._evaluators.preview(replica, message)
 
     async def state(self, process: ProcessId, to_ms: int | None = None) -> State:
         """The memory of a process now, or as it was at a time in the past. Raises as `result`."""
@@ -267,6 +273,9 @@ class ComputeUnit:
             raise Missing(f"process {process} had not begun at {to_ms}")
         if past == newest:
             return await self._persist(self._stream(process), lambda: self._state_now(self._stream(process)))
+        return await self._fed(lambda: self._state_past(process, past))
+
+    async def _state_past(self, process: ProcessId, past: Position) -> State:
         ((_, assignment),) = await self._schedules.assignments(process, past.nonce - 1, 1)
         async with self._replica(process, past) as replica:
             snapshot = await self._evaluators.snapshot(replica)
@@ -284,10 +293,7 @@ class ComputeUnit:
     @asynccontextmanager
     async def _replica(self, process: ProcessId, goal: Position) -> AsyncIterator[str]:
         """A memory of its own that stands at `goal`, for as long as the caller uses it; answers its name."""
-        item = self._view(process)
-        if item is None:
-            raise NotYet(f"process item {process} is not on this node", "Upload it.")
-        program = program_of(self._view, item, self._limits, self._files)
+        program = await self._program_of(process)
         position, chain = self._newest_checkpoint(process)
         if position > goal:
             position, chain = Position(-1), None
@@ -567,13 +573,27 @@ class ComputeUnit:
         """Take a step again while a part of the node is away, waiting longer each time."""
         for attempt in range(TRIES):
             try:
-                return await step()
+                return await self._fed(step)
             except NotYet as error:
                 if attempt == TRIES - 1 or self._stopping:
                     raise
                 log.info("process %s: %s; trying again", stream.process, error)
                 await self._sleep(min(RETRY_FIRST_S * 2**attempt, RETRY_LONGEST_S))
         raise AssertionError("unreachable")
+
+    async def _fed(self, step: Callable[[], Awaitable[T]]) -> T:
+        """Take a step, and again with whatever it turned out to want of the weave and an upstream could bring.
+
+        What was brought is kept, so a step that wants much comes further each time.
+        """
+        for _ in range(BRINGS_MAX):
+            try:
+                return await step()
+            except Wanted as wanted:
+                brought = [await self._archive.bring_found(query) for query in wanted.queries]
+                if not any(brought):
+                    raise
+        return await step()
 
     # Evaluations
 
@@ -654,13 +674,25 @@ class ComputeUnit:
             await self._abandon(stream)
             raise
 
-    def _item_of(self, assignment: Assignment) -> DataItem:
-        item = self._view(assignment.item_id)
+    def _item_of(self, assignment: Assignment) -> Item:
+        """What was assigned by id. Raises Wanted while it is not on this node."""
+        item = self._archive.view(assignment.item_id)
         if item is None:
-            raise NotYet(f"item {assignment.item_id} is not on this node", "Upload it; evaluation goes on then.")
+            what = f"item {assignment.item_id} is not on this node"
+            raise Wanted(what, "Upload it; evaluation goes on then.", (Query(ids=(assignment.item_id,)),))
         return item
 
-    async def _apply(self, stream: _Stream, item: DataItem | None, assignment: Assignment) -> Evaluation:
+    async def _program_of(self, process: ProcessId) -> Program:
+        """The program of a process. Raises Invalid when it cannot run here, NotYet while a part of it is away."""
+        item = await self._archive.bring(process)
+        if item is None:
+            raise NotYet(f"process item {process} is not on this node", "Upload it.")
+        needed = [await self._archive.bring(id) for id in needs_of(item)]
+        if needed and isinstance(needed[0], BaseTransaction):
+            await asyncio.to_thread(self._files.path, needed[0])  # a module in chunks is put together into a file
+        return program_of(self._archive.view, item, self._limits, self._files)
+
+    async def _apply(self, stream: _Stream, item: Item | None, assignment: Assignment) -> Evaluation:
         message = message_json(item or self._item_of(assignment), assignment)
         evaluation = await self._apply_message(stream, Position(assignment.nonce), assignment.item_id, message)
         stream.last = assignment
@@ -766,11 +798,8 @@ class ComputeUnit:
 
     async def _attach(self, stream: _Stream) -> None:
         await self._abandon(stream)
+        program = await self._program_of(stream.process)
         await self._make_room(stream)
-        process = self._view(stream.process)
-        if process is None:
-            raise NotYet(f"process item {stream.process} is not on this node", "Upload it.")
-        program = program_of(self._view, process, self._limits, self._files)
         self._attached[stream.process] = stream
         try:
             memory = await self._attach_newest(stream.process, program)
@@ -801,7 +830,7 @@ class ComputeUnit:
         else:
             await self._evaluators.resume(name, program, chain.start(), chain.base)
 
-    async def _replay(self, stream: _Stream, item: DataItem | None, assignment: Assignment) -> None:
+    async def _replay(self, stream: _Stream, item: Item | None, assignment: Assignment) -> None:
         evaluation = await self._apply(stream, item, assignment)
         await self._check_replay(stream, Position(assignment.nonce), f"message {assignment.item_id}", evaluation)
 

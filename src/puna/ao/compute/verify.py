@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from puna.arweave.dataitem import DataItem, verify_item
+from puna.arweave.archive import Item, verify_found, view_of
+from puna.arweave.dataitem import DataItem
 from puna.arweave.ids import b64url_encode
 from puna.arweave.store.port import Query, Store
 from puna.errors import Invalid, Missing
@@ -85,7 +86,7 @@ async def verify(
     `on_progress` is told how many assignments of how many are done. Raises Missing when the process is not here,
     Invalid when it cannot run here, NotYet when its module is not here or an evaluator was lost.
     """
-    view = view or store.view
+    view = view or view_of(store)
     item = view(process)
     if item is None:
         raise Missing(f"process {process} is not in the store", "Check the id, and the folder given with --home.")
@@ -137,7 +138,7 @@ class _Step:
 
 
 def _steps(
-    process: DataItem, schedule: list[Assignment], attested: "_Attested", blocks: Blocks, view: View
+    process: Item, schedule: list[Assignment], attested: "_Attested", blocks: Blocks, view: View
 ) -> Iterator[_Step]:
     """Everything that is to be evaluated, in order: entries, and between them the crons that the rule gives."""
     crons = crons_of(process)
@@ -211,7 +212,7 @@ def _all(store: Store, query: Query) -> Iterator[DataItem]:
         after = entries[-1].sequence
 
 
-def _check_schedule(process: ProcessId, item: DataItem, schedule: list[Assignment], view: View) -> list[Divergence]:
+def _check_schedule(process: ProcessId, item: Item, schedule: list[Assignment], view: View) -> list[Divergence]:
     """Signatures, nonces, hash chain, duplicates: all that is wrong without evaluating anything."""
     found: list[Divergence] = []
     previous = rules.empty(process)
@@ -235,11 +236,11 @@ def _check_schedule(process: ProcessId, item: DataItem, schedule: list[Assignmen
     return found
 
 
-def _signature(item: DataItem | None) -> str:
+def _signature(item: Item | None) -> str:
     if item is None:
         return "not in the store"
     try:
-        verify_item(item)
+        verify_found(item)
     except Invalid:
         return "not valid"
     return "valid"

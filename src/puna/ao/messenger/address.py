@@ -57,11 +57,12 @@ class Birth:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """An item, known by id, that `process` is to get as well."""
+    """An item, known by id, that `process` is to get as well; `settled` only when it is permanent enough for it."""
 
     process: ProcessId
     item_id: str
     exclude: tuple[str, ...] = ()
+    settled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,8 @@ def _shares(entry: Any) -> list[Parcel]:
         raise _Unfit("Processes is no list, or Message no id")
     exclude = entry.get("Exclude")
     fields = tuple(field for field in exclude if isinstance(field, str)) if isinstance(exclude, list) else ()
-    return [Share(ProcessId(process), item_id, fields) for process in _ids(processes)]
+    settled = entry.get("BaseLayer") not in (None, False, "", "false")
+    return [Share(ProcessId(process), item_id, fields, settled) for process in _ids(processes)]
 
 
 def _as_sent_by(tags: tuple[Tag, ...], sender: Sender) -> tuple[Tag, ...]:
@@ -188,7 +190,7 @@ def _processes_named(value: Any) -> list[str]:
     if isinstance(value, str):
         try:
             value = msgspec.json.decode(value)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
             value = [part.strip() for part in value.split(",")]
     return _ids(value) if isinstance(value, list) else []
 

@@ -27,7 +27,8 @@ def messenger_app(unit: MessengerUnit) -> ASGIApp:
             raise Invalid("You must set both process-id and assign to send an assignment, not just one")
         if process is not None:
             exclude = tuple(filter(None, request.query_params.get("exclude", "").split(",")))
-            assignment = await unit.assign(ProcessId(process), item_id, exclude)
+            base_layer = "base-layer" in request.query_params
+            assignment = await unit.assign(ProcessId(process), item_id, exclude, base_layer=base_layer)
             return json_reply({"message": "Processing Assignment", "id": assignment.id}, 202)
         item = _read(await body_of(request))
         await unit.submit(item)

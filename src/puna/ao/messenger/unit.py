@@ -112,9 +112,14 @@ class MessengerUnit:
         journey = Journey(item.id, process, root=item.id, share=item.target if process == item.id else "")
         return await self._admit(journey, Placing(item=item))
 
-    async def assign(self, process: ProcessId, item_id: str, exclude: tuple[str, ...] = ()) -> Assignment:
-        """Give a process an item that the weave has. Durable and carried on as in `submit`; raises the same."""
-        placing = Placing(process=process, item_id=item_id, exclude=exclude)
+    async def assign(
+        self, process: ProcessId, item_id: str, exclude: tuple[str, ...] = (), *, base_layer: bool = False
+    ) -> Assignment:
+        """Give a process an item that the weave has; with `base_layer`, only when it is permanent enough for it.
+
+        Durable and carried on as in `submit`; raises the same.
+        """
+        placing = Placing(process=process, item_id=item_id, exclude=exclude, settled=base_layer)
         return await self._admit(Journey(item_id, process), placing)
 
     async def push(self, process: ProcessId, message: str, number: int) -> None:
@@ -347,9 +352,9 @@ class MessengerUnit:
                 item = sign_item(self._wallet, data=data, tags=tags)
                 child = Journey(item.id, ProcessId(item.id), parent.root, parent.orphan, spawner, reply)
                 return [(Placing(item=item), child)]
-            case Share(process, item_id, exclude):
+            case Share(process, item_id, exclude, settled):
                 child = _shared(parent, item_id, process)
-                return [(Placing(process=process, item_id=item_id, exclude=exclude), child)]
+                return [(Placing(process=process, item_id=item_id, exclude=exclude, settled=settled), child)]
             case Dropped():
                 dropped.append(parcel)
         return []

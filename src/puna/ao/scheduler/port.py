@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from puna.arweave.archive import Item
 from puna.arweave.dataitem import DataItem
 from puna.clock import Tip
 from puna.errors import NodeError
@@ -20,14 +21,16 @@ class Placing:
     """A wish to give an item a place.
 
     Without `process` the item goes where it says itself (a message to its target, a process to itself); with
-    `process`, the item of id `item_id`, which the weave has, is assigned there. `notes` become durable no later
-    than the assignment, and only if it is a new one.
+    `process`, the item or layer-1 transaction of id `item_id`, which the weave has, is assigned there. `settled`
+    wants it to have as many confirmations as the process asks for. `notes` become durable no later than the
+    assignment, and only if it is a new one.
     """
 
     item: DataItem | None = None
     process: ProcessId | None = None
     item_id: str = ""
     exclude: tuple[str, ...] = ()
+    settled: bool = False
     notes: Mapping[str, bytes | None] = field(default_factory=dict)
 
 
@@ -46,7 +49,7 @@ class Refused:
     error: NodeError
 
 
-Entry = tuple[DataItem | None, Assignment]
+Entry = tuple[Item | None, Assignment]
 
 
 class Schedules(Protocol):

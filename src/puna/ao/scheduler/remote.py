@@ -1,4 +1,4 @@
-"""A scheduler on another machine, as the units here need it: the port `Schedules` over HTTP.
+"""A scheduler on another machine, or a router in front of many: the port `Schedules` over HTTP.
 
 Used by a compute unit or a messenger that runs alone. Every entry that passes is verified and kept in the unit's own
 store, so a schedule here can be read, replayed and verified without asking again. Source: protocol reference 3.
@@ -10,8 +10,8 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from puna.arweave.dataitem import DataItem, decode_item, encode_item, rebuild_item, verify_item
-from puna.arweave.ids import b64url_decode
+from puna.arweave.archive import view_of
+from puna.arweave.dataitem import DataItem, encode_item
 from puna.arweave.store.port import Store
 from puna.clock import Tip
 from puna.errors import Invalid, Missing, NodeError
@@ -19,14 +19,18 @@ from puna.errors import Invalid, Missing, NodeError
 from ..assignment import Assignment, read_assignment
 from ..foreign import ask
 from ..message import ProcessId, tag
+from ..told import assignment_item, message_item, raw_item
 from .port import Entry, Placed, Placing, Refused
 
 
 class RemoteSchedules:
-    """`url` is the scheduler's, without a trailing slash; `address` who must have signed, known after `meet`."""
+    """`url` is the scheduler's or its router's, without a trailing slash. `address` is who answers there, known after
+    `meet`. Assignments must be signed by whom the process itself names as its scheduler.
+    """
 
     def __init__(self, store: Store, url: str, web: aiohttp.ClientSession):
         self._store, self._url, self._web = store, url, web
+        self._view = view_of(store)
         self._known: set[str] = set()
         self.address = ""
 
@@ -68,8 +72,8 @@ class RemoteSchedules:
         """Ask for a place; answers the process and an id that the scheduler knows the place by."""
         if placing.process is not None:
             process, query = placing.process, {"process-id": placing.process, "assign": placing.item_id}
-            if placing.exclude:
-                query["exclude"] = ",".join(placing.exclude)
+            query |= {"base-layer": ""} if placing.settled else {}
+            query |= {"exclude": ",".join(placing.exclude)} if placing.exclude else {}
             status, body = await ask(self._web, "POST", f"{self._url}/", params=query)
             wanted = placing.item_id
         else:
@@ -145,47 +149,42 @@ class RemoteSchedules:
         """Verify entries and keep them; adds them to `entries` and answers the last."""
         for node in nodes:
             assignment = read_assignment(await self._assignment(process, node["assignment"]))
-            item = await self._message(process, node["message"]) if node["message"] is not None else None
+            if node["message"] is not None:
+                item = await self._message(process, node["message"])
+            else:
+                # Assigned by id: some schedulers hand it out, else it is for a gateway to give.
+                item = self._view(assignment.item_id)
+                item = item or await raw_item(self._web, self._url, process, assignment.item_id)
             entries.append((item, assignment))
-        await self._store.append([part for item, a in entries for part in (item, a.item) if part is not None])
+        signer = await self._scheduler_of(process, entries)
+        for _, assignment in entries:
+            if assignment.item.address != signer:
+                raise Invalid(f"assignment {assignment.id} is not signed by the scheduler {signer}")
+        kept = [part for item, a in entries for part in (item, a.item) if isinstance(part, DataItem)]
+        await self._store.append(kept)
         return entries[-1]
 
+    async def _scheduler_of(self, process: ProcessId, entries: Sequence[Entry]) -> str:
+        """The address that a process names as its scheduler: whoever answers here, only that one orders it."""
+        item = next((item for item, _ in entries if item is not None and item.id == process), None)
+        item = item or self._store.view(process)
+        if item is None:
+            feed = await self._json(f"/{process}", **{"process-id": process, "limit": "1"})
+            item = await self._message(process, feed["edges"][0]["node"]["message"])
+            await self._store.append([item])
+        return tag(item, "Scheduler") or self.address
+
     async def _assignment(self, process: ProcessId, told: dict[str, Any]) -> DataItem:
-        signed = self._store.view(told["id"])
-        if signed is None:
-            anchor = b64url_decode(told["anchor"] or "")
-            signed = await self._signed(process, told, anchor, b"")
-        if self.address and signed.address != self.address:
-            raise Invalid(f"assignment {told['id']} is not signed by the scheduler {self.address}")
-        return signed
+        return self._store.view(told["id"]) or await assignment_item(self._web, self._url, process, told)
 
     async def _message(self, process: ProcessId, told: dict[str, Any]) -> DataItem:
-        known = self._store.view(told["id"])
-        if known is not None:
-            return known
-        return await self._signed(process, told, (told["anchor"] or "").encode(), (told["data"] or "").encode())
-
-    async def _signed(self, process: ProcessId, told: dict[str, Any], anchor: bytes, data: bytes) -> DataItem:
-        """The item as signed. What the feed cannot show as text is asked for whole."""
-        target = told.get("target") or ""
-        try:
-            owner, signature = b64url_decode(told["owner"]["key"]), b64url_decode(told["signature"])
-            return rebuild_item(told["id"], owner, signature, target, anchor, told["tags"], data)
-        except Invalid:
-            status, body = await ask(self._web, "GET", f"{self._url}/raw/{process}/{told['id']}")
-            if status != 200:
-                raise
-        item = decode_item(body)
-        verify_item(item)
-        if item.id != told["id"]:
-            raise Invalid(f"the scheduler gave {item.id} for {told['id']}")
-        return item
+        return self._store.view(told["id"]) or await message_item(self._web, self._url, process, told)
 
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
         answer = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         answer = None
     return answer if isinstance(answer, dict) else {"error": body[:200].decode(errors="replace")}
 

@@ -11,11 +11,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from puna.arweave.archive import BaseTransaction
 from puna.arweave.dataitem import DataItem, decode_item, encode_item, verify_item
 from puna.errors import Invalid, Missing, NodeError, NotYet
 
 from ..assignment import HEIGHT_DIGITS
-from ..message import ProcessId, to_feed
+from ..message import ProcessId, is_assigned, to_feed
 from ..wire import application, body_of, json_reply, number_of
 from . import schedule as rules
 from .port import Entry, Placing, Refused
@@ -40,7 +41,9 @@ def scheduler_app(unit: SchedulerUnit) -> ASGIApp:
             raise Invalid("If sending assign or process-id, you must send both.")
         if process is not None:
             exclude = tuple(filter(None, request.query_params.get("exclude", "").split(",")))
-            return await place(Placing(process=ProcessId(process), item_id=item_id, exclude=exclude))
+            settled = "base-layer" in request.query_params
+            placing = Placing(process=ProcessId(process), item_id=item_id, exclude=exclude, settled=settled)
+            return await place(placing)
         return await place(Placing(item=_verified(await body_of(request))))
 
     async def place(placing: Placing) -> Response:
@@ -61,7 +64,7 @@ def scheduler_app(unit: SchedulerUnit) -> ASGIApp:
         process, item_id = ProcessId(request.path_params["process"]), request.path_params["id"]
         item, assignment = await unit.place(process, item_id)
         wanted = assignment.item if item_id == assignment.id else item
-        if wanted is None:
+        if wanted is None or isinstance(wanted, BaseTransaction):
             raise Missing(rules.NOT_FOUND)
         return Response(encode_item(wanted), media_type="application/octet-stream")
 
@@ -176,5 +179,7 @@ def _page(entries: list[Entry], more: bool, cursor) -> dict[str, Any]:
 
 def _node(entry: Entry) -> dict[str, Any]:
     item, assignment = entry
-    message = to_feed(item, process_entry=assignment.message is None) if item is not None else None
+    # An assigned item is shown by its id alone: readers take it from a gateway, and so know it for what it is.
+    shown = item is not None and not is_assigned(item, assignment.process)
+    message = to_feed(item, process_entry=assignment.message is None) if shown else None
     return {"message": message, "assignment": assignment.to_feed()}

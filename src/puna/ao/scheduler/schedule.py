@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from puna.arweave.archive import Item
 from puna.arweave.dataitem import DataItem
 from puna.arweave.deephash import deep_hash
 from puna.arweave.ids import b64url_decode, b64url_encode, id_bytes
@@ -21,6 +22,7 @@ MESSAGE_EXISTS = 'MessageExists("Message already exists")'
 CONTENT_EXISTS = 'MessageExists("Deep hash already exists")'
 NOT_FOUND = "Message or Process not found"
 ITEM_BYTES_MAX = 10 * 1024 * 1024  # what one message may weigh; models and modules are uploaded, not scheduled
+SETTLEMENT_DEPTH = 20  # confirmations of what is assigned from the base layer, where the process asks for no other
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +98,30 @@ def check_item(item: DataItem, scheduler: str) -> Literal["Message", "Process"]:
     for name, _ in item.tags:
         if name.endswith("+link"):
             raise Invalid(f"Tag {name} cannot contain +link")
-    if len(item.data) > ITEM_BYTES_MAX:
-        raise Invalid(f"Message size exceeds maximum of {ITEM_BYTES_MAX} bytes")
+    _check_size(item)
     if kind == "Process":
         _check_process(item, scheduler)
     return kind
+
+
+def check_assigned(item: Item, exclude: tuple[str, ...]) -> None:
+    """Raises Invalid when an item of the weave is too large to be told to a process whole."""
+    if "Data" not in exclude:
+        _check_size(item, "Exclude its Data, and read it through WeaveDrive.")
+
+
+def check_settled(process: Item, confirmations: int) -> None:
+    """Raises Invalid unless what is assigned from the base layer is as deep in it as `process` asks. Source: 3.4."""
+    asked = first(process.tags, "Settlement-Depth") or ""
+    wanted = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 10 else SETTLEMENT_DEPTH
+    if confirmations < wanted:
+        todo = f"(it has {confirmations}, the process asks for {wanted}): try again some blocks later."
+        raise Invalid("Not enough confirmations to assign", todo)
+
+
+def _check_size(item: Item, todo: str = "") -> None:
+    if item.data_bytes > ITEM_BYTES_MAX:
+        raise Invalid(f"Message size exceeds maximum of {ITEM_BYTES_MAX} bytes", todo)
 
 
 def _check_process(item: DataItem, scheduler: str) -> None:
@@ -112,7 +133,7 @@ def _check_process(item: DataItem, scheduler: str) -> None:
         raise Invalid(f"Scheduler tag names {named}, this scheduler is {scheduler}", "Spawn with this address.")
 
 
-def supersedes(item: DataItem, earlier: DataItem, process: DataItem) -> bool:
+def supersedes(item: Item, earlier: Item, process: Item) -> bool:
     """Whether a pushed message is to be placed although one of the same content has a place.
 
     It is when `process` trusts the signer of this one and not of that: else anybody could foresee a message, sign it
@@ -122,18 +143,18 @@ def supersedes(item: DataItem, earlier: DataItem, process: DataItem) -> bool:
     return item.address in trusted and earlier.address not in trusted
 
 
-def authorities(process: DataItem) -> frozenset[str]:
+def authorities(process: Item) -> frozenset[str]:
     """The addresses that a process trusts to speak for other processes: its `Authority` tags, lists with commas too."""
     named = (value for name, value in process.tags if name == "Authority")
     return frozenset(address.strip() for value in named for address in value.split(","))
 
 
-def content_key(item: DataItem) -> str | None:
-    """What makes two pushes of one outbox entry equal, None for items that no messenger pushed.
+def content_key(item: Item) -> str | None:
+    """What makes two pushes of one outbox entry equal, None for what no messenger pushed: those sign data items.
 
     The item's hash with signer and `Pushed-For` left out and the tags sorted. Source: 3.5.2.
     """
-    if not is_pushed(item):
+    if not isinstance(item, DataItem) or not is_pushed(item):
         return None
     tags = sorted(tag for tag in item.tags if tag.name != "Pushed-For")
     target = id_bytes(item.target) if item.target else b""

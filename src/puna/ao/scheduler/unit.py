@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
+from puna.arweave.archive import Archive, Item
 from puna.arweave.dataitem import DataItem, sign_item, verify_item
 from puna.arweave.ids import b64url_decode, b64url_encode, is_id
 from puna.arweave.store.port import Query, Store
@@ -43,12 +44,14 @@ class _Request:
     items: Sequence[DataItem]
     notes: Mapping[str, bytes | None]
     answer: "asyncio.Future[list[Placed | Refused]]"
+    confirmations: Mapping[str, int]  # of what is to be settled, by id
 
 
 class SchedulerUnit:
     """Orders the messages of every process that names this wallet as its Scheduler.
 
-    `on_assigned(process, nonce)` is told of every new place once it is durable: evaluation can begin.
+    `archive` finds what is assigned by id, and what a process boots from. `on_assigned(process, nonce)` is told of
+    every new place once it is durable: evaluation can begin.
     """
 
     def __init__(
@@ -57,15 +60,18 @@ class SchedulerUnit:
         wallet: Wallet,
         clock: Clock,
         *,
+        archive: Archive | None = None,
         entropy: Callable[[int], bytes] = os.urandom,
         on_assigned: Callable[[ProcessId, int], None] = lambda process, nonce: None,
     ):
         self._store = store
         self._wallet = wallet
         self._clock = clock
+        self._archive = archive or Archive(store)
         self._entropy = entropy
         self.on_assigned = on_assigned
         self._waiting: deque[_Request] = deque()
+        self._bringing = 0
         self._writer: asyncio.Task[None] | None = None
         self._closed = False
         self._promised_ms = 0  # no assignment from now on is earlier than this
@@ -102,11 +108,12 @@ class SchedulerUnit:
     async def assign(
         self, process: ProcessId, item_id: str, exclude: tuple[str, ...] = (), *, base_layer: bool = False
     ) -> Assignment:
-        """Give an item that the weave has a place in `process` as well. Raises Missing when either is unknown.
+        """Give an item or a layer-1 transaction of the weave a place in `process` as well.
 
-        `base_layer` is accepted for the wire's sake: what this store holds counts as confirmed.
+        With `base_layer` it must have as many confirmations as the process's `Settlement-Depth` asks for, or 20.
+        Raises Missing when either is unknown, Invalid when it is not settled or too large.
         """
-        return await self._place_one(Placing(process=process, item_id=item_id, exclude=exclude))
+        return await self._place_one(Placing(process=process, item_id=item_id, exclude=exclude, settled=base_layer))
 
     async def _place_one(self, placing: Placing) -> Assignment:
         (answer,) = await self.place_all([placing])
@@ -121,16 +128,40 @@ class SchedulerUnit:
         notes: Mapping[str, bytes | None] = {},
     ) -> list[Placed | Refused]:
         """See `port.Schedules.place_all`. All of one request goes down in one append, or nothing does."""
-        if self._closed:
-            raise NotYet("the scheduler is stopping", "Send it again in a moment.")
-        if len(self._waiting) >= WAITING_MAX:
-            raise NotYet(f"{WAITING_MAX} requests wait for the scheduler", "Send it again in a moment.")
-        request = _Request(placings, items, notes, asyncio.get_running_loop().create_future())
+        self._check_room()
+        confirmations = await self._bring(placings, items)
+        self._check_room()
+        request = _Request(placings, items, notes, asyncio.get_running_loop().create_future(), confirmations)
         self._waiting.append(request)
         if self._writer is None:
             self._writer = asyncio.create_task(self._write_waiting(), name="scheduler")
         # The writer owns the append: a caller who goes away must not tear it in two.
         return await request.answer
+
+    def _check_room(self) -> None:
+        if self._closed:
+            raise NotYet("the scheduler is stopping", "Send it again in a moment.")
+        if len(self._waiting) + self._bringing >= WAITING_MAX:
+            raise NotYet(f"{WAITING_MAX} requests wait for the scheduler", "Send it again in a moment.")
+
+    async def _bring(self, placings: Sequence[Placing], items: Sequence[DataItem]) -> dict[str, int]:
+        """Have at hand what the placings name by id; answers the confirmations that some of them ask about.
+
+        Before the request gets in line: those who need nothing from elsewhere do not wait for it. What nobody has is
+        told when its turn comes. Raises NotYet while an upstream is away that may have it.
+        """
+        brought = {item.id for item in (*items, *(p.item for p in placings if p.item is not None))}
+        named = [id for placing in placings for id in _named(placing) if id not in brought]
+        settled = [placing.item_id for placing in placings if placing.settled]
+        if not named and not settled:
+            return {}
+        self._bringing += 1
+        try:
+            for id in named:
+                await self._archive.bring(id)
+            return {id: await self._archive.confirmations(id) for id in settled}
+        finally:
+            self._bringing -= 1
 
     async def stop(self) -> None:
         """Refuse new requests and finish those that wait."""
@@ -148,7 +179,7 @@ class SchedulerUnit:
 
     async def _write(self, batch: Sequence[_Request]) -> None:
         try:
-            draft = _Draft(self._store, self._wallet, self.tip(), self._entropy)
+            draft = _Draft(self._store, self._archive, self._wallet, self.tip(), self._entropy)
             answers = [draft.take(request) for request in batch]
             await self._store.append(draft.items, draft.notes)
         except Exception as error:
@@ -214,7 +245,7 @@ class SchedulerUnit:
         signed = self._store.view(assignment_id)
         if signed is None:
             raise Missing(f"assignment {assignment_id} is not in the store", "Run `puna doctor` on this folder.")
-        return self._store.view(item_id), read_assignment(signed)
+        return self._archive.view(item_id), read_assignment(signed)
 
     async def rebuild(self) -> int:
         """Write the notes of this unit again from the signed assignments alone; answers how many there were."""
@@ -234,18 +265,21 @@ class SchedulerUnit:
 class _Draft:
     """What one append will hold: the requests of a batch taken in turn, each seeing those before it."""
 
-    def __init__(self, store: Store, wallet: Wallet, tip: Tip, entropy: Callable[[int], bytes]):
+    def __init__(self, store: Store, archive: Archive, wallet: Wallet, tip: Tip, entropy: Callable[[int], bytes]):
         self._store = store
+        self._archive = archive
         self._wallet = wallet
         self._tip = tip
         self._entropy = entropy
         self._new: dict[str, DataItem] = {}
+        self._confirmations: Mapping[str, int] = {}
         self.items: list[DataItem] = []
         self.notes: dict[str, bytes | None] = {}
         self.schedules: dict[ProcessId, Schedule] = {}
 
     def take(self, request: _Request) -> list[Placed | Refused]:
         self.notes |= request.notes
+        self._confirmations = request.confirmations
         for item in request.items:
             self._keep(item)
         return [self._try(placing) for placing in request.placings]
@@ -277,10 +311,13 @@ class _Draft:
             raise Missing(f"process {process} is not scheduled here", "Spawn it first.")
         item = placing.item or self._view(placing.item_id)
         if item is None:
-            raise Missing("Transaction not found", f"Upload {placing.item_id} first.")
+            raise Missing("Transaction not found", f"Upload {placing.item_id} first; a transaction must be in a block.")
+        rules.check_assigned(item, placing.exclude)
+        if placing.settled:
+            rules.check_settled(self._view(process), self._confirmations.get(placing.item_id, 0))
         return self._assign(process, placing.item_id, item, placing)
 
-    def _assign(self, process: ProcessId, item_id: str, item: DataItem, placing: Placing) -> Placed:
+    def _assign(self, process: ProcessId, item_id: str, item: Item, placing: Placing) -> Placed:
         key = rules.content_key(item)
         earlier = self._earlier(process, item_id, item, key)
         if earlier is not None:
@@ -289,13 +326,14 @@ class _Draft:
         tags = rules.assign(schedule, item_id, self._tip, placing.exclude)
         assignment = read_assignment(sign_item(self._wallet, tags=tags, anchor=self._entropy(32)))
         self.schedules[process] = rules.extend(schedule, assignment)
-        self._keep(item)
+        if isinstance(item, DataItem):
+            self._keep(item)
         self._keep(assignment.item)
         self.notes |= notes_of(assignment, key)
         self.notes |= placing.notes
         return Placed(assignment, new=True)
 
-    def _earlier(self, process: ProcessId, item_id: str, item: DataItem, key: str | None) -> Assignment | None:
+    def _earlier(self, process: ProcessId, item_id: str, item: Item, key: str | None) -> Assignment | None:
         """The place that an item has already, by its id or, if a process sent it, by its content key."""
         nonce = self._note(_place_key(process, item_id))
         if nonce is not None:
@@ -309,7 +347,7 @@ class _Draft:
             return None
         return assignment
 
-    def _slot(self, process: ProcessId, nonce: bytes) -> tuple[Assignment, DataItem | None]:
+    def _slot(self, process: ProcessId, nonce: bytes) -> tuple[Assignment, Item | None]:
         slot = self._note(_slot_key(process, int(nonce)))
         assignment_id, item_id = slot.decode().split() if slot else ("", "")
         signed = self._view(assignment_id)
@@ -318,16 +356,16 @@ class _Draft:
         return read_assignment(signed), self._view(item_id)
 
     def _check_on_boot(self, item: DataItem) -> None:
-        boot = next((value for name, value in item.tags if name == "On-Boot"), "Data")
-        if boot != "Data" and not (is_id(boot) and self._view(boot) is not None):
-            raise Invalid("Invalid tx id for On-Boot tag")
+        for boot in _boots_from(item):
+            if boot != "Data" and not (is_id(boot) and self._view(boot) is not None):
+                raise Invalid("Invalid tx id for On-Boot tag")
 
     def _keep(self, item: DataItem) -> None:
         self._new[item.id] = item
         self.items.append(item)
 
-    def _view(self, item_id: str) -> DataItem | None:
-        return self._new.get(item_id) or self._store.view(item_id)
+    def _view(self, item_id: str) -> Item | None:
+        return self._new.get(item_id) or self._archive.view(item_id)
 
     def _note(self, key: str) -> bytes | None:
         return self.notes[key] if key in self.notes else self._store.note(key)
@@ -340,6 +378,17 @@ class _Draft:
             note = self._note(_head_key(process))
             return _decode_head(process, note) if note else rules.empty(process)
         return self.schedules[process]
+
+
+def _named(placing: Placing) -> list[str]:
+    """What a placing names by id, without bringing it along."""
+    if placing.process is not None:
+        return [placing.item_id] if placing.item is None and is_id(placing.item_id) else []
+    return [boot for boot in _boots_from(placing.item) if is_id(boot)]
+
+
+def _boots_from(item: DataItem | None) -> list[str]:
+    return [value for name, value in (item.tags if item is not None else ()) if name == "On-Boot"][:1]
 
 
 def notes_of(assignment: Assignment, content_key: str | None) -> dict[str, bytes | None]:

@@ -6,7 +6,7 @@ from starlette.routing import Route
 
 from puna.arweave.gateway.library import Held, Library
 from puna.arweave.gateway.reply import content_type, send_body, text
-from puna.arweave.weave import Pending
+from puna.arweave.transactions import Pending
 
 # What an id stands for never changes, so whoever has it need not ask again.
 FOR_EVER = "public, max-age=31536000, immutable"

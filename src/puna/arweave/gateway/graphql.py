@@ -154,7 +154,7 @@ async def _asked(request: Request) -> tuple[str, dict[str, Any], str | None]:
         else:
             asked = dict(request.query_params)
             asked["variables"] = msgspec.json.decode(asked.get("variables") or "{}")
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise Invalid("The request is not JSON.", 'Send {"query": "...", "variables": {...}}.') from None
     if not isinstance(asked, dict) or not isinstance(asked.get("query"), str):
         raise Invalid("The request has no query.", 'Send {"query": "...", "variables": {...}}.')

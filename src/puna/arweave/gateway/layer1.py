@@ -71,7 +71,7 @@ def layer1_routes(library: Library, release: str) -> list[Route]:
     async def post_tx(request: Request) -> Response:
         try:
             value = msgspec.json.decode(await bounded_body(request, TX_BODY_MAX))
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
             return text("Invalid JSON.", 400)
         try:
             tx = transaction_from_json(value)
@@ -139,7 +139,7 @@ def layer1_routes(library: Library, release: str) -> list[Route]:
         try:
             value = msgspec.json.decode(await bounded_body(request, CHUNK_BODY_MAX))
             chunk = _chunk(value)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
             return json_of({"error": "invalid_json"}, 400)
         except BadChunk as error:
             return json_of({"error": error.what}, 400)

@@ -12,7 +12,8 @@ import msgspec
 from puna.arweave.body import Body, body_of
 from puna.arweave.ids import is_id
 from puna.arweave.tags import Tag, first
-from puna.arweave.weave import Pending, Weave
+from puna.arweave.transactions import Pending
+from puna.arweave.weave import Weave
 
 MANIFEST_TYPE = "application/x.arweave-manifest+json"
 MANIFEST_BYTES_MAX = 8 << 20
@@ -62,7 +63,7 @@ class Library:
         try:
             id, status = _target(msgspec.json.decode(manifest.body.all()), path)
             found = await self.held(id)
-        except (msgspec.DecodeError, Pending, LookupError, TypeError, AttributeError):
+        except (msgspec.DecodeError, UnicodeError, RecursionError, Pending, LookupError, TypeError, AttributeError):
             return None
         return (found, status) if found else None
 

@@ -15,13 +15,15 @@ from typing import Any, Protocol
 import msgspec
 
 from puna.arweave.block import decode_block
+from puna.arweave.body import Body, body_of
 from puna.arweave.dataitem import DataItem
 from puna.arweave.ids import b64url_encode
-from puna.arweave.records import read_transaction
 from puna.arweave.store.port import Entry, Query
 from puna.arweave.transaction import transaction_to_json
+from puna.arweave.transactions import Transactions
 from puna.errors import NotYet
 
+from ..program import Wanted
 from .host import Host
 
 EXTENSION = "WeaveDrive"
@@ -39,6 +41,7 @@ class Archive(Protocol):
     def view(self, id: str) -> DataItem | None: ...
     def find(self, query: Query) -> list[Entry]: ...
     def note(self, key: str) -> bytes | None: ...
+    def notes(self, prefix: str) -> list[tuple[str, bytes]]: ...
     def payload_path(self, id: str) -> Path | None: ...
 
 
@@ -46,7 +49,7 @@ class Archive(Protocol):
 class File:
     """An open file: its bytes, where reading goes on, and whether it has positions at all."""
 
-    content: memoryview
+    content: Body
     position: int = 0
     seeks: bool = True
 
@@ -108,16 +111,17 @@ class Drive:
         self._files[number] = ROOMS[room](self, name)
         return number
 
-    def read(self, file: int, size: int) -> memoryview:
+    def read(self, file: int, size: int) -> bytes | memoryview:
         """Up to `size` bytes from where the file stands. A file read to its end begins anew."""
         opened = self._files.get(file)
         if opened is None:
-            return memoryview(b"")
-        if not opened.seeks or opened.position >= len(opened.content):
+            return b""
+        if not opened.seeks or opened.position >= opened.content.size:
             opened.position = 0
-        content = opened.content[opened.position : opened.position + size]
-        self._host.charge(GAS_READ_BYTE * len(content))
-        opened.position += len(content)
+        end = min(opened.position + size, opened.content.size)
+        self._host.charge(GAS_READ_BYTE * (end - opened.position))
+        content = opened.content.read(opened.position, end)
+        opened.position = end
         return content
 
     def seek(self, file: int, distance: int, whence: int) -> int | None:
@@ -125,7 +129,7 @@ class Drive:
         opened = self._files[file]
         if whence not in (0, 1, 2):
             return None
-        position = (0, opened.position, len(opened.content))[whence] + distance
+        position = (0, opened.position, opened.content.size)[whence] + distance
         if position < 0:
             return None
         opened.position = position
@@ -138,36 +142,35 @@ class Drive:
 
     def data(self, item_id: str) -> File:
         archive = self._archive()
-        if not self._admitted(archive, item_id):
-            raise NotYet(
-                f"WeaveDrive: /data/{item_id} is not available to process {self._environment().process.id}",
-                "It needs an attestation by the process's scheduler or an attestor; evaluation goes on then.",
-            )
+        self._check_admitted(archive, item_id)
         path = archive.payload_path(item_id)
         if path is not None:
-            return File(_mapped(path))
-        return File(memoryview(bytes(self._item(archive, item_id).data)))
+            return File(body_of(_mapped(path)))
+        transactions = Transactions(archive)
+        if transactions.is_mined(item_id):
+            return File(transactions.body(item_id))  # chunk by chunk: it may be larger than memory
+        return File(body_of(bytes(self._item(archive, item_id).data)))
 
     def transaction(self, item_id: str) -> File:
         archive = self._archive()
-        note = archive.note(f"weave/tx/{item_id}")
-        if note is None:
-            return File(memoryview(item_json(self._item(archive, item_id))), seeks=False)
-        record = self._item(archive, msgspec.json.decode(note)["record"])
-        transaction = read_transaction(record)
+        transactions = Transactions(archive)
+        if not transactions.is_mined(item_id):
+            return File(body_of(item_json(self._item(archive, item_id))), seeks=False)
+        transaction = transactions.get(item_id)
         content = transaction_to_json(transaction) | {"ownerAddress": transaction.address}
-        return File(memoryview(msgspec.json.encode(content)), seeks=False)
+        return File(body_of(msgspec.json.encode(content)), seeks=False)
 
     def block(self, height: str) -> File:
         note = self._archive().note(f"weave/block/{int(height):012d}")
         if note is None:
             raise NotYet(f"WeaveDrive: /block/{height} is not on this node", "Evaluation goes on when it is.")
-        return File(memoryview(msgspec.json.encode(decode_block(note).to_json())), seeks=False)
+        return File(body_of(msgspec.json.encode(decode_block(note).to_json())), seeks=False)
 
     def _item(self, archive: Archive, item_id: str) -> DataItem:
         item = archive.view(item_id)
         if item is None:
-            raise NotYet(f"WeaveDrive: item {item_id} is not on this node", "Evaluation goes on when it is.")
+            why = f"WeaveDrive: item {item_id} is not on this node"
+            raise Wanted(why, "Evaluation goes on when it is.", (Query(ids=(item_id,)),))
         return item
 
     def _archive(self) -> Archive:
@@ -178,47 +181,46 @@ class Drive:
 
     # --- admission ------------------------------------------------------------------------------------------
 
-    def _admitted(self, archive: Archive, item_id: str) -> bool:
-        """Whether this process may read an item now."""
+    def _check_admitted(self, archive: Archive, item_id: str) -> None:
+        """Raises NotYet unless this process may read an item now: Wanted where a record of somebody would admit it."""
         environment = self._environment()
         if item_id in environment.process.values("On-Boot"):
-            return True
-        if EXTENSION not in environment.values("Extension"):
-            return False
+            return
+        why = f"WeaveDrive: /data/{item_id} is not available to process {environment.process.id}"
+        owners = (*environment.process.values("Scheduler"), *environment.values("Attestor"))
+        if EXTENSION not in environment.values("Extension") or not owners:
+            raise NotYet(why, "The process needs the tag Extension=WeaveDrive and a Scheduler.")
         kind = next(iter(environment.values("Availability-Type")), "Assignments")
         if kind not in AVAILABILITY:
             raise NotYet(f"WeaveDrive: Availability-Type={kind} is not supported.")
-        owners = (*environment.process.values("Scheduler"), *environment.values("Attestor"))
-        return bool(owners) and any(_says(archive, owners, record(item_id)) for record in AVAILABILITY[kind])
+        queries = tuple(record(owners, item_id) for record in AVAILABILITY[kind])
+        if not any(map(archive.find, queries)):
+            todo = "It needs an attestation by the process's scheduler or an attestor; evaluation goes on then."
+            raise Wanted(why, todo, queries)
 
     def _environment(self) -> Environment:
         try:
             return msgspec.json.decode(self._environment_json, type=Environment)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
             return Environment()
 
 
-Record = Callable[[str], tuple[tuple[str, str], ...]]
+def _attestation(owners: tuple[str, ...], item_id: str) -> Query:
+    tags = (("Type", ("Attestation",)), ("Message", (item_id,)), ("Data-Protocol", ("ao",)))
+    return Query(owners=owners, tags=tags, limit=1)
 
 
-def _attestation(item_id: str) -> tuple[tuple[str, str], ...]:
-    return ("Type", "Attestation"), ("Message", item_id), ("Data-Protocol", "ao")
+def _available(owners: tuple[str, ...], item_id: str) -> Query:
+    tags = (("Type", ("Available",)), ("ID", (item_id,)), ("Data-Protocol", ("WeaveDrive",)))
+    return Query(owners=owners, tags=tags, limit=1)
 
 
-def _available(item_id: str) -> tuple[tuple[str, str], ...]:
-    return ("Type", "Available"), ("ID", item_id), ("Data-Protocol", "WeaveDrive")
-
-
-# By Availability-Type: the records of which one must be there.
-AVAILABILITY: dict[str, tuple[Record, ...]] = {
+# By Availability-Type: the records, signed by any of some owners, of which one must be there.
+AVAILABILITY: dict[str, tuple[Callable[[tuple[str, ...], str], Query], ...]] = {
     "Assignments": (_attestation,),
     "Individual": (_attestation, _available),
 }
 ROOMS: dict[str, Callable[[Drive, str], File]] = {"data": Drive.data, "tx": Drive.transaction, "block": Drive.block}
-
-
-def _says(archive: Archive, owners: tuple[str, ...], tags: tuple[tuple[str, str], ...]) -> bool:
-    return bool(archive.find(Query(owners=owners, tags=tuple((name, (value,)) for name, value in tags), limit=1)))
 
 
 def item_json(item: DataItem) -> bytes:
