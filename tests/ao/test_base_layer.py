@@ -64,7 +64,7 @@ async def test_24_59_a_transaction_of_layer_1_reaches_a_process_in_the_words_of_
         await land.town.link.assign(process, tx.id)
     await land.mine()
     assignment = await land.town.link.assign(process, tx.id)
-    result = await land.town.link.result(process, assignment.id)
+    result = await land.town.link.result(process, assignment)
     shown = json.loads(result.output["data"])
     assert list(shown) == [
         "Id", "Signature", "Data", "Owner", "Target", "Anchor", "From", "Tags", "Epoch", "Nonce", "Timestamp",

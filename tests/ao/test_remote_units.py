@@ -167,6 +167,9 @@ async def test_47_routers_send_units_on_to_the_scheduler_and_compute_unit_of_a_p
                     assert await compute.cron_mark(process) and await compute.cron_page(process, "", 10) == []
                     async with RemoteLink(gateway=su, mu=su, su=su, cu=cu) as link:
                         assert (await link.result(process, item.id)).output == str(status)
+                        sent = message_item(process, ["set", "sent", status])
+                        await link.submit(sent)
+                        assert [i.id for i, _ in await link.assignments(process)][-2:] == [item.id, sent.id]
                 assert {
                     ("su", "POST", ""),
                     ("su", "GET", here),

@@ -189,10 +189,10 @@ async def test_24_an_assignment_by_id_is_evaluated_and_is_the_root_of_what_it_se
     note = sign_item(ALICE, data=json.dumps([["send", BOB.address, {}, "x"]]).encode())
     await town.store.append([note])
     assignment = await town.link.assign(process, note.id)
-    events = await town.ended(assignment.id)
+    events = await town.ended(assignment)
     (stored,) = [event for event in events if event["kind"] == "stored"]
-    assert named(town.store.view(stored["message"]), "Pushed-For") == [assignment.id]
-    assert await town.link.result(process, assignment.id) == await town.link.result(process, note.id)
+    assert named(town.store.view(stored["message"]), "Pushed-For") == [assignment]
+    assert await town.link.result(process, assignment) == await town.link.result(process, note.id)
 
 
 async def test_a_process_with_a_target_is_assigned_to_it_too():

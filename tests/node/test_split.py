@@ -9,11 +9,10 @@ import urllib.request
 import pytest
 from cli.conftest import COMMAND, puna
 
-from puna.ao.remote import RemoteLink
 from puna.arweave.ids import b64url_decode
 from puna.arweave.transaction import sign_transaction, transaction_to_json
 from puna.arweave.wallet import load_wallet
-from puna.services.token.client import balance
+from puna.client import connect
 
 
 class Unit:
@@ -71,12 +70,12 @@ async def test_a_herd_over_three_processes_is_paid_answers_and_goes_on_after_its
         messenger = ("--su", su, "--cu", cu, "--raise", "--workers", "1", "--port", str(port))
         mu = start("mu", *messenger)
         network, wallet = mu.places["network"], load_wallet(homes / "mu" / "wallet.json")
-        urls = {"gateway": mu.places["gateway"], "mu": mu.places["mu"], "su": su, "cu": cu}
-
         first = puna("ask", "What is the meaning of life?", "--tokens", "8", "--json", home=homes / "mu")
         assert first.status == 0, first.err
-        async with RemoteLink(**urls) as link:
-            left = await balance(link, network["token"], wallet.address)
+        # The messenger's gateway tells a client where the other two are.
+        async with connect(mu.places["gateway"], wallet=wallet) as ao:
+            left = await ao.balance()
+            assert (await ao.schedule(network["token"], limit=1))[0].item_id == network["token"]
         assert 10 * 10**12 - left == first.json()["fee_winston"]
 
         # A transaction of the messenger's weave is assigned: the scheduler and the compute unit find it there.
@@ -87,7 +86,7 @@ async def test_a_herd_over_three_processes_is_paid_answers_and_goes_on_after_its
         fetch(f"{gateway}/tx", json.dumps(transaction_to_json(tx, data=tx.data)).encode())
         fetch(f"{gateway}/mine/20")
         query = f"process-id={network['herder']}&assign={tx.id}&base-layer="
-        assigned = json.loads(fetch(f"{urls['mu']}/?{query}", b""))
+        assigned = json.loads(fetch(f"{mu.places['mu']}/?{query}", b""))
         result = json.loads(fetch(f"{cu}/result/{assigned['id']}?process-id={network['herder']}"))
         assert (
             "Error" not in result and json.loads(fetch(f"{cu}/result/{tx.id}?process-id={network['herder']}")) == result

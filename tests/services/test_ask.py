@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from services.herd_story import HERDER, TOKEN, HerdStory, worker_id
 from services.story import ALICE, BOB, MODEL, OPERATOR, FakeEngine
-from services.story_link import StoryLink
+from services.story_link import Events, StoryLink
 
 from puna.arweave.wallet import new_ed25519_wallet
 from puna.errors import Invalid, NotYet
@@ -191,6 +191,18 @@ async def test_a_silent_worker_is_noticed_although_nobody_else_writes(monkeypatc
     with pytest.raises(NotYet, match="The deadline passed before a worker was free"):
         await ask(link, WALLET, Ids, "hi", 5)
     assert it.worker_state() == "quarantined" and await balance(link, TOKEN, WALLET.address) == RICH
+
+
+async def test_a_node_that_stops_before_it_answers_is_told_from_a_defect():
+    _, link = network()
+
+    class Ended(Events):
+        async def __anext__(self):
+            raise StopAsyncIteration
+
+    link.events = lambda root=None: Ended(link)
+    with pytest.raises(NotYet, match="stopped telling its news before request life.*not lost"):
+        await ask(link, WALLET, Ids, "hi", 5, reference="life")
 
 
 async def test_prices_and_quotes_are_typed():

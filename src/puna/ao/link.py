@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from puna.arweave.dataitem import DataItem
@@ -13,7 +13,7 @@ from puna.arweave.dataitem import DataItem
 from .assignment import Assignment
 from .events import Event, Hub
 from .message import ProcessId
-from .result import Result
+from .result import Page, Result
 from .scheduler.port import Entry, Schedules
 
 if TYPE_CHECKING:  # a client of a network far away runs without units
@@ -28,16 +28,30 @@ class Link(Protocol):
         """Hand over a signed message or process; answers once it is durable and has its place."""
         ...
 
-    async def assign(self, process: str, item_id: str, exclude: tuple[str, ...] = ()) -> Assignment:
-        """Give `process` an item that is in the weave."""
+    async def assign(self, process: str, item_id: str, exclude: tuple[str, ...] = ()) -> str:
+        """Give `process` an item that is in the weave; returns the assignment's id."""
         ...
 
     async def result(self, process: str, message: str) -> Result:
         """The result of a message or assignment id of `process`; waits until it is evaluated."""
         ...
 
-    async def preview(self, process: str, message: Mapping[str, Any]) -> Result:
-        """What `process` would answer to an unsigned message now (a dry-run)."""
+    async def results(
+        self, process: str, *, after: str | None, until: str | None, limit: int, newest_first: bool
+    ) -> Page:
+        """Results that are there, without those that failed, after one cursor or time (ms) up to another."""
+        ...
+
+    async def preview(self, process: str, message: Mapping[str, Any], to: str | None = None) -> Result:
+        """What `process` would answer to an unsigned message now, or right after its message `to` (a dry-run)."""
+        ...
+
+    async def monitor(self, item: DataItem) -> None:
+        """Have what the crons of the item's target send carried from now on. Only its owner may ask for it."""
+        ...
+
+    async def unmonitor(self, item: DataItem) -> None:
+        """Undo `monitor`."""
         ...
 
     async def assignments(self, process: str, after_nonce: int = -1, limit: int = 100) -> list[Entry]:
@@ -55,7 +69,7 @@ class Link(Protocol):
 class Events(Protocol):
     """News as they come; `async with` begins to listen and ends it."""
 
-    def __aiter__(self) -> Events: ...
+    def __aiter__(self) -> AsyncIterator[Event]: ...
 
     async def __anext__(self) -> Event: ...
 
@@ -76,14 +90,27 @@ class LocalLink:
     async def submit(self, item: DataItem) -> Assignment:
         return await self._messenger.submit(item)
 
-    async def assign(self, process: str, item_id: str, exclude: tuple[str, ...] = ()) -> Assignment:
-        return await self._messenger.assign(ProcessId(process), item_id, exclude)
+    async def assign(self, process: str, item_id: str, exclude: tuple[str, ...] = ()) -> str:
+        return (await self._messenger.assign(ProcessId(process), item_id, exclude)).id
 
     async def result(self, process: str, message: str) -> Result:
         return await self._compute.result(ProcessId(process), message)
 
-    async def preview(self, process: str, message: Mapping[str, Any]) -> Result:
-        return await self._compute.preview(ProcessId(process), message)
+    async def results(
+        self, process: str, *, after: str | None, until: str | None, limit: int, newest_first: bool
+    ) -> Page:
+        from .compute.cursor import page_of
+
+        return await page_of(self._compute, ProcessId(process), after, until, limit, newest_first)
+
+    async def preview(self, process: str, message: Mapping[str, Any], to: str | None = None) -> Result:
+        return await self._compute.preview(ProcessId(process), message, to)
+
+    async def monitor(self, item: DataItem) -> None:
+        await self._messenger.monitors.add(item)
+
+    async def unmonitor(self, item: DataItem) -> None:
+        await self._messenger.monitors.remove(item)
 
     async def assignments(self, process: str, after_nonce: int = -1, limit: int = 100) -> list[Entry]:
         return await self._schedules.assignments(ProcessId(process), after_nonce, limit)

@@ -6,7 +6,7 @@ Source: protocol reference 1.1, 2.2, 3.6.
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NewType
+from typing import Any, NewType, Protocol
 
 from puna.arweave import tags as tag_rules
 from puna.arweave.archive import BaseTransaction, Item
@@ -22,6 +22,15 @@ PROTOCOL = Tag("Data-Protocol", "ao")
 VARIANT = Tag("Variant", "ao.TN.1")
 
 _UNCOMPRESSED_POINT_BYTES = 65  # an Ethereum public key; its owner goes by another address inside processes
+
+
+class Owned(Protocol):
+    """What has a public key: an item, a wallet."""
+
+    @property
+    def owner(self) -> bytes: ...
+    @property
+    def address(self) -> str: ...
 
 
 def tag(item: Item, name: str) -> str | None:
@@ -42,8 +51,8 @@ def is_assigned(item: Item, process: ProcessId) -> bool:
     return isinstance(item, BaseTransaction) or (item.id != process and item.target != process)
 
 
-def owner_address(item: Item) -> str:
-    """The signer as processes see it: Ethereum keys by their checksummed `0x` address, all others by b64url.
+def owner_address(item: Owned) -> str:
+    """The signer, or the wallet, as processes see it: Ethereum keys by a checksummed `0x` address, others by b64url.
 
     Source: protocol reference 1.1, the rule of the compute unit.
     """

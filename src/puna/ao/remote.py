@@ -1,7 +1,7 @@
 """The Link to a network that runs elsewhere: messenger, scheduler and compute unit over HTTP, news as an event stream.
 
 Used by commands beside a running node and by clients on other machines. Source of the wire: protocol reference 2.1,
-3.6, 4.2, 4.5; the event stream is ours (`docs/ao-units.md`).
+2.4, 3.6, 4.2, 4.3, 4.5; the event stream is ours (`docs/ao-units.md`).
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -13,70 +13,138 @@ import msgspec
 from puna.arweave.dataitem import DataItem, encode_item
 from puna.errors import Invalid, Missing, NodeError, NotYet
 
+from .assignment import read_assignment
 from .foreign import exchange
-from .result import Result
+from .result import Page, Result
+from .scheduler.port import Entry
+from .told import assignment_item, message_item
 
 CONNECT_S = 5.0  # to reach a unit; an answer itself may take as long as an inference takes
+IDLE_S = 4.0  # a connection at rest is let go before the server does, which is after 5 s
 EVENT_BYTES_MAX = 1 << 22
+NO_JSON = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
 class RemoteLink:
-    """Use as an async context manager. URLs without a trailing slash."""
+    """Use as an async context manager. URLs without a trailing slash, "" for a unit that is not there.
 
-    def __init__(self, *, gateway: str, mu: str, su: str, cu: str):
-        self._gateway, self._mu, self._su, self._cu = gateway, mu, su, cu
+    `timeout_s` is how long any call but the event stream may take; past it NotYet is raised.
+    """
+
+    def __init__(self, *, gateway: str = "", mu: str = "", su: str = "", cu: str = "", timeout_s: float | None = None):
+        self._urls = {"gateway": gateway, "mu": mu, "su": su, "cu": cu}
+        self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> "RemoteLink":
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)
+        timeout = aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=CONNECT_S)
+        # Without a limit: those who wait for results and news must not keep out those who have something to say.
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S)
         # Only the machine named is asked: a proxy set for the world must not see a local network.
-        self._session = aiohttp.ClientSession(timeout=timeout, trust_env=False, read_bufsize=EVENT_BYTES_MAX)
+        self._session = aiohttp.ClientSession(timeout=timeout, trust_env=False, connector=connector)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
+    @property
+    def web(self) -> aiohttp.ClientSession:
+        return self._session
+
     async def submit(self, item: DataItem) -> None:
         headers = {"Content-Type": "application/octet-stream", "Accept": "application/json"}
-        await self._json("POST", f"{self._mu}/", data=encode_item(item), headers=headers)
+        await self._json("POST", "mu", "/", data=encode_item(item), headers=headers)
 
     async def assign(self, process: str, item_id: str, exclude: tuple[str, ...] = ()) -> str:
-        """The assignment's id."""
         query = {"process-id": process, "assign": item_id} | ({"exclude": ",".join(exclude)} if exclude else {})
-        return (await self._json("POST", f"{self._mu}/", params=query))["id"]
+        return (await self._json("POST", "mu", "/", params=query))["id"]
 
     async def result(self, process: str, message: str) -> Result:
         query = {"process-id": process, "no-busy": "1"}
-        return Result.from_json(await self._json("GET", f"{self._cu}/result/{message}", params=query))
+        return Result.from_json(await self._json("GET", "cu", f"/result/{message}", params=query))
 
-    async def preview(self, process: str, body: Mapping[str, Any]) -> Result:
+    async def results(
+        self, process: str, *, after: str | None, until: str | None, limit: int, newest_first: bool
+    ) -> Page:
+        query = {"sort": "DESC" if newest_first else "ASC", "limit": str(limit)}
+        query |= {name: text for name, text in (("from", after), ("to", until)) if text}
+        told = await self._json("GET", "cu", f"/results/{process}", params=query)
+        try:
+            edges = tuple((edge["cursor"], Result.from_json(edge["node"])) for edge in told["edges"])
+            return Page(edges, bool(told.get("pageInfo", {}).get("hasNextPage")))
+        except (LookupError, TypeError, AttributeError) as error:
+            raise NodeError(f"The compute unit at {self._urls['cu']} gives no page of results.") from error
+
+    async def preview(self, process: str, body: Mapping[str, Any], to: str | None = None) -> Result:
         content = msgspec.json.encode(body)
         headers = {"Content-Type": "application/json"}
-        query = {"process-id": process}
-        return Result.from_json(
-            await self._json("POST", f"{self._cu}/dry-run", params=query, data=content, headers=headers)
-        )
+        query = {"process-id": process} | ({"to": to} if to else {})
+        return Result.from_json(await self._json("POST", "cu", "/dry-run", params=query, data=content, headers=headers))
+
+    async def monitor(self, item: DataItem) -> None:
+        await self._text("POST", "mu", f"/monitor/{item.target}", data=encode_item(item))
+
+    async def unmonitor(self, item: DataItem) -> None:
+        await self._text("DELETE", "mu", f"/monitor/{item.target}", data=encode_item(item))
+
+    async def assignments(self, process: str, after_nonce: int = -1, limit: int = 100) -> list[Entry]:
+        query = {"process-id": process, "from-nonce": str(after_nonce), "limit": str(limit)}
+        try:
+            feed = await self._json("GET", "su", f"/{process}", params=query)
+        except Invalid as error:
+            if "not found" in error.what:  # schedulers have one status for all refusals
+                raise Missing(error.what, error.todo) from error
+            raise
+        return [await self._entry(process, edge["node"]) for edge in feed["edges"]]
+
+    async def _entry(self, process: str, node: dict[str, Any]) -> Entry:
+        su, told = self._urls["su"], node["message"]
+        item = await message_item(self._session, su, process, told) if told is not None else None
+        return item, read_assignment(await assignment_item(self._session, su, process, node["assignment"]))
 
     def events(self, root: str | None = None) -> "_Stream":
         """Listen to everything, or to one journey; `async with` begins and ends it."""
-        return _Stream(self._session, f"{self._gateway}/events", root)
+        return _Stream(self._session, self.url("gateway", "/events"), root)
 
     async def network(self) -> dict[str, Any]:
-        """The standing programs of the network, as its gateway tells them."""
-        return await self._json("GET", f"{self._gateway}/network")
+        """The standing programs of the network and the URLs of its units, as its gateway tells them."""
+        return await self._json("GET", "gateway", "/network")
 
-    async def _json(self, method: str, url: str, **options: Any) -> Any:
+    def url(self, unit: str, path: str = "") -> str:
+        """Where a unit is. Raises Invalid when nobody said so."""
+        if not self._urls[unit]:
+            raise Invalid(f"This needs the {_UNITS[unit]}, and its URL was not given.", f"Name it: {unit}=URL.")
+        return self._urls[unit] + path
+
+    async def _json(self, method: str, unit: str, path: str, **options: Any) -> Any:
+        body = await self._text(method, unit, path, **options)
+        try:
+            return msgspec.json.decode(body)
+        except NO_JSON as error:
+            where, said = self.url(unit), body[:80].decode(errors="replace")
+            raise Invalid(f"{where} is no {_UNITS[unit]}: it answers {said!r}.", "Check the URL.") from error
+
+    async def _text(self, method: str, unit: str, path: str, **options: Any) -> bytes:
+        url = self.url(unit, path)
         try:
             status, body = await exchange(self._session, method, url, **options)
+        except (aiohttp.NonHttpUrlClientError, ValueError) as error:
+            raise Invalid(f"{url} is not a URL.", "Give one that begins with https:// or http://.") from error
+        except TimeoutError as error:
+            if isinstance(error, aiohttp.ClientError):
+                raise _away(url, error) from error
+            raise NotYet(
+                f"The {_UNITS[unit]} at {self._urls[unit]} did not answer within {self._timeout_s:g} seconds.",
+                "Whether it took what was sent is not known: ask for the result.",
+            ) from error
         except aiohttp.ClientError as error:
             raise _away(url, error) from error
-        try:
-            value = msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            value = {"error": body.decode(errors="replace").strip() or f"status {status}"}
         if status >= 400:
-            raise _error_of(status, str(value.get("error", value)) if isinstance(value, dict) else str(value))
-        return value
+            raise _error_of(status, _reason(body) or f"The {_UNITS[unit]} answers with status {status}.")
+        return body
+
+
+_UNITS = {"gateway": "gateway", "mu": "messenger unit", "su": "scheduler unit", "cu": "compute unit"}
 
 
 class _Stream(AsyncIterator[dict[str, Any]]):
@@ -87,27 +155,44 @@ class _Stream(AsyncIterator[dict[str, Any]]):
         self._url = url
         self._query = {"root": root} if root else {}
         self._reply: aiohttp.ClientResponse | None = None
+        self._come = bytearray()  # of a line whose end has not come yet
 
     async def __aenter__(self) -> "_Stream":
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)
         try:
-            self._reply = await self._session.get(self._url, params=self._query)
+            self._reply = await self._session.get(self._url, params=self._query, timeout=timeout)
         except aiohttp.ClientError as error:
             raise _away(self._url, error) from error
         if self._reply.status != 200:
-            raise _error_of(self._reply.status, await self._reply.text())
+            text = _reason(await self._reply.read())
+            raise _error_of(self._reply.status, text or f"{self._url} tells no events.")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._reply.close()
+        if self._reply is not None:
+            self._reply.close()
 
     async def __anext__(self) -> dict[str, Any]:
-        try:
-            while line := await self._reply.content.readline():
-                if line.startswith(b"data: "):
-                    return msgspec.json.decode(line[6:])
-        except (aiohttp.ClientError, ConnectionError) as error:
-            raise _away(self._url, error) from error
+        while (line := await self._line()) is not None:
+            if line.startswith(b"data: "):
+                return msgspec.json.decode(line[6:])
         raise StopAsyncIteration
+
+    async def _line(self) -> bytes | None:
+        """The next line; None at the end. One who stops waiting loses nothing: what came is kept."""
+        while (end := self._come.find(b"\n")) < 0:
+            if len(self._come) > EVENT_BYTES_MAX:
+                raise NodeError(f"An event of {self._url} is longer than {EVENT_BYTES_MAX} bytes.")
+            try:
+                part = await self._reply.content.readany()
+            except (aiohttp.ClientError, ConnectionError) as error:
+                raise _away(self._url, error) from error
+            if not part:
+                return None
+            self._come += part
+        line = bytes(self._come[:end])
+        del self._come[: end + 1]
+        return line
 
 
 def _away(url: str, error: Exception) -> NotYet:
@@ -115,6 +200,15 @@ def _away(url: str, error: Exception) -> NotYet:
         f"The node at {url.split('/')[2]} is not within reach ({type(error).__name__}).",
         "What was acknowledged is not lost: it goes on when the node runs again. Start it with: puna up",
     )
+
+
+def _reason(body: bytes) -> str:
+    """What an error's body says, in whatever form."""
+    try:
+        told = msgspec.json.decode(body)
+    except NO_JSON:
+        return body.decode(errors="replace").strip()
+    return str(told.get("error", told)) if isinstance(told, dict) else str(told)
 
 
 def _error_of(status: int, text: str) -> NodeError:

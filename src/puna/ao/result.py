@@ -72,6 +72,14 @@ class Result:
         return cls.from_json(wire)
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some results of a process, each with the cursor of its place; `more` says whether others follow. Source: 4.3."""
+
+    edges: tuple[tuple[str, Result], ...]
+    more: bool
+
+
 def _entries(wire: dict[str, Any], name: str) -> tuple[Any, ...]:
     entries = wire.get(name) or []
     if not isinstance(entries, list):

@@ -8,7 +8,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import aiohttp
@@ -119,8 +119,10 @@ class Alone:
         miner = Miner(self.weave, BLOCK_S_DEFAULT)
         self.stack.push_async_callback(miner.stop)
         miner.start()
+        elsewhere = {name: url for name, url in asdict(self.elsewhere).items() if url}
+        units = elsewhere | dict(self.doors.urls)
         library = Library(self.weave, self.upstream.fetch if self.upstream else None)
-        gateway = gateway_app(library, self.hub, lambda: self.network, self.home.cache)
+        gateway = gateway_app(library, self.hub, lambda: {**self.network, "units": units}, self.home.cache)
         serving = Serving(self.doors, {"gateway": gateway, unit: application})
         self.stack.push_async_callback(serving.stop)
         await serving.start()

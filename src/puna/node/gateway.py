@@ -26,10 +26,13 @@ KEEP_ALIVE_S = 15.0  # a comment this often keeps proxies and browsers from givi
 def gateway_app(
     library: Library, hub: Hub, network: Callable[[], dict[str, Any]], scratch: Path | None = None
 ) -> Starlette:
-    """The web application of the gateway; `network` tells the standing programs."""
+    """The web application of the gateway; `network` tells the standing programs, and under `units` the units' URLs."""
 
     async def standing(request: Request) -> Response:
-        return json_reply(network())
+        told = network()
+        host = request.url.hostname or ""
+        units = {name: _seen_from(host, url) for name, url in told.get("units", {}).items()}
+        return json_reply({**told, "units": units} if units else told)
 
     async def events(request: Request) -> Response:
         subscription = hub.subscribe(request.query_params.get("root"))
@@ -38,6 +41,13 @@ def gateway_app(
 
     ours = [Route("/network", standing), Route("/events", events)]
     return gateway_application(library, __version__, scratch=scratch, before=ours)
+
+
+def _seen_from(host: str, url: str) -> str:
+    """A unit's URL for one who reached us at `host`: a unit that listens everywhere is there, too."""
+    for anywhere in ("//0.0.0.0:", "//[::]:"):
+        url = url.replace(anywhere, f"//[{host}]:" if ":" in host else f"//{host}:", 1)
+    return url
 
 
 async def _stream(subscription: Subscription) -> AsyncIterator[bytes]:

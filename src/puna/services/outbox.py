@@ -8,6 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from puna.ao.message import tag_list
+
+from . import letters
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:
@@ -41,7 +45,7 @@ def _sent(entry: dict[str, Any]) -> Sent:
     return Sent(str(entry.get("Target") or ""), tags, data if isinstance(data, str) else "")
 
 
-def question(process: str, asker: str, tags: Mapping[str, str], data: str = "") -> dict[str, Any]:
+def question(process: str, asker: str, tags: letters.Tags, data: str = "") -> dict[str, Any]:
     """The message of a dry-run, in the shape compute units take. Source: protocol reference 4.5."""
     return {
         "Id": "1234",
@@ -50,5 +54,5 @@ def question(process: str, asker: str, tags: Mapping[str, str], data: str = "") 
         "From": asker,
         "Anchor": "0",
         "Data": data or "1234",
-        "Tags": [{"name": name, "value": value} for name, value in tags.items()],
+        "Tags": tag_list(letters.pairs(tags)),
     }

@@ -12,9 +12,8 @@ from pathlib import Path
 import msgspec
 
 from puna.ao.link import Link
-from puna.ao.message import PROTOCOL, VARIANT
 from puna.ao.result import Result
-from puna.arweave.dataitem import DataItem, decode_item, encode_item, sign_item
+from puna.arweave.dataitem import DataItem, decode_item, encode_item
 from puna.arweave.store.port import Store
 from puna.arweave.tags import Tag
 from puna.arweave.wallet import Wallet
@@ -40,12 +39,7 @@ class Steps:
         named = {"Module": module, "Scheduler": self.scheduler, "Authority": self.authority, "On-Boot": "Data"}
         item = await self._written(
             step,
-            lambda: sign_item(
-                self.operator,
-                data=programs.source(program),
-                tags=(PROTOCOL, VARIANT, Tag("Type", "Process"), *named_tags(named | tags)),
-                anchor=anchor_of(step),
-            ),
+            lambda: letters.process(self.operator, named | tags, programs.source(program), anchor_of(step)),
         )
         await self._link.submit(item)
         result = await self._link.result(item.id, item.id)

@@ -1,6 +1,6 @@
-"""Cursors of result pages: where a page ended, as text that clients keep and some of them read. Pure.
+"""Pages of results, and their cursors: where a page ended, as text that clients keep and some of them read.
 
-Called by `routes.py`. Source: protocol reference 4.3; the key order is part of the form.
+Called by `routes.py` and by the link at hand. Source: protocol reference 4.3; the key order is part of the form.
 """
 
 import base64
@@ -10,7 +10,9 @@ import msgspec
 
 from puna.errors import Invalid
 
-from .unit import Kept
+from ..message import ProcessId
+from ..result import Page
+from .unit import ComputeUnit, Kept, Position
 
 
 class Cursor(msgspec.Struct, omit_defaults=True):
@@ -39,3 +41,26 @@ def read_cursor(text: str) -> Cursor:
     if cursor.ordinate and not (cursor.ordinate.isascii() and cursor.ordinate.isdigit()):
         raise Invalid(f"the ordinate of a cursor is {cursor.ordinate[:40]!r}, not a number")
     return cursor
+
+
+async def page_of(
+    unit: ComputeUnit, process: ProcessId, after: str | None, until: str | None, limit: int, newest_first: bool
+) -> Page:
+    """What `unit.results` gives between two cursors or times. Raises Missing without such a process, Invalid."""
+    await unit.known(process)
+    start, end = position_of(unit, process, after), position_of(unit, process, until)
+    kept, more = await unit.results(process, after=start, until=end, limit=limit, newest_first=newest_first)
+    sort = "DESC" if newest_first else "ASC"
+    return Page(tuple((cursor_of(each, sort), result) for each, result in kept), more)
+
+
+def position_of(unit: ComputeUnit, process: ProcessId, text: str | None) -> Position | None:
+    """Where a cursor, or a time in milliseconds, points; None for none. Raises Invalid, Missing."""
+    if not text:
+        return None
+    cursor = read_cursor(text)
+    if not cursor.ordinate:
+        return unit.position_at(process, cursor.timestamp)
+    if cursor.cron:
+        return unit.find_cron(process, int(cursor.ordinate), cursor.cron, cursor.timestamp)
+    return Position(int(cursor.ordinate))

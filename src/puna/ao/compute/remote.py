@@ -23,10 +23,10 @@ class RemoteCompute:
         query = {"process-id": process, "no-busy": "1"}
         return Result.from_json(await self._json("GET", f"/result/{item_id}", params=query))
 
-    async def preview(self, process: ProcessId, body: Mapping[str, Any]) -> Result:
+    async def preview(self, process: ProcessId, body: Mapping[str, Any], to: str | None = None) -> Result:
         headers = {"Content-Type": "application/json"}
         content = msgspec.json.encode(body)
-        query = {"process-id": process}
+        query = {"process-id": process} | ({"to": to} if to else {})
         return Result.from_json(await self._json("POST", "/dry-run", params=query, data=content, headers=headers))
 
     async def cron_mark(self, process: ProcessId) -> str:

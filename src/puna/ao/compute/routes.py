@@ -19,11 +19,11 @@ from puna.errors import Invalid, NodeError
 from puna.vm.image import image
 
 from ..message import ProcessId
-from ..result import Result
+from ..result import Page, Result
 from ..wire import application, body_of, json_reply, number_of, usual_status
-from .cursor import cursor_of, read_cursor
+from .cursor import cursor_of, page_of, position_of
 from .program import TooLarge, Unsupported
-from .unit import ComputeUnit, HashChainBroken, Kept, Position
+from .unit import ComputeUnit, HashChainBroken
 
 RESULTS_DEFAULT, RESULTS_MAX = 25, 1000
 CRONS_DEFAULT = 500
@@ -44,29 +44,16 @@ def compute_app(unit: ComputeUnit, image: Callable[[bytes], bytes] = image) -> A
         sort = request.query_params.get("sort", "ASC").upper() or "ASC"
         if sort not in ("ASC", "DESC"):
             raise Invalid("'sort': must be ASC or DESC")
-        await unit.known(process)
-        after, until = (position(process, request.query_params.get(name)) for name in ("from", "to"))
-        page, more = await unit.results(
-            process, after=after, until=until, limit=_limit(request, RESULTS_DEFAULT), newest_first=sort == "DESC"
-        )
-        return json_reply(_page(page, more, sort))
+        after, until = (request.query_params.get(name) for name in ("from", "to"))
+        page = await page_of(unit, process, after, until, _limit(request, RESULTS_DEFAULT), sort == "DESC")
+        return json_reply(_page(page))
 
     async def crons(request: Request) -> Response:
         process = ProcessId(request.path_params["process"])
         await unit.known(process)
-        after, until = (position(process, request.query_params.get(name)) for name in ("from", "to"))
-        page, more = await unit.crons(process, after=after, until=until, limit=_limit(request, CRONS_DEFAULT))
-        return json_reply(_page(page, more, "ASC"))
-
-    def position(process: ProcessId, text: str | None) -> Position | None:
-        if not text:
-            return None
-        cursor = read_cursor(text)
-        if not cursor.ordinate:
-            return unit.position_at(process, cursor.timestamp)
-        if cursor.cron:
-            return unit.find_cron(process, int(cursor.ordinate), cursor.cron, cursor.timestamp)
-        return Position(int(cursor.ordinate))
+        after, until = (position_of(unit, process, request.query_params.get(name)) for name in ("from", "to"))
+        kept, more = await unit.crons(process, after=after, until=until, limit=_limit(request, CRONS_DEFAULT))
+        return json_reply(_page(Page(tuple((cursor_of(each, "ASC"), result) for each, result in kept), more)))
 
     async def dry_run(request: Request) -> Response:
         process = _process_of(request)
@@ -135,9 +122,9 @@ def _is_tag(tag: Any) -> bool:
     return isinstance(tag, dict) and isinstance(tag.get("name"), str) and isinstance(tag.get("value"), str)
 
 
-def _page(page: list[tuple[Kept, Result]], more: bool, sort: str) -> dict[str, Any]:
-    edges = [{"node": _shown(result), "cursor": cursor_of(kept, sort)} for kept, result in page]
-    return {"pageInfo": {"hasNextPage": more}, "edges": edges}
+def _page(page: Page) -> dict[str, Any]:
+    edges = [{"node": _shown(result), "cursor": cursor} for cursor, result in page.edges]
+    return {"pageInfo": {"hasNextPage": page.more}, "edges": edges}
 
 
 def _shown(result: Result) -> dict[str, Any]:

@@ -11,8 +11,7 @@ import aiohttp
 import msgspec
 
 from puna.arweave.archive import view_of
-from puna.arweave.dataitem import DataItem, decode_item, encode_item, rebuild_item, verify_item
-from puna.arweave.ids import b64url_decode
+from puna.arweave.dataitem import DataItem, encode_item
 from puna.arweave.store.port import Store
 from puna.clock import Tip
 from puna.errors import Invalid, Missing, NodeError
@@ -20,6 +19,7 @@ from puna.errors import Invalid, Missing, NodeError
 from ..assignment import Assignment, read_assignment
 from ..foreign import ask
 from ..message import ProcessId, tag
+from ..told import assignment_item, message_item, raw_item
 from .port import Entry, Placed, Placing, Refused
 
 
@@ -152,7 +152,9 @@ class RemoteSchedules:
             if node["message"] is not None:
                 item = await self._message(process, node["message"])
             else:
-                item = self._view(assignment.item_id) or await self._assigned(process, assignment)
+                # Assigned by id: some schedulers hand it out, else it is for a gateway to give.
+                item = self._view(assignment.item_id)
+                item = item or await raw_item(self._web, self._url, process, assignment.item_id)
             entries.append((item, assignment))
         signer = await self._scheduler_of(process, entries)
         for _, assignment in entries:
@@ -161,11 +163,6 @@ class RemoteSchedules:
         kept = [part for item, a in entries for part in (item, a.item) if isinstance(part, DataItem)]
         await self._store.append(kept)
         return entries[-1]
-
-    async def _assigned(self, process: ProcessId, assignment: Assignment) -> DataItem | None:
-        """An item that was assigned by id, where the scheduler hands it out; others are for a gateway to give."""
-        status, body = await ask(self._web, "GET", f"{self._url}/raw/{process}/{assignment.item_id}")
-        return self._read(body, assignment.item_id) if status == 200 else None
 
     async def _scheduler_of(self, process: ProcessId, entries: Sequence[Entry]) -> str:
         """The address that a process names as its scheduler: whoever answers here, only that one orders it."""
@@ -178,35 +175,10 @@ class RemoteSchedules:
         return tag(item, "Scheduler") or self.address
 
     async def _assignment(self, process: ProcessId, told: dict[str, Any]) -> DataItem:
-        signed = self._store.view(told["id"])
-        if signed is not None:
-            return signed
-        return await self._signed(process, told, b64url_decode(told["anchor"] or ""), b"")
+        return self._store.view(told["id"]) or await assignment_item(self._web, self._url, process, told)
 
     async def _message(self, process: ProcessId, told: dict[str, Any]) -> DataItem:
-        known = self._store.view(told["id"])
-        if known is not None:
-            return known
-        return await self._signed(process, told, (told["anchor"] or "").encode(), (told["data"] or "").encode())
-
-    async def _signed(self, process: ProcessId, told: dict[str, Any], anchor: bytes, data: bytes) -> DataItem:
-        """The item as signed. What the feed cannot show as text is asked for whole."""
-        target = told.get("target") or ""
-        try:
-            owner, signature = b64url_decode(told["owner"]["key"]), b64url_decode(told["signature"])
-            return rebuild_item(told["id"], owner, signature, target, anchor, told["tags"], data)
-        except Invalid:
-            status, body = await ask(self._web, "GET", f"{self._url}/raw/{process}/{told['id']}")
-            if status != 200:
-                raise
-        return self._read(body, told["id"])
-
-    def _read(self, body: bytes, id: str) -> DataItem:
-        item = decode_item(body)
-        verify_item(item)
-        if item.id != id:
-            raise Invalid(f"the scheduler gave {item.id} for {id}")
-        return item
+        return self._store.view(told["id"]) or await message_item(self._web, self._url, process, told)
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -158,7 +158,7 @@ class Upstream:
 
     async def _item(self, id: str, known: dict[str, Any], file: Any) -> DataItem:
         data = await self._data(id, file)
-        return await asyncio.to_thread(_item, id, known, data)
+        return await asyncio.to_thread(item_told, id, known, data)
 
     async def _take_transaction(self, id: str, known: dict[str, Any] | None, told: Any, file: Any) -> None:
         tx = transaction_from_json(told | {"data": ""} if told.get("format") == 2 else told)
@@ -219,8 +219,8 @@ def _place(block: Any, carrier: str) -> dict[str, Any]:
     return {"block": msgspec.to_builtins(told), "bundled_in": msgspec.convert(carrier, str)}
 
 
-def _item(id: str, known: dict[str, Any], data: bytes | memoryview) -> DataItem:
-    """The data item put together again from what a gateway tells. Raises Invalid if it does not verify."""
+def item_told(id: str, known: dict[str, Any], data: bytes | memoryview) -> DataItem:
+    """The data item put together again from what a gateway answers to ASK. Raises Invalid if it does not verify."""
     owner, signature = b64url_decode(known["owner"]["key"]), b64url_decode(known["signature"])
     target, anchor = known.get("recipient") or "", b64url_decode(known.get("anchor") or "")
     return rebuild_item(id, owner, signature, target, anchor, known["tags"], data)

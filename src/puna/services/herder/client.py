@@ -411,6 +411,11 @@ class _Watch:
                     break
         if self.inquiry.failure is not None:
             raise self.inquiry.failure
+        if self.inquiry.answered is None:
+            raise NotYet(
+                f"The node stopped telling its news before request {self.inquiry.reference} was answered.",
+                "What was paid is not lost: the request goes on when the node runs again.",
+            )
         # Events are news, not truth: whatever of the answer no event brought is said now.
         self._ticker.settle(self._text())
 
