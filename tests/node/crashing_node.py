@@ -12,6 +12,7 @@ import functools
 import os
 import signal
 import sys
+from contextlib import aclosing
 from pathlib import Path
 
 from puna.ao.events import Hub
@@ -44,12 +45,32 @@ def with_points(owner: type, name: str, kill_at: int) -> None:
     setattr(owner, name, outer)
 
 
+def with_points_between(owner: type, name: str, kill_at: int) -> None:
+    """The same for a call that gives its answers one by one: before each message it takes, and after each answer."""
+    inner = getattr(owner, name)
+
+    def taken(messages):
+        for message in messages:
+            point(kill_at)
+            yield message
+
+    @functools.wraps(inner)
+    async def outer(self, process, messages):
+        async with aclosing(inner(self, process, taken(messages))) as answers:
+            async for answer in answers:
+                point(kill_at)
+                yield answer
+
+    setattr(owner, name, outer)
+
+
 async def main(home: Path, item_file: Path, kill_at: int) -> None:
     place = Home(home)
     assert place.lock()
     node = await Node.start(place, Options(serve=False))
     with_points(SqliteStore, "append", kill_at)
     with_points(Evaluators, "apply", kill_at)
+    with_points_between(Evaluators, "apply_all", kill_at)
     publish = Hub.publish
 
     def publish_with_point(hub, event):
