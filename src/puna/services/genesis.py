@@ -104,7 +104,7 @@ class _Raising:
             return network
         network = replace(network, sqlite_module=await self._publish_module(module))
         if standing(self.store):
-            await self._write_down(network)
+            await self.steps.done(network)
         return network
 
     async def serve(self, network: Network, path: Path, workers: int | None) -> Network:
