@@ -158,12 +158,10 @@ class Console:
         if result.error is not None or shown(result.output).text and not self.session.as_json:
             await self.run(Answered(Ask("", FILE), self.process.id, result))
 
-    def greet(self, new: bool, only_for_new: str) -> None:
+    def greet(self, new: bool) -> None:
         """Say where the person is."""
         name = self.process.tag("Name") or "without a name"
         self._say(f"{GRAY}{'New process' if new else 'Process'} {clean(name)}  {RESET}{self.process.id}")
-        if only_for_new and not new:
-            self._say(f"{RED}{only_for_new} is for new processes: this one was there already.{RESET}")
         if not self.session.owned:
             self._say(
                 f"{RED}It belongs to {clean(self.process.spawner)}, not to your wallet:{RESET} "
