@@ -67,6 +67,8 @@ def test_a_new_process_has_the_tags_and_the_data_it_was_given(up, tmp_path):
     tags += "t['App-Name'], t.Name, t['Aos-Version'] or t['aos-Version'] }, ' ')"
     assert ran(up.home, "tagged", "--run", tags).out == "blue 10-minutes Cron aos tagged 2.0.4\n"
     assert ran(up.home, "tagged", "--monitor", "--run", "1").out.endswith("1\n")
+    late = ran(up.home, "tagged", "--cron", "1-day", "--run", "1")
+    assert late.out == "1\n" and "--cron is for new processes" in late.err
 
 
 def test_boot_code_that_fails_is_shown_and_the_process_is_there(up, tmp_path):

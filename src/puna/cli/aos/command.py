@@ -173,13 +173,14 @@ async def _process(net, wallet, wanted: Wanted, known, line):
 
 async def _chosen(found, wanted: Wanted):
     """One of several processes of the same name."""
+    from .plain import say
     from .present import choice
 
     ids = ", ".join(process.id for process in found)
     if wanted.run is not None or not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Invalid(f"Several processes are called {wanted.name}: {ids}.", "Say which by its id.")
-    click.echo(f"Several processes are called {wanted.name}:")
-    click.echo(choice([(process.id, _about(process)) for process in found]))
+    say(f"Several processes are called {wanted.name}:")
+    say(choice([(process.id, _about(process)) for process in found]))
     number = await asyncio.to_thread(click.prompt, "Which", type=click.IntRange(1, len(found)), default=1)
     return found[number - 1]
 
@@ -223,8 +224,10 @@ async def _enter(net, wallet, process, new: bool, known, home, wanted: Wanted, l
         await plain.watch(console)
     await console.connect()
     line.clear()
-    if wanted.run is None and not wanted.as_json:
-        console.greet(new, wanted.only_for_new)
+    if talks:
+        console.greet(new)
+    if wanted.only_for_new and not new:
+        click.echo(f"{wanted.only_for_new} is for new processes: {process.id} was there already.", err=True)
     if wanted.monitor:
         await console.typed(".monitor")
     for path in wanted.load:

@@ -126,7 +126,7 @@ class Console:
             try:
                 event = await self._do(waiting.pop(0))
             except NodeError as error:
-                event = Refused(error)
+                event = Refused(error, self._unsent(error))
             if event is not None:
                 self.session, further = advance(self.session, event)
                 waiting = further + waiting
@@ -134,15 +134,21 @@ class Console:
 
     def waits(self) -> None:
         """Something takes its time."""
-        sent = "It is sent when the network is back" if self._line and self.session.away else "Waiting for an answer"
-        self.happened(Done(f"{GRAY}{sent}; Ctrl-C stops waiting.{RESET}"))
+        unsent = self.session.away and self._line and not self._line.startswith(".")
+        said = "It is sent when the network is back" if unsent else "Waiting for an answer"
+        self.happened(Done(f"{GRAY}{said}; Ctrl-C stops waiting.{RESET}"))
 
     def interrupted(self) -> None:
         """The person stopped waiting; a line that the network may not have is given back."""
         kept, self._line = self._line, ""
         said = "Stopped before the network said it has it." if kept else "Stopped waiting. What was sent goes on."
+        said = "Stopped." if kept.startswith(".") else said
         self.happened(Done(f"{GRAY}{said}{RESET}"))
         self.session = replace(self.session, kept=kept)
+
+    def _unsent(self, error: NodeError) -> str:
+        """The line to give back: what failed because the network is away was not wrong."""
+        return self._line if isinstance(error, NotYet) else ""
 
     # The process
 
@@ -152,12 +158,10 @@ class Console:
         if result.error is not None or shown(result.output).text and not self.session.as_json:
             await self.run(Answered(Ask("", FILE), self.process.id, result))
 
-    def greet(self, new: bool, only_for_new: str) -> None:
+    def greet(self, new: bool) -> None:
         """Say where the person is."""
         name = self.process.tag("Name") or "without a name"
         self._say(f"{GRAY}{'New process' if new else 'Process'} {clean(name)}  {RESET}{self.process.id}")
-        if only_for_new and not new:
-            self._say(f"{RED}{only_for_new} is for new processes: this one was there already.{RESET}")
         if not self.session.owned:
             self._say(
                 f"{RED}It belongs to {clean(self.process.spawner)}, not to your wallet:{RESET} "
@@ -268,7 +272,7 @@ class Console:
             try:
                 result = await self._reached(lambda: self._preview(ask.code, ask.after))
             except NodeError as error:
-                return Refused(error, self._line if isinstance(error, NotYet) else "")
+                return Refused(error, self._unsent(error))
             self._line = ""
             return Answered(ask, "", result)
         item = await asyncio.to_thread(
@@ -279,7 +283,7 @@ class Console:
             # The same signed item again and again: however often it arrives, it is evaluated once.
             await self._reached(lambda: self.net.link.submit(item))
         except NodeError as error:
-            return Refused(error, self._line if isinstance(error, NotYet) else "")
+            return Refused(error, self._unsent(error))
         self._line = ""
         return Answered(ask, item.id, await self._reached(lambda: self.net.link.result(self.process.id, item.id)))
 

@@ -32,7 +32,11 @@ ENVIRONMENT = {"gateway": "GATEWAY_URL", "mu": "MU_URL", "su": "SU_URL", "cu": "
 
 
 def elsewhere(options: Mapping[str, str | None], environment: Mapping[str, str]) -> Elsewhere:
-    """What options say, else what the environment says. Raises Invalid for what is no URL, or not enough of them."""
+    """What options say, and the environment where they say nothing. Raises Invalid for what is no URL, or not enough.
+
+    The environment alone counts only when it names a whole network: a variable meant for another tool must not lead
+    away from the home.
+    """
     given = {name: options.get(name) or environment.get(variable) or "" for name, variable in ENVIRONMENT.items()}
     for name, url in given.items():
         if url and not url.startswith(("http://", "https://")):
@@ -42,6 +46,8 @@ def elsewhere(options: Mapping[str, str | None], environment: Mapping[str, str])
     if found and not found.url:
         for name, what in (("mu", "messenger"), ("cu", "compute unit"), ("gateway", "gateway")):
             if not getattr(found, name):
+                if not any(options.values()):
+                    return Elsewhere()
                 raise Invalid(f"No {what} is named.", f"Name it with --{name}-url, or a node of Puna with --url.")
     return found
 
