@@ -104,6 +104,14 @@ def test_what_is_wrong_is_told_before_anything_is_started(words, told, tmp_path)
     assert not (tmp_path / "home").exists()
 
 
+def test_an_id_that_begins_with_a_dash_is_an_id(up):
+    dashed = "-" + "A" * 42
+    for words in (("show", dashed), ("log", dashed), ("result", "token", dashed), ("eval", dashed, "1"),
+                  ("send", dashed, "--tag", "A=b")):  # fmt: skip
+        refused(puna("process", *words, home=up.home), dashed)
+    assert "No such option" in puna("process", "show", "-x", home=up.home).err
+
+
 def test_what_is_not_there_is_told(up):
     refused(puna("process", "show", "A" * 43, home=up.home), "A" * 43)
     refused(puna("process", "send", "A" * 43, home=up.home), "A" * 43)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from puna.arweave.ids import id_bytes
-from puna.cli.show import home_of, home_option, json_option, print_json, progress
+from puna.cli.show import TakesIds, home_of, home_option, json_option, print_json, progress
 from puna.errors import Invalid
 
 if TYPE_CHECKING:
@@ -32,7 +32,13 @@ class ProcessName(click.ParamType):
         return value
 
 
-@click.group("process")
+class Commands(click.Group):
+    """Subcommands that take ids, some of which begin with a dash."""
+
+    command_class = TakesIds
+
+
+@click.group("process", cls=Commands)
 def command() -> None:
     """Spawn processes, send them messages, read what they did.
 
