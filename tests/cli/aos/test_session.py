@@ -278,7 +278,7 @@ def test_trace_without_a_message_takes_the_last_one_sent():
 def test_a_dump_of_nothing_lists_what_the_program_set():
     (ask,) = (Story() >> ".dump").asked
     assert ask.dry and "next, _G" in ask.code
-    assert "Dump((\nBalances\n))" in (Story() >> ".dump Balances").asked[0].code
+    assert "(\nBalances\n)" in (Story() >> ".dump Balances").asked[0].code
 
 
 def test_reports_are_said():

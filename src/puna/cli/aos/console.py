@@ -227,7 +227,7 @@ class Console:
         return self.wallet.address, self.standing.operator
 
     async def _preview(self, code: str, after: str) -> Result:
-        return await self.net.preview(self.process.id, self._question(code), after)
+        return await self.net.link.preview(self.process.id, self._question(code), after or None)
 
     def _question(self, code: str) -> dict[str, Any]:
         # Nobody signs a dry-run: as its owner one may look at any process.
@@ -324,7 +324,7 @@ class Console:
 
     async def _monitor(self, on: bool) -> Event:
         item = await asyncio.to_thread(message, self.wallet, self.process.id, {})
-        await self.net.monitor(self.process.id, item, on)
+        await (self.net.link.monitor(item) if on else self.net.link.unmonitor(item))
         said = "What its crons send is delivered from now on." if on else "What its crons send is no longer delivered."
         return Done(f"{GRAY}{said}{RESET}")
 

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Set
 from typing import Any
 
+from puna.ao.result import Page
 from puna.errors import Invalid, Missing, NodeError, NotYet
 
 from .net import Net
@@ -30,7 +31,8 @@ class Feed:
 
     async def begin(self) -> None:
         """Begin after what there is now. Raises as requests do."""
-        self._cursor = await self._net.newest_cursor(self._process.id)
+        page = await self._page(newest_first=True, limit=1)
+        self._cursor = page.edges[0][0] if page.edges else ""
 
     async def follow(self) -> None:
         """Go on for ever; whoever cancels it ends it."""
@@ -89,7 +91,15 @@ class Feed:
             await self._net.evaluate_crons(self._process.id, self._cursor)
         more = True
         while more:
-            page, more = await self._net.results(self._process.id, self._cursor, PAGE)
-            for cursor, result in page:
+            page = await self._page(newest_first=False, limit=PAGE)
+            more = page.more
+            for cursor, result in page.edges:
                 self._cursor = cursor
                 self._tell(Heard(result))
+
+    async def _page(self, *, newest_first: bool, limit: int) -> Page:
+        """Results after the cursor."""
+        after = self._cursor or None
+        return await self._net.link.results(
+            self._process.id, after=after, until=None, limit=limit, newest_first=newest_first
+        )

@@ -67,12 +67,20 @@ def read_keys(result: Result) -> dict[str, str]:
 # Dumps ----------------------------------------------------------------------------------------------------------------
 
 
+_TEXT_OF = """
+local function text_of(value)
+  if type(value) == "table" then return Dump(value) end
+  return type(value) == "string" and string.format("%q", value) or tostring(value)
+end
+"""
+
+
 def dump(expression: str) -> str:
     """Lua that answers a value as Lua text; of "", every global that is not aos's own."""
     if expression:
-        return f"return Dump((\n{expression}\n))"
+        return f"{_TEXT_OF}return text_of((\n{expression}\n))"
     known = ", ".join(f"{name} = true" for name in _RUNTIME_GLOBALS)
-    return f"""
+    return f"""{_TEXT_OF}
 local known, names, lines = {{ {known} }}, {{}}, {{}}
 for name in next, _G do
   if type(name) == "string" and not known[name] then names[#names + 1] = name end
@@ -81,7 +89,7 @@ table.sort(names)
 for _, name in ipairs(names) do
   local value = rawget(_G, name)
   local plain = string.find(name, "^[%a_][%w_]*$") and name or "_G[" .. string.format("%q", name) .. "]"
-  local text = type(value) == "function" and "function() end -- " .. tostring(value) or Dump(value)
+  local text = type(value) == "function" and "function() end -- " .. tostring(value) or text_of(value)
   lines[#lines + 1] = plain .. " = " .. text
 end
 return table.concat(lines, "\\n")

@@ -1,7 +1,7 @@
 """A network as the console needs it: a remote link, and the further requests of units and gateways that it makes.
 
 Called by `console.py` and `processes.py`. One class for every network: a node of ours, embedded or not, and units of
-others. `relocate` finds a node again that came back on other ports. Source: protocol reference 1.8, 2.4, 3.6, 4.3, 4.5.
+others. `relocate` finds a node again that came back on other ports. Source: protocol reference 1.8, 3.6, 4.4.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,8 +13,6 @@ import aiohttp
 import msgspec
 
 from puna.ao.remote import RemoteLink
-from puna.ao.result import Result
-from puna.arweave.dataitem import DataItem, encode_item
 from puna.errors import Invalid, Missing, NodeError, NotYet
 
 PAGE = 100
@@ -63,23 +61,6 @@ class Net:
             self.doors = doors
             self.link = await self._new_link().__aenter__()
 
-    async def preview(self, process: str, body: Mapping[str, Any], to: str = "") -> Result:
-        """A dry-run now, or right after the message `to`."""
-        query = {"process-id": process} | ({"to": to} if to else {})
-        return Result.from_json(await self._json("POST", f"{self.doors.cu}/dry-run", params=query, json=body))
-
-    async def results(self, process: str, after: str, limit: int) -> tuple[list[tuple[str, Result]], bool]:
-        """Results after a cursor ("": all), oldest first, each with its cursor; and whether more follow."""
-        query = {"sort": "ASC", "limit": str(limit)} | ({"from": after} if after else {})
-        page = await self._json("GET", f"{self.doors.cu}/results/{process}", params=query)
-        return _edges(page), bool(page.get("pageInfo", {}).get("hasNextPage"))
-
-    async def newest_cursor(self, process: str) -> str:
-        """Where the results of a process end now; "" when there are none."""
-        page = await self._json("GET", f"{self.doors.cu}/results/{process}", params={"sort": "DESC", "limit": "1"})
-        edges = _edges(page)
-        return edges[0][0] if edges else ""
-
     async def evaluate_crons(self, process: str, after: str) -> None:
         """Have the crons of a process evaluated up to now; their results are on the pages then."""
         query = {"limit": "1"} | ({"from": after} if after else {})
@@ -113,11 +94,6 @@ class Net:
             return await self._json("GET", f"{self.doors.su}{path}", params=query)
         except Invalid as error:  # schedulers answer 400 for what they do not have
             raise Missing(f"The scheduler has nothing there: {error.what}", error.todo) from error
-
-    async def monitor(self, process: str, item: DataItem, on: bool) -> None:
-        """Begin or end carrying what the crons of a process send; the item is signed by its owner."""
-        method = "POST" if on else "DELETE"
-        await self._bytes(method, f"{self.doors.mu}/monitor/{process}", data=encode_item(item))
 
     async def graphql(self, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         """The `data` of a GraphQL answer."""
@@ -155,10 +131,6 @@ class Net:
             kind = {404: Missing, 429: NotYet, 502: NotYet, 503: NotYet}.get(reply.status)
             raise (kind or (Invalid if reply.status < 500 else NodeError))(said)
         return body
-
-
-def _edges(page: dict[str, Any]) -> list[tuple[str, Result]]:
-    return [(edge["cursor"], Result.from_json(edge["node"])) for edge in page.get("edges", ())]
 
 
 def _said(text: str) -> str:
