@@ -1,7 +1,6 @@
 """`puna aos` with words instead of a person: `--run`, `--load`, lines from a pipe, lists, and what is refused."""
 
 import json
-from importlib.util import find_spec
 
 import pytest
 from cli.conftest import puna
@@ -9,8 +8,6 @@ from cli.test_bad_input import refused
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from puna.arweave.ids import b64url_encode
-
-packaged = pytest.mark.skipif(find_spec("puna.services.apm") is None, reason="this tree has no package registry")
 
 
 def ran(home, *words, **options):
@@ -88,7 +85,6 @@ def test_lines_from_a_pipe_are_done_one_after_the_other(up):
     assert said.out.endswith("after the mistake\n")
 
 
-@packaged
 def test_a_blueprint_is_loaded_by_its_name_and_one_that_is_not_there_names_those_that_are(up):
     lines = ".load-blueprint token\nTicker .. ' ' .. Denomination\n.load-blueprint nosuch\n"
     said = puna("aos", "coin", "--tag-name", "Ticker", "--tag-value", "COIN", home=up.home, input=lines)

@@ -3,13 +3,10 @@
 import re
 import shutil
 import signal
-from importlib.util import find_spec
 
 import pytest
 from cli.aos.pseudo import Terminal
 from cli.conftest import Up, puna
-
-packaged = pytest.mark.skipif(find_spec("puna.services.apm") is None, reason="this tree has no package registry")
 
 
 def entered(terminal: Terminal) -> Terminal:
@@ -202,7 +199,6 @@ def test_a_choice_is_offered_among_processes_of_one_name(up, tmp_path):
         assert person.enters(".exit").ends() == 0
 
 
-@packaged
 def test_the_whole_demo_as_the_article_tells_it(up):
     """Create a process, receive wAR, install the package, ask, see the answer."""
     with Terminal("aos", "article", home=up.home) as person:

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from puna.errors import Invalid, Missing
+from puna.errors import Invalid
+from puna.services.blueprints.client import GatewayShelf, find_blueprint, list_blueprints
 
 from .net import Net
 
@@ -12,23 +13,17 @@ async def blueprint_source(net: Net, owners: Sequence[str], name: str) -> str:
 
     Raises Missing with the names there are when none has, Invalid when it is not what its item says.
     """
-    client = _client(net)
-    async with client.GatewayShelf(net.doors.gateway) as shelf:
-        return await client.find_blueprint(shelf, [owner for owner in owners if owner], name)
+    async with _shelf(net) as shelf:
+        return await find_blueprint(shelf, [owner for owner in owners if owner], name)
 
 
 async def blueprint_names(net: Net, owners: Sequence[str]) -> list[str]:
     """The names that `blueprint_source` would find. Raises as it does."""
-    client = _client(net)
-    async with client.GatewayShelf(net.doors.gateway) as shelf:
-        return [found.name for found in await client.list_blueprints(shelf, [owner for owner in owners if owner])]
+    async with _shelf(net) as shelf:
+        return [found.name for found in await list_blueprints(shelf, [owner for owner in owners if owner])]
 
 
-def _client(net: Net):
-    try:
-        from puna.services.blueprints import client
-    except ModuleNotFoundError:
-        raise Missing("There is no blueprint here.", "Load a file of yours with .load FILE.lua") from None
+def _shelf(net: Net) -> GatewayShelf:
     if not net.doors.gateway:
         raise Invalid("No gateway was named, so nothing can be looked up.", "Name it with --gateway-url.")
-    return client
+    return GatewayShelf(net.doors.gateway)

@@ -17,11 +17,11 @@ from puna.arweave.keys.ethereum import native_address
 from puna.arweave.tags import Tag
 from puna.arweave.wallet import Wallet
 from puna.errors import Invalid, Missing
+from puna.services.apm.packages import REGISTRY_TAG
 from puna.services.letters import new_anchor
 
 from .net import PAGE, Net
 
-REGISTRY_TAG = "Apm-Registry"  # names the package registry whose packages a process installs
 UNCOMPRESSED_POINT_BYTES = 65  # an Ethereum public key
 LISTED_MAX = 1000  # processes of one wallet that a list looks at
 AOS_VERSION = "2.0.4"  # of the process environment, told by the tag `aos-Version`
