@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from puna.arweave.dataitem import DataItem, decode_item, encode_header
-from puna.arweave.ids import ID_BYTES, ItemId, b64url_decode, b64url_encode
+from puna.arweave.ids import ID_BYTES, ItemId, b64url_encode
 from puna.arweave.tags import Tag
 from puna.errors import Invalid
 
@@ -40,9 +40,13 @@ def encode_bundle(items: Sequence[DataItem]) -> bytes:
     return b"".join(parts)
 
 
-def encode_bundle_header(items: Sequence[DataItem]) -> bytes:
-    """All that comes before the first item: how many there are, and the size and id of each."""
-    return b"".join((_number(len(items)), *(_number(_size(item)) + b64url_decode(item.id) for item in items)))
+def encode_bundle_header(items: Sequence[DataItem], sizes: Sequence[int] | None = None) -> bytes:
+    """All that comes before the first item: how many there are, and the size and id of each.
+
+    `sizes` are those of the encoded items, where they are known already.
+    """
+    entries = zip(map(_size, items) if sizes is None else sizes, items, strict=True)
+    return b"".join((_number(len(items)), *(_number(size) + sha256(item.signature).digest() for size, item in entries)))
 
 
 def decode_bundle(buffer: bytes | bytearray | memoryview) -> tuple[DataItem, ...]:

@@ -3,6 +3,7 @@
 Used by the weave, which writes them (`weave.py`), and by those who only read: the units, WeaveDrive, `puna verify`.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Protocol
 
@@ -13,7 +14,7 @@ from puna.arweave.body import Body, body_of, joined
 from puna.arweave.bundle import encode_bundle_header
 from puna.arweave.dataitem import DataItem, encode_header
 from puna.arweave.ids import b64url_encode
-from puna.arweave.merkle import Span
+from puna.arweave.merkle import CHUNK_MAX, Span
 from puna.arweave.tags import first
 from puna.arweave.transaction import Transaction
 from puna.errors import Missing, NotYet
@@ -96,9 +97,21 @@ class Transactions:
 
     # Bundles of the node's own, which are put together from their items whenever somebody reads
 
-    def bundle_body(self, ids: list[str]) -> Body:
-        """The bundle of these items."""
-        return self._joined_bundle(*self._measured(ids))
+    def bundle_body(self, items: Sequence[DataItem]) -> Body:
+        """The bundle of items at hand. Small ones are put together at once: thousands of them make one chunk."""
+        headers = [encode_header(item) for item in items]
+        sizes = [len(header) + item.data_bytes for header, item in zip(headers, items, strict=True)]
+        parts: list[bytes | memoryview] = [encode_bundle_header(items, sizes)]
+        small = bytearray()
+        for header, item in zip(headers, items, strict=True):
+            small += header
+            if item.data_bytes > CHUNK_MAX:  # stays where it lies, which is in a file
+                parts += (bytes(small), item.data)
+                small = bytearray()
+            else:
+                small += item.data
+        parts.append(bytes(small))
+        return joined([_size(part) for part in parts], lambda number: body_of(parts[number]))
 
     def bundle_body_of(self, record: str) -> Body:
         sizes, ids, header = self._bundle_sizes(record)
@@ -106,7 +119,8 @@ class Transactions:
 
     def _measured(self, ids: list[str]) -> tuple[list[int], list[str], bytes]:
         items = [self._store.view(id) for id in ids]
-        return [len(encode_header(item)) + item.data_bytes for item in items], ids, encode_bundle_header(items)
+        sizes = [len(encode_header(item)) + item.data_bytes for item in items]
+        return sizes, ids, encode_bundle_header(items, sizes)
 
     def _measure_bundle(self, record: str) -> tuple[list[int], list[str], bytes]:
         return self._measured(records.read_bundled(self._store.view(record)))
@@ -122,3 +136,7 @@ class Transactions:
         header = encode_header(item)
         parts = (header, item.data)
         return joined([len(header), item.data_bytes], lambda number: body_of(parts[number]))
+
+
+def _size(part: bytes | memoryview) -> int:
+    return part.nbytes if isinstance(part, memoryview) else len(part)

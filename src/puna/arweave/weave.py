@@ -364,7 +364,7 @@ class Weave:
         """The transaction in which the node itself puts `items` on the weave. Its data is not stored a second time."""
         bundler = self.bundler()
         ids = [item.id for item in items]
-        body = self.transactions.bundle_body(ids)
+        body = self.transactions.bundle_body(items)
         tree = tree_of(body.size, body.read)
         tx = sign_transaction(
             bundler, last_tx=b64url_decode(self.tip.indep_hash), reward=0, tags=BUNDLE_TAGS_OURS,
