@@ -272,8 +272,8 @@ async def checkpoints(town: Town) -> list[int]:
     return [int(named(e.item, "Nonce")[0]) for e in entries]
 
 
-async def test_a_checkpoint_every_64_evaluations_bounds_the_replay():
-    town = await Town.founded()
+async def test_a_checkpoint_every_so_many_evaluations_bounds_the_replay():
+    town = await Town.founded(checkpoint_evaluations=64)
     process = await town.spawn()
     for n in range(130):
         await town.do(process, tags=[("N", str(n))])
@@ -283,6 +283,15 @@ async def test_a_checkpoint_every_64_evaluations_bounds_the_replay():
     await reborn.do(process, ["get", "seen"])
     await reborn.quiet()
     assert len(reborn.evaluators.applied) == 130 - 127 + 1
+
+
+async def test_costly_evaluations_are_checkpointed_sooner():
+    town = await Town.founded(evaluators=FakeEvaluators(gas=7 * 10**9))
+    process = await town.spawn()
+    for n in range(6):
+        await town.do(process, tags=[("N", str(n))])
+        await town.quiet()
+    assert await checkpoints(town) == [2, 5]
 
 
 async def test_a_clean_stop_checkpoints_what_was_costly_and_only_what_changed():

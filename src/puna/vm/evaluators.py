@@ -30,7 +30,7 @@ from .result import Step
 log = logging.getLogger("puna.vm")
 
 CALLS_MAX = 256  # under way on one evaluator; further callers wait
-AHEAD_MAX = 8  # messages of one process given to its evaluator at once: it need not wait for us between them
+AHEAD_MAX = 32  # messages of one process given to its evaluator at once: it need not wait for us between them
 READ_BUFFER_BYTES = 1 << 20
 SOON_S = 1.0  # an evaluator that lived less than this is started again only after a pause
 PAUSE_S = 0.5

@@ -48,7 +48,8 @@ from .testimony import Attestation, attestation_tags, checkpoint_tags, read_atte
 
 ATTACHED_MAX = 256  # memories held at once; past it the longest unused is checkpointed and let go
 HELD_BYTES_MAX = 512 << 20  # what these may keep of the machine's memory, about; past it likewise
-CHECKPOINT_EVALUATIONS = 64  # a replay never takes more evaluations than this
+CHECKPOINT_EVALUATIONS = 256  # a replay never takes more evaluations than this,
+CHECKPOINT_GAS_MOST = 20_000_000_000  # nor, by more than one evaluation, more gas: some seconds of work
 CHECKPOINT_GAS = 100_000_000  # below this much gas a replay is quicker than writing a checkpoint
 PAGE = 64  # entries of a schedule read at once
 UNATTESTED_MAX = 32  # evaluations of one process that wait for the disk; past it the next one waits as well
@@ -614,7 +615,7 @@ class ComputeUnit:
             except NotYet:
                 if stream.done.nonce == before:
                     raise
-            if stream.unsaved_evaluations >= self._checkpoint_evaluations:
+            if self._checkpoint_is_due(stream):
                 await self._try_checkpoint(stream)
         self._room.set()
 
@@ -661,7 +662,7 @@ class ComputeUnit:
                     stream, position, tick.cron.name, cron_json(timetable.item, tick)
                 )
                 await self._attest_tick(stream, position, tick, evaluation)
-            if stream.unsaved_evaluations >= self._checkpoint_evaluations:
+            if self._checkpoint_is_due(stream):
                 await self._try_checkpoint(stream)
         self._room.set()
 
@@ -908,6 +909,10 @@ class ComputeUnit:
         note = f"{stream.memory.nonce} {item.id} {stream.memory.tick}".encode()
         await self._store.append([item], {_checkpoint_key(stream.process): note})
         stream.unsaved_evaluations = stream.unsaved_gas = 0
+
+    def _checkpoint_is_due(self, stream: _Stream) -> bool:
+        many = stream.unsaved_evaluations >= self._checkpoint_evaluations
+        return many or stream.unsaved_gas >= CHECKPOINT_GAS_MOST
 
     async def _try_checkpoint(self, stream: _Stream) -> None:
         try:
