@@ -128,11 +128,12 @@ class FakeEngine:
     def generate(self, asked):
         if len(asked["tokens"]) + asked["limit"] > self.context:
             raise OverflowError(f"context full: {len(asked['tokens'])} + {asked['limit']} tokens. Shorten the prompt.")
-        words = self.text.split(" ")
-        text = " ".join(words[: asked["limit"]])
+        said = sum(token >= 100 for token in asked["tokens"])  # an answer may be asked for in pieces
+        words = self.text.split(" ")[said:]
+        text = " " * bool(said and words) + " ".join(words[: asked["limit"]])
         cuts = [text.index(stop) for stop in asked.get("stop") or [] if stop in text]
         text = text[: min(cuts)] if cuts else text
-        tokens = list(range(100, 100 + len(text.split())))
+        tokens = list(range(100 + said, 100 + said + len(text.split())))
         finish = "length" if len(words) > asked["limit"] and not cuts else "stop"
         return {"tokens": tokens, "text": text, "finish": finish}
 

@@ -1,7 +1,7 @@
 """The client package inside a process, against our token, herder and workers."""
 
 import pytest
-from services.herd_story import HERDER, TOKEN, HerdStory
+from services.herd_story import HERDER, TOKEN, HerdStory, worker_id
 from services.story import OPERATOR, named_id
 
 from puna.services import programs
@@ -178,6 +178,47 @@ def test_loading_the_package_again_keeps_labels_and_callbacks():
     assert transfers(it)[-1].tags["X-Reference"] == "herder-1"
     it.answer(text="still here")
     assert answers(it) == ["still here|nil"]
+
+
+HEAR = "function(piece, msg) table.insert(ANSWERS, msg.Index .. ':' .. piece) end"
+
+
+def part(it: HerdStory, text: str, index: int, number: int = 0, **tags: str) -> None:
+    named = {"Job": it.jobs(number)[-1].tags["Job"], "Index": str(index)} | tags
+    it.speak(worker_id(number), HERDER, "Inference-Part", text, **named)
+    it.check_books()
+
+
+def test_an_answer_is_heard_in_pieces_while_it_is_made_and_then_whole():
+    it = app_story()
+    do(it, f'Llama.run("{QUESTION}", 20, {KEEP}, nil, nil, {{ Piece = 4, Stream = {HEAR} }})')
+    (job,) = it.jobs()
+    assert job.tags["Stream"] == "4"
+    part(it, "to be ", 1)
+    part(it, "kind", 2)
+    it.answer(text="to be kind")
+    assert answers(it) == ["1:to be ", "2:kind", "to be kind|nil"]
+    part(it, " and late", 3)
+    assert len(answers(it)) == 3 and client(it, "pieceCallbacks['herder-0']") is None
+
+
+def test_pieces_of_strangers_and_errors_in_hearing_them_do_no_harm():
+    it = app_story()
+    do(it, f'Llama.run("{QUESTION}", 20, {KEEP}, nil, nil, {{ Stream = function() error("deaf") end }})')
+    it.speak(named_id("STRANGER"), APP, "Inference-Part", "lies", X_Reference="herder-0", Index="1")
+    it.speak(named_id("STRANGER"), HERDER, "Inference-Part", "lies", Job="job-1", Index="1")
+    part(it, "to be ", 1)
+    it.answer(text="to be kind")
+    assert answers(it) == ["to be kind|nil"]
+
+
+def test_pieces_too_small_are_refunded_and_what_is_no_function_is_said_before_paying():
+    it = app_story()
+    do(it, f'Llama.run("{QUESTION}", 20, {KEEP}, nil, nil, {{ Piece = 3, Stream = {HEAR} }})')
+    (told,) = answers(it)
+    assert told.startswith("nil|X-Stream must be a whole number of tokens from 4")
+    do(it, f'local sent = Llama.run("{QUESTION}", 20, {KEEP}, nil, nil, {{ Stream = "yes" }}) assert(sent == nil)')
+    assert len(transfers(it)) == 1
 
 
 def test_what_cannot_be_sent_is_said_before_paying():

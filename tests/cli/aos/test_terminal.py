@@ -223,6 +223,18 @@ def test_the_whole_demo_as_the_article_tells_it(up):
             pass
         answer = puna("ask", "What is the meaning of life?", "--tokens", 20, "--json", home=up.home).json()["answer"]
         person.enters("OUTPUTS").sees(answer.strip().split("\n")[0][:20])
+        # The same again, heard piece by piece while the model speaks.
+        person.enters("PIECES, WHOLE = '', nil")
+        person.enters(
+            'Llama.run("What is the meaning of life?", 20, function(text) WHOLE = text end, nil, nil, '
+            "{ Piece = 4, Stream = function(piece) PIECES = PIECES .. '[' .. piece .. ']' end })"
+        )
+        while (
+            person.enters("'whole=' .. tostring(WHOLE ~= nil)").sees_one_of("whole=false", "whole=true") != "whole=true"
+        ):
+            pass
+        same = "'same=' .. tostring(WHOLE == OUTPUTS[1] and select(2, PIECES:gsub('%[', '')) > 1 and "
+        person.enters(same + "WHOLE:find((PIECES:gsub('[%[%]]', '')), 1, true) == 1)").sees("same=true")
         assert person.enters(".exit").ends() == 0
 
 

@@ -24,6 +24,7 @@ local STORED_PROMPT_BYTES_MAX = 32768 -- of a prompt sent ahead as data
 local STORED_PROMPTS_MAX = 500
 local STORED_PROMPT_MS = 10 * 60000
 local TOKENS_MAX = 512
+local PIECE_TOKENS_MIN = 4 -- of an answer told in pieces: each costs messages
 local WAIT_MS_MAX = 60 * 60000 -- nobody waits for ever: a job not begun by then is refunded
 local TRIES_MAX = 2
 local FAILURES_MAX = 3
@@ -274,7 +275,7 @@ local function lease(herd, worker, job, sends)
   heat_quote(herd, job)
   table.insert(sends, {
     Target = worker.id, Action = "Inference", Tokens = tostring(job.tokens), Job = job.id, Data = job.prompt,
-    Termination = job.termination, Temperature = job.temperature, Seed = job.seed,
+    Termination = job.termination, Temperature = job.temperature, Seed = job.seed, Stream = job.stream,
     Client = job.payer, ["X-Reference"] = job.reference,
   })
 end
@@ -400,6 +401,8 @@ local function request_fault(credit)
     or termination_fault(credit.termination)
     or temperature_fault(credit.temperature)
     or (credit.seed and not whole(credit.seed, 0, SEED_MAX) and "X-Seed must be a whole number from 0 to " .. SEED_MAX)
+    or (credit.stream and not whole(credit.stream, PIECE_TOKENS_MIN, TOKENS_MAX)
+      and "X-Stream must be a whole number of tokens from " .. PIECE_TOKENS_MIN .. " to " .. TOKENS_MAX)
     or (credit.deadline and not whole(credit.deadline, 0, math.maxinteger)
       and "X-Deadline must be a time in milliseconds since 1970")
     or (credit.long_reference and "X-Reference has more than " .. REFERENCE_BYTES_MAX .. " bytes")
@@ -414,7 +417,7 @@ local function credit_of(msg)
     long_reference = reference and #reference > REFERENCE_BYTES_MAX,
     prompt = msg["X-Prompt"], prompt_label = msg["X-Prompt-Ref"], tokens = msg["X-Tokens"],
     termination = msg["X-Termination"], temperature = msg["X-Temperature"], seed = msg["X-Seed"],
-    deadline = msg["X-Deadline"], model = msg["X-Model"], is_refund = msg["X-Reason"] ~= nil,
+    stream = msg["X-Stream"], deadline = msg["X-Deadline"], model = msg["X-Model"], is_refund = msg["X-Reason"] ~= nil,
   }
 end
 
@@ -431,7 +434,7 @@ local function new_job(herd, credit, prompt, model)
     prompt = prompt, tokens = whole(credit.tokens, 1, TOKENS_MAX), model = model,
     needed = needed_for(herd, prompt, whole(credit.tokens, 1, TOKENS_MAX)), paid = credit.quantity,
     termination = credit.termination, temperature = credit.temperature, seed = credit.seed,
-    at = herd.now, deadline = deadline, tries = 0, state = "new",
+    stream = credit.stream, at = herd.now, deadline = deadline, tries = 0, state = "new",
   }
 end
 
@@ -502,6 +505,16 @@ local function learn_speed(herd, job, tokens)
   if not tokens or tokens == 0 then return end
   local us = (herd.now - job.started) * 1000 // tokens
   herd.us_per_token = (7 * herd.us_per_token + us) // 8
+end
+
+-- A piece of an answer still under way. It earns nothing and ends nothing.
+rules["Inference-Part"] = function(herd, msg, sends)
+  local job, worker = job_answered(herd, msg)
+  if not job or type(msg.Data) ~= "string" then return end
+  table.insert(sends, {
+    Target = job.payer, Action = "Inference-Part", ["X-Reference"] = job.reference, Job = job.id, Index = msg.Index,
+    Try = tostring(job.tries), Worker = worker.id, Data = msg.Data,
+  })
 end
 
 rules["Inference-Response"] = function(herd, msg, sends)

@@ -17,6 +17,7 @@ Without that the ids are those of the public network.
 
 local PRICES_MS_MAX = 5 * 60000
 local PROMPT_BYTES_MAX = 3000 -- it travels in a tag
+local PIECE_TOKENS = 8 -- of an answer that is heard as it comes
 
 local network = NETWORK or {}
 
@@ -36,6 +37,7 @@ LlamaHerder = LlamaHerder or {
 }
 
 local M = LlamaHerder
+M.pieceCallbacks = M.pieceCallbacks or {} -- label -> what hears the answer's pieces as they come
 
 local function say(text)
   if M.printResponses then print("LlamaHerder: " .. text) end
@@ -127,21 +129,25 @@ local function pay(prompt, tokens, callback, fees, label, options)
   local fee = fee_for(prompt, tokens, fees)
   M.lastFeePaid = fee
   M.inferenceCallbacks[label] = callback or print_answer
+  M.pieceCallbacks[label] = options.Stream
   ao.send({
     Target = M.token, Action = "Transfer", Recipient = M.herder, Quantity = string.format("%.0f", math.floor(fee)),
     ["X-Reference"] = label, ["X-Prompt"] = prompt, ["X-Tokens"] = string.format("%d", tokens),
     ["X-Termination"] = options.Termination, ["X-Deadline"] = options.Deadline, ["X-Model"] = options.Model,
     ["X-Temperature"] = options.Temperature or M.temperature, ["X-Seed"] = options.Seed or M.seed,
+    ["X-Stream"] = options.Stream and tostring(options.Piece or PIECE_TOKENS),
   })
 end
 
 --- Pay for `tokens` tokens after `prompt`; returns the request's label, or nil and what is wrong.
 -- `callback(answer, message)`, or `callback(nil, message, reason)` on failure. `fees.Fee` replaces the calculated fee,
 -- `fees.Multiplier` multiplies it. `customReference` replaces the label. `options`: Termination, Temperature, Seed,
--- Deadline, Model, all text.
+-- Deadline, Model, all text; Stream, a function `stream(piece, message)` that hears the answer piece by piece while it is
+-- made, before `callback` gets it whole; Piece, how many tokens a piece has. A piece numbered 1 begins the answer anew.
 function M.run(prompt, tokens, callback, fees, customReference, options)
   fees, options = fees or {}, options or {}
   local fault = fault_of(prompt, tokens)
+  if options.Stream ~= nil and type(options.Stream) ~= "function" then fault = "Stream must be a function" end
   if fault then
     print("LlamaHerder: not sent: " .. fault)
     return nil, fault
@@ -163,7 +169,7 @@ end
 --- End a request: its callback is taken out first, so that it can run only once whatever it does.
 local function finish(label, ...)
   local callback = M.inferenceCallbacks[label]
-  M.inferenceCallbacks[label] = nil
+  M.inferenceCallbacks[label], M.pieceCallbacks[label] = nil, nil
   call(callback, ...)
 end
 
@@ -201,6 +207,10 @@ end, function(msg)
   print_answer(msg.Data)
 end)
 
+Handlers.add("LlamaHerder.Inference-Part", about_our_request("Inference-Part", "herder"), function(msg)
+  call(M.pieceCallbacks[msg["X-Reference"]], msg.Data, msg)
+end)
+
 Handlers.add("LlamaHerder.Inference-Error", about_our_request("Inference-Error", "herder"), function(msg)
   fail(msg, tostring(msg.Error))
 end)
@@ -219,7 +229,9 @@ end)
 -- Where programs look for it -------------------------------------------------------------------
 
 local NAMES = { "@puna/Llama-Herder", "@sam/Llama-Herder" }
-local HANDLERS = { "Info-Response", "Inference-Response", "Inference-Error", "Transfer-Error", "Refund" }
+local HANDLERS = {
+  "Info-Response", "Inference-Response", "Inference-Part", "Inference-Error", "Transfer-Error", "Refund",
+}
 
 --- The package client calls this. A newer version of the package takes over what is under way.
 function M.uninstall(successor)

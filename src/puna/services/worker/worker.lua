@@ -3,6 +3,10 @@
 Who talks to it: its herder (Inference, Ping), its owner (Init). Spawn tags: Herder, Model (the data item id of the
 weights), Extension=Llama. It answers each Inference with exactly one message, Inference-Response or Inference-Error:
 whatever goes wrong inside is caught, because an evaluation that raises sends nothing and the herder would wait.
+
+With the tag Stream, a number of tokens, it works in pieces of that size and sends each as Inference-Part before the
+answer; between two pieces it tells itself to go on. The answer is the pieces put together, and at temperature 0 the one
+it would have given at once. With stop texts there is one piece: a text may end in two.
 ]]
 
 local json = require("json")
@@ -13,6 +17,7 @@ Worker = Worker or {
   herder = spawn_tags.Herder,
   model = spawn_tags.Model,
   loaded = nil, -- the model id the library holds now
+  streamed = nil, -- the job under way in pieces
 }
 
 --- The library with our model in it. Raises the library's own text when the model cannot be had.
@@ -48,14 +53,16 @@ local function job_of(msg)
   local tokens = tostring(msg.Tokens or ""):match("^[1-9]%d*$") and math.tointeger(tonumber(msg.Tokens))
   if not tokens then return nil, "Tokens must be a whole number of at least 1" end
   if type(msg.Data) ~= "string" or not msg.Data:match("%S") then return nil, "the prompt is empty" end
+  local stop = stop_texts(msg.Termination)
+  local piece = tostring(msg.Stream or ""):match("^[1-9]%d*$") and math.tointeger(tonumber(msg.Stream))
   return {
-    id = msg.Job, prompt = msg.Data, tokens = tokens, stop = stop_texts(msg.Termination),
-    temperature = tonumber(msg.Temperature) or 0, seed = math.tointeger(tonumber(msg.Seed or "0")) or 0,
+    id = msg.Job, prompt = msg.Data, tokens = tokens, stop = stop, piece = #stop == 0 and piece or tokens,
+    generated = 0, text = "", parts = 0, temperature = tonumber(msg.Temperature) or 0, seed = math.tointeger(tonumber(msg.Seed or "0")) or 0,
   }
 end
 
---- Run the job; returns what the engine said. Raises on any trouble.
-local function infer(job)
+--- Put the prompt of a job before the engine. Raises on any trouble.
+local function begin(job)
   local llama = engine()
   llama.special = false
   llama.setTemperature(job.temperature)
@@ -67,9 +74,19 @@ local function infer(job)
   else
     llama.chat({ user = job.prompt })
   end
-  llama.run(job.tokens)
-  llama.stop()
-  return llama.last, llama.model()
+end
+
+--- Run the next piece of a job; true when it was the last. Raises on any trouble.
+local function go_on(job)
+  local llama = engine()
+  llama.run(math.min(job.piece, job.tokens - job.generated))
+  local said = llama.last
+  job.prompt_tokens = job.prompt_tokens or said.prompt
+  job.generated, job.text, job.said = job.generated + said.generated, job.text .. said.text, said.text
+  job.finish, job.model = said.finish, llama.model()
+  local ended = said.finish ~= "length" or said.generated == 0 or job.generated >= job.tokens
+  if ended then llama.stop() end
+  return ended
 end
 
 --- What went wrong, without the position that Lua and the name that the library put in front.
@@ -83,30 +100,54 @@ local function failure(job_id, code, text)
   return { Action = "Inference-Error", Job = job_id, Code = code, Error = text, Model = Worker.model, Data = text }
 end
 
---- One Inference message to one answer; never raises.
-local function answer(msg)
-  local job, fault = job_of(msg)
-  if not job then return failure(msg.Job, "bad-request", fault) end
-  local ok, completion, model = pcall(infer, job)
-  if not ok then
-    Worker.loaded = nil -- look at the model again next time: it may have come
-    return failure(job.id, code_of(plain(completion)), plain(completion))
-  end
+local function success(job)
   return {
-    Action = "Inference-Response", Job = job.id, Model = Worker.model, ["Model-Name"] = model.name,
-    Arithmetic = model.arithmetic, ["Tokens-Used"] = tostring(completion.generated),
-    ["Prompt-Tokens"] = tostring(completion.prompt), Finish = completion.finish, Data = completion.text,
+    Action = "Inference-Response", Job = job.id, Model = Worker.model, ["Model-Name"] = job.model.name,
+    Arithmetic = job.model.arithmetic, ["Tokens-Used"] = tostring(job.generated),
+    ["Prompt-Tokens"] = tostring(job.prompt_tokens), Finish = job.finish, Data = job.text,
   }
 end
 
+--- The next piece of a job, and what it leads to: messages to the herder and to ourselves. Never raises.
+local function work(job, is_first)
+  Worker.streamed = nil
+  local ok, ended = pcall(function()
+    if is_first then begin(job) end
+    return go_on(job)
+  end)
+  if not ok then
+    Worker.loaded = nil -- look at the model again next time: it may have come
+    return { failure(job.id, code_of(plain(ended)), plain(ended)) }
+  end
+  if ended then return { success(job) } end
+  Worker.streamed = job
+  local messages = { { Target = ao.id, Action = "Inference-Continue", Job = job.id } }
+  if job.said ~= "" then
+    job.parts = job.parts + 1
+    table.insert(messages, 1, {
+      Action = "Inference-Part", Job = job.id, Index = tostring(job.parts), Data = job.said,
+    })
+  end
+  return messages
+end
+
 local function say(target, message)
-  message.Target = target
+  message.Target = message.Target or target
   ao.send(message)
 end
 
 Handlers.add("Inference", function(msg)
   if msg.From ~= Worker.herder then return print("Inference request from non-router. From: " .. msg.From) end
-  say(Worker.herder, answer(msg))
+  local job, fault = job_of(msg)
+  local messages = job and work(job, true) or { failure(msg.Job, "bad-request", fault) }
+  for _, message in ipairs(messages) do say(Worker.herder, message) end
+end)
+
+Handlers.add("Inference-Continue", function(msg)
+  local job = Worker.streamed
+  -- The herder may have given us other work meanwhile.
+  if msg.From ~= ao.id or not job or job.id ~= msg.Job then return print("Nothing to continue. From: " .. msg.From) end
+  for _, message in ipairs(work(job, false)) do say(Worker.herder, message) end
 end)
 
 Handlers.add("Ping", function(msg)
@@ -118,7 +159,7 @@ end)
 Handlers.add("Init", function(msg)
   if msg.From ~= Owner then return print("Init from a stranger. From: " .. msg.From) end
   Worker.model = msg["Model-ID"] or Worker.model
-  Worker.loaded = nil
+  Worker.loaded, Worker.streamed = nil, nil
   local ok, trouble = pcall(engine)
   msg.reply(ok and { Action = "Worker-Initialized", Model = Worker.model }
     or failure(nil, "worker-failed", plain(trouble)))
