@@ -281,3 +281,20 @@ def test_schedules_grow_by_one_and_never_go_back_in_time_whatever_the_clock_says
         assert assignment.nonce == schedule.nonce + 1
         assert assignment.timestamp_ms > schedule.timestamp_ms and assignment.block_height >= schedule.block_height
         schedule = rules.extend(schedule, assignment)
+
+
+async def test_what_was_just_placed_is_read_as_a_unit_after_a_restart_reads_it(monkeypatch):
+    monkeypatch.setattr("puna.ao.scheduler.unit.RECENT_MAX", 5)
+    town = await Town.founded()
+    process = await town.spawn()
+    large = message_item(process, ["set", "x", "y" * 5000])
+    await town.link.submit(large)
+    for n in range(7):
+        await town.do(process, tags=[("N", str(n))])
+    await town.quiet()
+    unit = town.units.scheduler
+    assert len(unit._recent) == 5 and (process, 1) not in unit._recent
+    reborn = Town(store=town.store).units.scheduler
+    for after, limit in ((-1, 100), (0, 2), (5, 3), (6, 1), (7, 5)):
+        assert await unit.assignments(process, after, limit) == await reborn.assignments(process, after, limit)
+    assert await unit.place(process, large.id) == await reborn.place(process, large.id)

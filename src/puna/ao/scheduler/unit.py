@@ -33,6 +33,8 @@ from .port import Entry, Placed, Placing, Refused
 from .schedule import Schedule
 
 WAITING_MAX = 65_536  # requests; past it the sender is asked to come again
+RECENT_MAX = 8192  # entries kept as they are: what was just placed is read again by whoever evaluates or follows it
+RECENT_BYTES_MAX = 4096  # of an entry's data; larger ones are read from the store, which costs little beside their size
 FEW_SLOTS = 32  # are asked for one by one; more by the hundreds they lie in
 NONCE_DIGITS = 12  # in a key, so that keys are in the order of their nonces
 BATCH_MAX = 256  # requests per append: more would only make the first of them wait longer
@@ -72,6 +74,7 @@ class SchedulerUnit:
         self._archive = archive or Archive(store)
         self._entropy = entropy
         self.on_assigned = on_assigned
+        self._recent: dict[tuple[ProcessId, int], Entry] = {}  # oldest first
         self._waiting: deque[_Request] = deque()
         self._bringing = 0
         self._writer: asyncio.Task[None] | None = None
@@ -187,11 +190,19 @@ class SchedulerUnit:
         except Exception as error:
             await self._write_failed(batch, error)
             return
+        self._remember(draft.entries)
         for request, answer in zip(batch, answers, strict=True):
             if not request.answer.done():
                 request.answer.set_result(answer)
         for schedule in draft.schedules.values():
             self.on_assigned(schedule.process, schedule.nonce)
+
+    def _remember(self, entries: Sequence[Entry]) -> None:
+        for item, assignment in entries:
+            if item.data_bytes <= RECENT_BYTES_MAX:
+                self._recent[assignment.process, assignment.nonce] = item, assignment
+        for _ in range(len(self._recent) - RECENT_MAX):
+            del self._recent[next(iter(self._recent))]
 
     async def _write_failed(self, batch: Sequence[_Request], error: Exception) -> None:
         """Nothing of the batch is written. Whatever was wrong with one request must not harm the others."""
@@ -245,6 +256,9 @@ class SchedulerUnit:
 
     def _entries(self, process: ProcessId, nonces: range) -> list[Entry]:
         """Entries of a schedule, which must have them all. A page is read with a few questions to the store."""
+        recent = [self._recent.get((process, nonce)) for nonce in nonces]
+        if None not in recent:
+            return recent
         slots = [slot.decode().split() for slot in self._slots(process, nonces)]
         parts = self._store.view_all([id for slot in slots for id in slot])
         entries: list[Entry] = []
@@ -293,6 +307,7 @@ class _Draft:
         self._new: dict[str, DataItem] = {}
         self._confirmations: Mapping[str, int] = {}
         self.items: list[DataItem] = []
+        self.entries: list[Entry] = []
         self.notes: dict[str, bytes | None] = {}
         self.schedules: dict[ProcessId, Schedule] = {}
 
@@ -347,6 +362,7 @@ class _Draft:
         self.schedules[process] = rules.extend(schedule, assignment)
         if isinstance(item, DataItem):
             self._keep(item)
+            self.entries.append((item, assignment))
         self._keep(assignment.item)
         self.notes |= notes_of(assignment, key)
         self.notes |= placing.notes
