@@ -39,7 +39,7 @@ ESC = "\x1b"
         ({}, "", "", False),
     ],
 )
-def test_an_output_is_read_in_every_shape(output, text, prompt, news):
+def test_42_an_output_is_read_in_every_shape(output, text, prompt, news):
     """Statement 42: `Output` as text, as `{data}` text, and as `{data = {output}}` are all shown."""
     seen = shown(output)
     assert (seen.text, seen.prompt, seen.news) == (text, prompt, news)

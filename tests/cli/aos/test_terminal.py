@@ -15,7 +15,7 @@ def entered(terminal: Terminal) -> Terminal:
     return terminal
 
 
-def test_a_name_makes_a_process_and_the_name_finds_it_again(up):
+def test_41_a_name_makes_a_process_and_the_name_finds_it_again(up):
     with Terminal("aos", "reconnect", home=up.home) as first:
         first.sees("New process reconnect")
         entered(first).enters("Answer = 6 * 7")
@@ -51,7 +51,7 @@ def test_lines_are_edited_remembered_and_completed_from_the_process(up):
     assert history.stat().st_mode & 0o077 == 0 or (up.home / "aos").stat().st_mode & 0o077 == 0
 
 
-def test_messages_of_others_appear_while_a_line_is_being_typed_and_the_prompt_counts_them(up):
+def test_41_messages_of_others_appear_while_a_line_is_being_typed_and_the_prompt_counts_them(up):
     """Statement 41: within 3 seconds; here the line that is typed stays, and is sent whole."""
     process = puna("aos", "feed", "--run", "ao.id", "--json", home=up.home).json()["process"]
     with Terminal("aos", "feed", home=up.home) as person:
@@ -67,7 +67,7 @@ def test_messages_of_others_appear_while_a_line_is_being_typed_and_the_prompt_co
         assert person.ends() == 0
 
 
-def test_what_a_person_has_at_hand(up, tmp_path):
+def test_41_what_a_person_has_at_hand(up, tmp_path):
     """Files with their requires, the editor, the pad, the past, a fork, a trace, a profile: one sitting."""
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "step.lua").write_text("return { size = 5 }\n")
