@@ -120,9 +120,11 @@ def test_a_dry_run_sends_nothing(up):
     assert ran(up.home, "dry", "--run", "x").out == "1\n"
 
 
-def test_sqlite_is_said_to_be_absent_where_it_is(up):
-    said = puna("aos", "worldly", "--sqlite", "--run", "require('lsqlite3') and 'there'", home=up.home)
-    assert (said.status, said.out) == (0, "there\n") or "no module with SQLite" in said.err
+def test_a_process_with_sqlite_is_made_by_asking_for_it(up):
+    code = "return require('lsqlite3').open_memory():isopen()"
+    assert ran(up.home, "worldly", "--sqlite", "--run", code).out == "true\n"
+    said = puna("aos", "plain", "--run", code, home=up.home)
+    assert said.status == 1 and "module 'lsqlite3' not found" in said.out + said.err
 
 
 @pytest.mark.parametrize(
