@@ -219,3 +219,19 @@ def test_files_longest_unused_make_room(tmp_path):
     life.pages = PageFiles(tmp_path, bytes_max=sum(os.stat(file).st_blocks * 512 for file in files[1:]))
     life.pages._prune()
     assert set(tmp_path.glob("*.pages")) == set(files[1:])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere files are not laid over memory")
+def test_a_memory_that_grows_after_its_checkpoint_stays_where_it_is_mapped(tmp_path):
+    life = Life(tmp_path)
+    life.apply("N = 1")
+    life.checkpoint(lost=False)
+    life.restart(delete=False)
+    before, size = life.process._shadow.address, life.process._shadow.size
+    life.apply("Big = {} for i = 1, 3000 do Big[i] = i .. '' end")
+    assert size < life.process._shadow.size <= 2 * size
+    assert life.process._shadow.address == before
+    life.checkpoint(lost=False)
+    life.restart(delete=False)
+    assert life.apply("return N .. Big[3000]").output == "13000"
+    life.restart(delete=True)

@@ -21,9 +21,9 @@ _PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MA
 class Shadow:
     """A copy of linear memory. Pages never written cost nothing."""
 
-    def __init__(self, size: int = 0):
+    def __init__(self, size: int = 0, capacity: int = 0):
         self.size = size  # bytes
-        self._pages = _blank(_pages(size))  # (capacity, words)
+        self._pages = _blank(_pages(max(size, capacity)))  # (capacity, words)
 
     @classmethod
     def over(cls, pages: np.ndarray, size: int) -> "Shadow":
@@ -31,6 +31,10 @@ class Shadow:
         shadow = cls()
         shadow.size, shadow._pages = size, pages
         return shadow
+
+    @property
+    def address(self) -> int:
+        return self._pages.ctypes.data
 
     def view(self) -> memoryview:
         """The memory itself, bytes (size,), good until it grows."""

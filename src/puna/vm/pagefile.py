@@ -29,6 +29,7 @@ FOOTER = struct.Struct(">8s32sQ8Q")  # magic, SHA-256 of the digests, memory siz
 MAGIC = b"PUNAPAG2"
 LEVELS_MAX = 8
 FOLDER_BYTES_MAX = 4 << 30  # on disk; past it the files longest unused are deleted
+ROOM = 2  # times a memory's size; of addresses only
 WORDS = PAGE_BYTES // 8
 MAP_PRIVATE, MAP_FIXED, MAP_NORESERVE = 0x02, 0x10, 0x4000  # Linux
 MAP_FAILED = ctypes.c_void_p(-1).value
@@ -45,7 +46,13 @@ class PageFile:
 
     def shadow(self) -> Shadow:
         """A shadow that stands on the file. The file serves one shadow: open it anew for another."""
-        return Shadow(0) if self._content is None else Shadow.over(np.asarray(self._content), self.size)
+        if self._content is None:
+            return Shadow(0)
+        # With room to grow: a shadow of the file's own size would be copied whole, used or not, for one page more.
+        roomy = Shadow(self.size, capacity=ROOM * self.size)
+        if self.map_to(roomy.address):
+            return roomy
+        return Shadow.over(np.asarray(self._content), self.size)
 
     def tree(self) -> StateTree:
         return StateTree.of(self.size, self._levels)
