@@ -12,7 +12,7 @@ busy process costs one disk flush per batch and not per message. Notes beside th
 import asyncio
 import logging
 import os
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -74,7 +74,7 @@ class SchedulerUnit:
         self._archive = archive or Archive(store)
         self._entropy = entropy
         self.on_assigned = on_assigned
-        self._recent: dict[tuple[ProcessId, int], Entry] = {}  # oldest first
+        self._recent: OrderedDict[tuple[ProcessId, int], Entry] = OrderedDict()  # oldest first
         self._waiting: deque[_Request] = deque()
         self._bringing = 0
         self._writer: asyncio.Task[None] | None = None
@@ -201,8 +201,8 @@ class SchedulerUnit:
         for item, assignment in entries:
             if item.data_bytes <= RECENT_BYTES_MAX:
                 self._recent[assignment.process, assignment.nonce] = item, assignment
-        for _ in range(len(self._recent) - RECENT_MAX):
-            del self._recent[next(iter(self._recent))]
+        while len(self._recent) > RECENT_MAX:
+            self._recent.popitem(last=False)
 
     async def _write_failed(self, batch: Sequence[_Request], error: Exception) -> None:
         """Nothing of the batch is written. Whatever was wrong with one request must not harm the others."""
