@@ -1,4 +1,4 @@
-"""The allocator of the process module, by itself: objects keep what is in them, and what was given back is used again."""
+"""The allocator of the process module by itself: objects keep what is in them, and what is given back is used again."""
 
 from functools import cache
 
