@@ -23,11 +23,14 @@ class HerdStory(Story):
     workers: int = 1
     base_fee: int = 1
     token_fee: int = 1
+    extension: str = ""  # "Llama": the herder counts with the model's tokenizer
     money: dict[str, int] = field(default_factory=lambda: {ALICE: MONEY, BOB: MONEY})
 
     def __post_init__(self):
         self.spawn("TOKEN", programs.source(programs.TOKEN), Minter=OPERATOR)
         tags = {"Base_Fee": str(self.base_fee), "Token_Fee": str(self.token_fee)}
+        if self.extension:
+            tags["Extension"] = self.extension
         self.spawn("HERDER", programs.source(programs.HERDER), Token=TOKEN, Model=MODEL, **tags)
         for address, units in self.money.items():
             self.send(OPERATOR, TOKEN, "Mint", Recipient=address, Quantity=str(units))
@@ -54,8 +57,9 @@ class HerdStory(Story):
         return [entry.data for e in self.log if e.process == HERDER for entry in e.sent if entry.action == "Inference"]
 
     def answer(self, number: int = 0, text: str = "an answer", **tags: str) -> None:
-        """The worker answers the last job it was given."""
-        named = {"Job": self.jobs(number)[-1].tags["Job"], "Tokens_Used": "2", "Finish": "stop"} | tags
+        """The worker answers the last job it was given; with all tokens, unless told otherwise."""
+        job = self.jobs(number)[-1].tags
+        named = {"Job": job["Job"], "Tokens_Used": job["Tokens"], "Finish": "length"} | tags
         self.speak(worker_id(number), HERDER, "Inference-Response", text, **named)
         self.check_books()
 

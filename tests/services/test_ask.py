@@ -54,12 +54,16 @@ async def test_an_answer_comes_with_its_whole_receipt():
     assert answer.text == "to eat grass" and "".join(heard) == answer.text and len(heard) == 3
     assert (answer.tokens, answer.prompt_tokens, answer.finish) == (3, 11, "stop")
     assert (answer.model, answer.model_id, answer.canonical) == ("Fake", MODEL, True)
-    assert (answer.fee_winston, answer.reference) == (27, "life")
+    # Paid for 20 tokens, 3 were made: base 1, six words, three tokens.
+    assert (answer.paid_winston, answer.fee_winston, answer.refund_winston) == (27, 10, 17)
+    assert (answer.base_fee, answer.token_fee, answer.prompt_count, answer.counted) == (1, 1, 6, "words")
+    assert (answer.prompt_ids, answer.token_ids) == (tuple(range(1, 12)), (100, 101, 102))
+    assert answer.reference == "life" and answer.payment.startswith("message-")
     assert (answer.token, answer.herder, answer.worker) == (TOKEN, HERDER, worker_id(0))
     assert answer.transfer == link.submitted[0].id
     assert answer.inference.startswith("message-") and answer.response.startswith("stored-")
     assert 0 < answer.seconds_first_token < answer.seconds_total and answer.seconds_generate > 0
-    assert await balance(link, TOKEN, WALLET.address) == RICH - 27
+    assert await balance(link, TOKEN, WALLET.address) == RICH - 10
 
 
 async def test_options_travel_to_the_engine():

@@ -29,16 +29,108 @@ def test_a_paid_prompt_is_run_and_its_answer_tells_everything():
     assert (job.tags["Tokens"], job.tags["Termination"]) == ("10", "END")
     assert (job.tags["Temperature"], job.tags["Seed"], job.tags["Client"]) == ("0.5", "7", ALICE)
     it.clock.pass_ms(1500)
-    it.answer(text="hello", Prompt_Tokens="9", Model=MODEL, Arithmetic="canonical-1")
+    it.answer(text="hello", Tokens_Used="2", Finish="stop", Prompt_Tokens="9", Model=MODEL, Arithmetic="canonical-1",
+              Inference="the-message", Prompt_Ids="AQID", Token_Ids="BAU")  # fmt: skip
     answer = only(it.answers())
     assert answer.data == "hello"
     wanted = {
         "X-Reference": "mine", "Job": "job-1", "Tokens-Used": "2", "Prompt-Tokens": "9", "Finish": "stop",
-        "Worker": worker_id(0), "Duration": "1500", "Fee": "13", "Model": MODEL, "Model-Name": "fake",
-        "Arithmetic": "canonical-1",
+        "Worker": worker_id(0), "Duration": "1500", "Model": MODEL, "Model-Name": "fake", "Arithmetic": "canonical-1",
+        "Paid": "13", "Fee": "5", "Refund": "8", "Base-Fee": "1", "Token-Fee": "1", "Prompt-Count": "2",
+        "Counted": "words", "Temperature": "0.5", "Seed": "7", "Inference": "the-message", "Prompt-Ids": "AQID",
+        "Token-Ids": "BAU",
     }  # fmt: skip
     assert {name: answer.tags.get(name) for name in wanted} == wanted
-    assert it.ledger() == {"credits": 13, "earned": 13, "refunded": 0, "held": 0, "withdrawn": 0}
+    assert answer.tags["Payment"] in {e.message for e in it.log if e.process == HERDER}
+    assert it.ledger() == {"credits": 13, "earned": 5, "refunded": 8, "held": 0, "withdrawn": 0}
+
+
+# Settlement: the tokens that were made are earned, the rest goes back
+
+
+def test_what_was_paid_for_tokens_that_were_not_made_goes_back_with_a_reason():
+    it = HerdStory(base_fee=5, token_fee=3)
+    it.pay(ALICE, 82, X_Reference="mine")  # twice the needed 5 + 3 * (2 + 10)
+    it.answer(Tokens_Used="4")
+    fee = 82 * (5 + 3 * (2 + 4)) // 41
+    back = only(it.received(ALICE, "Credit-Notice")[-1:])
+    assert (back.tags["Sender"], back.tags["Quantity"]) == (HERDER, str(82 - fee))
+    assert (back.tags["X-Code"], back.tags["X-Reference"]) == ("settled", "mine") and back.tags["X-Reason"]
+    assert (only(it.answers()).tags["Fee"], it.answers()[0].tags["Refund"]) == (str(fee), str(82 - fee))
+    assert it.balance(ALICE) == MONEY - fee and not it.errors()
+
+
+@pytest.mark.parametrize("used, fee", [("0", 3), ("10", 13), ("11", 13), (None, 13), ("-1", 13), ("1e1", 13)])
+def test_a_worker_that_counts_oddly_or_not_at_all_is_paid_at_most_what_was_asked(used, fee):
+    it = HerdStory()
+    it.pay(ALICE, NEEDED)
+    tags = {} if used is None else {"Tokens_Used": used}
+    it.speak(worker_id(0), HERDER, "Inference-Response", "text", Job="job-1", **tags)
+    it.check_books()
+    assert it.ledger()["earned"] == fee and it.balance(ALICE) == MONEY - fee
+
+
+def test_where_everything_was_made_nothing_travels_back():
+    it = HerdStory()
+    it.pay(ALICE, NEEDED)
+    it.answer()
+    assert only(it.answers()).tags["Refund"] == "0" and not it.received(ALICE, "Credit-Notice")[1:]
+
+
+def test_nothing_that_a_worker_says_makes_an_answer_too_long_to_send():
+    it = HerdStory(money={ALICE: 10**38})
+    it.pay(ALICE, 10**37, X_Reference="r" * 128)
+    long = dict.fromkeys(["Model", "Model_Name", "Arithmetic", "Finish", "Prompt_Tokens", "Inference"], "m" * 64)
+    it.answer(Tokens_Used="0", Prompt_Ids="p" * 1200, Token_Ids="t" * 1500, **long)
+    answer = only(it.answers())
+    assert "Token-Ids" in answer.tags and "Prompt-Ids" not in answer.tags
+    it.pay(ALICE, 10**37, X_Reference="r" * 128)
+    it.answer(Tokens_Used="0", Prompt_Ids="p" * 1100, Token_Ids="t" * 1500, **long)
+    assert len(it.answers()[-1].tags["Prompt-Ids"]) == 1100
+    it.pay(ALICE, 10**37)
+    it.answer(Token_Ids="not base64!", **dict.fromkeys(long, "m" * 500))
+    assert it.answers()[-1].tags["Model"] == MODEL and "Token-Ids" not in it.answers()[-1].tags
+
+
+def counting(**herd) -> HerdStory:
+    return HerdStory(extension="Llama", **herd)
+
+
+def test_the_prompt_is_counted_by_the_tokenizer_of_the_model_that_a_request_names():
+    it = counting()
+    # The played tokenizer makes 5 tokens of the chat form and one of each word.
+    quote = it.ask(ALICE, HERDER, "Quote", "日 本", Tokens="10", X_Model="fake").tags
+    assert (quote["Counted"], quote["Prompt-Count"], quote["Words"], quote["Needed"]) == ("tokens", "7", "0", "18")
+    it.pay(ALICE, 17, prompt="日 本", X_Model=MODEL)
+    assert only(it.errors()).tags["Needed"] == "18"
+    it.pay(ALICE, 18, prompt="日 本", X_Model=MODEL)
+    it.answer(Tokens_Used="4")
+    answer = only(it.answers()).tags
+    assert (answer["Fee"], answer["Counted"], answer["Prompt-Count"]) == ("12", "tokens", "7")
+
+
+def test_a_request_that_names_no_model_is_counted_in_words_as_published_clients_do():
+    it = counting()
+    quote = it.ask(ALICE, HERDER, "Quote", "hi there", Tokens="10").tags
+    assert (quote["Counted"], quote["Prompt-Count"], quote["Needed"]) == ("words", "2", "13")
+    it.pay(ALICE, NEEDED)
+    assert len(it.jobs()) == 1 and not it.engine.requests
+
+
+def test_a_prompt_laid_out_by_its_program_is_counted_as_it_is():
+    it = counting()
+    quote = it.ask(ALICE, HERDER, "Quote", "<|user|>\na b<|end|>\n<|assistant|>", Tokens="1", X_Model="fake").tags
+    assert quote["Prompt-Count"] == "5" and it.engine.requests[-1]["special"] is True
+
+
+def test_without_tokenizer_words_are_counted_and_said():
+    info = HerdStory().ask(BOB, HERDER, "Info").tags
+    assert (info["Counted"], info["Counted-With-Model"]) == ("words", "words")
+    it = counting()
+    assert it.ask(BOB, HERDER, "Info").tags["Counted-With-Model"] == "tokens"
+    it.engine.trouble = "the model is not on this node"
+    it.processes[HERDER].lua.execute("_host = function() return nil, 'no such model' end")
+    assert it.ask(BOB, HERDER, "Quote", "hi", Tokens="1", X_Model="fake").tags["Counted"] == "words"
 
 
 def test_the_article_costs_27_winston():

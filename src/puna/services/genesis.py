@@ -88,7 +88,7 @@ class _Raising:
         self.progress("spawning the herder")
         herder = await self.steps.spawn(
             "herder", module_id, programs.HERDER,
-            {"Name": "Llama Herder", "Token": token, "Model": model.id,
+            {"Name": "Llama Herder", "Token": token, "Model": model.id, "Extension": "Llama",
              "Base-Fee": str(BASE_FEE), "Token-Fee": str(TOKEN_FEE)},
         )  # fmt: skip
         mint = {"Action": "Mint", "Recipient": user, "Quantity": str(START_WINSTON)}

@@ -5,6 +5,7 @@ What is known about a request under way is one record, `Inquiry`, advanced by wh
 """
 
 import asyncio
+import base64
 import re
 import secrets
 import time
@@ -61,7 +62,8 @@ class Prices:
 class Quote:
     """What one prompt would cost now. `needed` is the least that is taken, `price` what is asked at the present
     multiplier, both in winston; times in milliseconds, estimated by the herder from past jobs. A prompt of more than
-    `prompt_bytes_max` bytes does not fit into a payment."""
+    `prompt_bytes_max` bytes does not fit into a payment. `prompt_count` is the prompt's length in what is `counted`:
+    "tokens" of the model where one is named and the herder has its tokenizer, else "words"."""
 
     needed: int
     price: int
@@ -73,6 +75,8 @@ class Quote:
     wait_ms: int
     duration_ms: int
     prompt_bytes_max: int
+    prompt_count: int = 0
+    counted: str = "words"
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,12 @@ class Answer:
 
     `canonical` says that the arithmetic was the one which any node can repeat bit by bit. `seconds_generate` runs
     from the worker's getting the job to its answer.
+
+    Money: `paid_winston` was paid, `fee_winston` of it earned by the tokens really made, and `refund_winston` goes
+    back: paid = fee + refund. `payment` is the message that brought the herder the money, `prompt_count` the length
+    of the prompt in what was `counted`: "words" or the model's "tokens". `prompt_ids` and `token_ids` are what the
+    model was given and what it made, in its own token numbers; empty where the worker did not tell, or they were too
+    many.
     """
 
     text: str
@@ -101,6 +111,18 @@ class Answer:
     seconds_total: float
     seconds_first_token: float
     seconds_generate: float
+    paid_winston: int = 0
+    refund_winston: int = 0
+    base_fee: int = 0
+    token_fee: int = 0
+    prompt_count: int = 0
+    counted: str = "words"
+    payment: str = ""
+    arithmetic: str = ""
+    temperature: str = "0"
+    seed: str = "0"
+    prompt_ids: tuple[int, ...] = ()
+    token_ids: tuple[int, ...] = ()
 
 
 # Before paying -----------------------------------------------------------------------------------------------------
@@ -109,6 +131,22 @@ class Answer:
 def count_words(prompt: str) -> int:
     """Words as the published price counts them: runs of ASCII letters and digits."""
     return len(re.findall(rb"[A-Za-z0-9]+", prompt.encode()))
+
+
+def token_numbers(text: str) -> tuple[int, ...]:
+    """Token numbers out of a tag: base64url without padding of unsigned LEB128. What is none of that is ()."""
+    try:
+        packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except ValueError:
+        return ()
+    numbers, number, shift = [], 0, 0
+    for byte in packed:
+        number |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            numbers.append(number)
+            number, shift = 0, 0
+    return () if shift else tuple(numbers)
 
 
 async def prices(link: Link, herder: str) -> Prices:
@@ -150,6 +188,8 @@ async def quote(link: Link, herder: str, prompt: str, tokens: int, *, model: str
         wait_ms=_number(tags, "Expected-Wait"),
         duration_ms=_number(tags, "Expected-Duration"),
         prompt_bytes_max=_number(tags, "Max-Prompt"),
+        prompt_count=_number(tags, "Prompt-Count" if "Prompt-Count" in tags else "Words"),
+        counted=tags.get("Counted", "words"),
     )
 
 
@@ -290,7 +330,7 @@ def _after_herder(inquiry: Inquiry, entry: Sent) -> Inquiry:
     if entry.target != inquiry.payer:
         return inquiry
     if entry.action == "Inference-Response":
-        return replace(inquiry, answered=entry)
+        return replace(inquiry, answered=entry, refund_due=entry.tags.get("Refund", "0") != "0")
     if entry.action == "Inference-Error":
         return replace(inquiry, failure=refused(entry), refund_due=entry.tags.get("Refund", "0") != "0")
     return inquiry
@@ -420,14 +460,14 @@ class _Watch:
         self._ticker.settle(self._text())
 
     def _over(self, event: dict[str, Any]) -> bool:
-        """Whether nothing more will come that belongs to the end: the answer's own item, or the money itself."""
+        """Whether nothing more will come that belongs to the end: the answer's own item, and money that goes back."""
         if not self.inquiry.ended:
             return False
         if self._end_root is None:
             self._end_root = event.get("root")
         if event["kind"] == "finished" and event.get("root") == self._end_root:
             return True
-        return self.response != "" or (self.inquiry.failure is not None and not self.inquiry.refund_due)
+        return (self.response != "" or self.inquiry.failure is not None) and not self.inquiry.refund_due
 
     async def _see(self, event: dict[str, Any]) -> None:
         kind = event["kind"]
@@ -479,9 +519,21 @@ class _Watch:
             model_id=tags.get("Model", ""),
             canonical=tags.get("Arithmetic", "").startswith("canonical"),
             fee_winston=int(tags.get("Fee", fee)),
+            paid_winston=int(tags.get("Paid", fee)),
+            refund_winston=_number(tags, "Refund"),
+            base_fee=_number(tags, "Base-Fee"),
+            token_fee=_number(tags, "Token-Fee"),
+            prompt_count=_number(tags, "Prompt-Count"),
+            counted=tags.get("Counted", "words"),
+            payment=tags.get("Payment", ""),
+            arithmetic=tags.get("Arithmetic", ""),
+            temperature=tags.get("Temperature", "0"),
+            seed=tags.get("Seed", "0"),
+            prompt_ids=token_numbers(tags.get("Prompt-Ids", "")),
+            token_ids=token_numbers(tags.get("Token-Ids", "")),
             reference=inquiry.reference,
             transfer=inquiry.transfer,
-            inference=inquiry.inference or "",
+            inference=inquiry.inference or tags.get("Inference", ""),
             response=self.response,
             token=inquiry.token,
             herder=inquiry.herder,

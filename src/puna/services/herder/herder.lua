@@ -2,14 +2,16 @@
 
 Who talks to it: the token process (Credit-Notice is a paid request), payers (Prompt, Quote, Status, Cancel, Info,
 Queue), workers (Inference-Response, Inference-Error, Worker-Heartbeat), the owner (Register-Worker, Retire-Worker,
-Withdraw). Spawn tags: Token, Base-Fee, Token-Fee, Model (the default model's id).
+Withdraw). Spawn tags: Token, Base-Fee, Token-Fee, Model (the default model's id), and Extension=Llama, with which the
+prompts of requests that name a model are counted by its tokenizer.
 
 How it is built: everything known is one table, `Herd`. A *rule* is a function over a herd that changes only that
 table and appends to `sends`; it sends nothing itself. `turn` runs the rule of a message on a copy of the herd, asserts the
 ledger, installs the copy and then sends. A rule that fails therefore changes nothing, and when it was about money
 the payer is refunded.
 
-The ledger, in winston: credits = earned + refunded + held. Every credited unit ends as earned or refunded, once.
+The ledger, in winston: credits = earned + refunded + held. Every credited unit ends as earned or refunded, once. What
+is paid is held until the job ends, and then pays for the tokens that were really made; the rest goes back.
 ]]
 
 local bint = require(".bint")(256)
@@ -31,6 +33,9 @@ local FAILURES_MAX = 3
 local REFERENCE_BYTES_MAX = 128
 local STOP_BYTES_MAX = 64
 local STOPS_MAX = 4
+local WORKER_TAG_BYTES_MAX = 64
+local IDS_BYTES_MAX = 1500 -- of a tag with token numbers
+local ALL_IDS_BYTES_MAX = 2600 -- of both such tags: with the others they must fit into an item's 4096
 local SEED_MAX = 4294967295 -- what survives JSON numbers everywhere
 
 local MILLION = 1000000 -- multipliers are integers in millionths, so that every node agrees
@@ -75,9 +80,56 @@ local function count_words(text)
   return select(2, text:gsub("%w+", ""))
 end
 
---- Price in winston before any multiplier, as text.
-local function needed_for(herd, prompt, tokens)
-  return tostring(bint(herd.base_fee) + bint(count_words(prompt) + tokens) * bint(herd.token_fee))
+-- Whether this process may ask the node about models at all. A herder spawned without the extension counts words.
+local HAS_TOKENIZER = (ao.env.Process.Tags.Extension or ""):find("Llama", 1, true) ~= nil
+
+local ROLE_MARKERS = { "<|system|>", "<|user|>", "<|assistant|>" }
+
+--- Whether a program has laid out the conversation itself. As the worker has it.
+local function is_laid_out(prompt)
+  for _, marker in ipairs(ROLE_MARKERS) do
+    if prompt:sub(1, #marker) == marker then return true end
+  end
+  return false
+end
+
+--- Tokens of a prompt as the worker puts it before the model; nil when this node cannot say.
+local function count_tokens(model, prompt)
+  local ok, count = pcall(function()
+    local llama = require("llama")
+    llama.load(model)
+    if is_laid_out(prompt) or not llama.model().template then
+      llama.setPrompt(prompt)
+    else
+      llama.chat({ user = prompt })
+    end
+    local tokens = #llama.tokens()
+    llama.stop()
+    return tokens
+  end)
+  return ok and count or nil
+end
+
+local function names_model(model) return model ~= nil and model ~= "" end
+
+--- How long a prompt is: its tokens where the request names a model, else the words that published clients count.
+-- Returns a count and what was counted.
+local function measure(prompt, model, is_named)
+  local tokens = is_named and HAS_TOKENIZER and count_tokens(model, prompt)
+  if tokens then return tokens, "tokens" end
+  return count_words(prompt), "words"
+end
+
+--- Price in winston before any multiplier, as text. `price` has base_fee and token_fee; `length` counts the prompt.
+local function needed_for(price, length, tokens)
+  return tostring(bint(price.base_fee) + bint(length + tokens) * bint(price.token_fee))
+end
+
+--- What of a job's payment was earned when it made so many tokens: floor(paid * used / needed).
+local function fee_for(job, tokens_used)
+  if job.needed == "0" then return "0" end
+  local used = needed_for(job, job.length, tokens_used)
+  return used == job.needed and job.paid or tostring(bint(job.paid) * bint(used) // bint(job.needed))
 end
 
 local function is_quantity(text)
@@ -418,6 +470,7 @@ local function credit_of(msg)
     prompt = msg["X-Prompt"], prompt_label = msg["X-Prompt-Ref"], tokens = msg["X-Tokens"],
     termination = msg["X-Termination"], temperature = msg["X-Temperature"], seed = msg["X-Seed"],
     stream = msg["X-Stream"], deadline = msg["X-Deadline"], model = msg["X-Model"], is_refund = msg["X-Reason"] ~= nil,
+    payment = msg.Id,
   }
 end
 
@@ -427,12 +480,14 @@ local rules = {}
 
 local function new_job(herd, credit, prompt, model)
   herd.jobs_ever = herd.jobs_ever + 1
-  local deadline = herd.now + WAIT_MS_MAX
+  local deadline, tokens = herd.now + WAIT_MS_MAX, whole(credit.tokens, 1, TOKENS_MAX)
   if credit.deadline then deadline = math.min(deadline, whole(credit.deadline, 0, math.maxinteger)) end
+  local length, counted = measure(prompt, model, names_model(credit.model))
   return {
     id = "job-" .. herd.jobs_ever, number = herd.jobs_ever, payer = credit.payer, reference = credit.reference,
-    prompt = prompt, tokens = whole(credit.tokens, 1, TOKENS_MAX), model = model,
-    needed = needed_for(herd, prompt, whole(credit.tokens, 1, TOKENS_MAX)), paid = credit.quantity,
+    payment = credit.payment, prompt = prompt, tokens = tokens, model = model, length = length, counted = counted,
+    base_fee = herd.base_fee, token_fee = herd.token_fee, needed = needed_for(herd, length, tokens),
+    paid = credit.quantity,
     termination = credit.termination, temperature = credit.temperature, seed = credit.seed,
     stream = credit.stream, at = herd.now, deadline = deadline, tries = 0, state = "new",
   }
@@ -501,10 +556,35 @@ local function job_answered(herd, msg)
   return nil
 end
 
+--- The end of a job that was answered: what it earned, and what goes back. Both as text.
+local function settle(herd, job, tokens_used)
+  local fee = fee_for(job, tokens_used)
+  local rest = minus(job.paid, fee)
+  drop_job(herd, job)
+  earn(herd, fee)
+  herd.ledger.refunded = plus(herd.ledger.refunded, rest)
+  return fee, rest
+end
+
 local function learn_speed(herd, job, tokens)
   if not tokens or tokens == 0 then return end
   local us = (herd.now - job.started) * 1000 // tokens
   herd.us_per_token = (7 * herd.us_per_token + us) // 8
+end
+
+--- What a worker says about its answer, if it is short text: with one tag too long nothing of it could be sent.
+local function said(text)
+  return type(text) == "string" and text ~= "" and #text <= WORKER_TAG_BYTES_MAX and text or nil
+end
+
+--- The token numbers of prompt and answer as the worker wrote them, as far as there is room for them.
+local function ids_of(msg)
+  local function fits(ids, room)
+    return type(ids) == "string" and #ids <= room and ids:match("^[%w_-]+$") or nil
+  end
+  local token_ids = fits(msg["Token-Ids"], IDS_BYTES_MAX)
+  local room = math.min(IDS_BYTES_MAX, ALL_IDS_BYTES_MAX - #(token_ids or ""))
+  return fits(msg["Prompt-Ids"], room), token_ids
 end
 
 -- A piece of an answer still under way. It earns nothing and ends nothing.
@@ -523,16 +603,27 @@ rules["Inference-Response"] = function(herd, msg, sends)
   local tokens_used = whole(msg["Tokens-Used"], 0, TOKENS_MAX)
   learn_speed(herd, job, tokens_used)
   worker.failures = 0
-  drop_job(herd, job)
-  earn(herd, job.paid)
   make_idle(herd, worker)
+  -- A published worker does not say how many it made: it makes all that were asked.
+  local fee, rest = settle(herd, job, math.min(tokens_used or job.tokens, job.tokens))
+  local prompt_ids, token_ids = ids_of(msg)
   table.insert(sends, {
     Target = job.payer, Action = "Inference-Response", ["X-Reference"] = job.reference, Job = job.id,
-    ["Tokens-Used"] = tokens_used and tostring(tokens_used), ["Prompt-Tokens"] = msg["Prompt-Tokens"],
-    Finish = msg.Finish, Worker = worker.id, Duration = tostring(herd.now - job.started), Fee = job.paid,
-    Model = msg.Model or worker.model, ["Model-Name"] = msg["Model-Name"] or worker.model_name,
-    Arithmetic = msg.Arithmetic, Data = type(msg.Data) == "string" and msg.Data or json.encode(msg.Data or ""),
+    Worker = worker.id, Model = said(msg.Model) or worker.model,
+    ["Model-Name"] = said(msg["Model-Name"]) or worker.model_name, Arithmetic = said(msg.Arithmetic),
+    ["Prompt-Tokens"] = said(msg["Prompt-Tokens"]), ["Tokens-Used"] = tokens_used and tostring(tokens_used),
+    Finish = said(msg.Finish), Duration = tostring(herd.now - job.started),
+    Paid = job.paid, Fee = fee, Refund = rest, ["Base-Fee"] = tostring(job.base_fee),
+    ["Token-Fee"] = tostring(job.token_fee), ["Prompt-Count"] = tostring(job.length), Counted = job.counted,
+    Temperature = job.temperature or "0", Seed = job.seed or "0",
+    Payment = job.payment, Inference = said(msg.Inference), ["Prompt-Ids"] = prompt_ids, ["Token-Ids"] = token_ids,
+    Data = type(msg.Data) == "string" and msg.Data or json.encode(msg.Data or ""),
   })
+  if rest ~= "0" then
+    table.insert(sends, pay(herd, job.payer, rest, {
+      ["X-Reason"] = "Fewer tokens were made than paid for", ["X-Code"] = "settled", ["X-Reference"] = job.reference,
+    }))
+  end
 end
 
 -- The request itself cannot be run; another worker would say the same.
@@ -646,7 +737,8 @@ rules["Quote"] = function(herd, msg, sends)
     }))
   end
   local tokens = whole(msg.Tokens, 1, TOKENS_MAX)
-  local needed = needed_for(herd, msg.Data, tokens)
+  local length, counted = measure(msg.Data, model, names_model(msg["X-Model"] or msg.Model))
+  local needed = needed_for(herd, length, tokens)
   local price = price_now(herd, needed)
   local ahead, work = work_ahead(herd, price, needed)
   if #herd.idle > 0 then work = 0 end
@@ -654,6 +746,7 @@ rules["Quote"] = function(herd, msg, sends)
   table.insert(sends, answer(msg, {
     Action = "Quote-Response", ["Max-Prompt"] = tostring(PROMPT_BYTES_MAX), ["Max-Tokens"] = tostring(TOKENS_MAX),
     Needed = needed, Price = price, Words = tostring(count_words(msg.Data)),
+    ["Prompt-Count"] = tostring(length), Counted = counted,
     Tokens = tostring(tokens), Model = model, ["Last-Multiplier"] = multiplier_text(herd.quote.multiplier),
     ["Queue-Length"] = tostring(#herd.queue), Ahead = tostring(ahead),
     ["Expected-Wait"] = tostring(wait_us // 1000),
@@ -670,10 +763,12 @@ rules["Info"] = function(herd, msg, sends)
     ["Max-Prompt"] = tostring(PROMPT_BYTES_MAX), ["Max-Prompt-Data"] = tostring(STORED_PROMPT_BYTES_MAX),
     ["Max-Tokens"] = tostring(TOKENS_MAX), ["Max-Wait"] = tostring(WAIT_MS_MAX),
     Token = herd.token, Model = herd.default_model ~= "" and herd.default_model or nil,
+    Counted = "words", ["Counted-With-Model"] = HAS_TOKENIZER and "tokens" or "words",
     ["Workers-Idle"] = tostring(#herd.idle), ["Workers-In-Service"] = tostring(in_service(herd)),
     Data = "A herd of language models. Pay with a Transfer of wAR to this process: X-Prompt, X-Tokens, X-Reference. "
       .. "The price is (Base-Fee + Token-Fee * (words of the prompt + tokens)) * Last-Multiplier, words being runs of "
-      .. "ASCII letters and digits; ask Quote for the exact price of a prompt.",
+      .. "ASCII letters and digits, or tokens of the model where X-Model names one; ask Quote for the exact price of a "
+      .. "prompt. What was paid for tokens that were not made goes back.",
   }))
 end
 

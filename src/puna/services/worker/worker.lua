@@ -56,8 +56,10 @@ local function job_of(msg)
   local stop = stop_texts(msg.Termination)
   local piece = tostring(msg.Stream or ""):match("^[1-9]%d*$") and math.tointeger(tonumber(msg.Stream))
   return {
-    id = msg.Job, prompt = msg.Data, tokens = tokens, stop = stop, piece = #stop == 0 and piece or tokens,
-    generated = 0, text = "", parts = 0, temperature = tonumber(msg.Temperature) or 0, seed = math.tointeger(tonumber(msg.Seed or "0")) or 0,
+    id = msg.Job, message = msg.Id, prompt = msg.Data,
+    tokens = tokens, stop = stop, piece = #stop == 0 and piece or tokens,
+    generated = 0, text = "", parts = 0,
+    temperature = tonumber(msg.Temperature) or 0, seed = math.tointeger(tonumber(msg.Seed or "0")) or 0,
   }
 end
 
@@ -74,6 +76,7 @@ local function begin(job)
   else
     llama.chat({ user = job.prompt })
   end
+  job.prompt_ids = llama.tokens()
 end
 
 --- Run the next piece of a job; true when it was the last. Raises on any trouble.
@@ -85,7 +88,11 @@ local function go_on(job)
   job.generated, job.text, job.said = job.generated + said.generated, job.text .. said.text, said.text
   job.finish, job.model = said.finish, llama.model()
   local ended = said.finish ~= "length" or said.generated == 0 or job.generated >= job.tokens
-  if ended then llama.stop() end
+  if ended then
+    local tokens = llama.tokens()
+    job.token_ids = table.move(tokens, #job.prompt_ids + 1, #tokens, 1, {})
+    llama.stop()
+  end
   return ended
 end
 
@@ -100,11 +107,42 @@ local function failure(job_id, code, text)
   return { Action = "Inference-Error", Job = job_id, Code = code, Error = text, Model = Worker.model, Data = text }
 end
 
+local BASE64_URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+local IDS_BYTES_MAX = 1500 -- of a tag with token numbers
+local ALL_IDS_BYTES_MAX = 2600 -- of both: an item has room for 4096 bytes of tags
+
+--- Token numbers as text: each an unsigned LEB128, all together base64url without padding.
+-- Nil when there are none, or too many.
+local function written(ids, room)
+  local bytes = {}
+  for _, id in ipairs(ids) do
+    while id >= 128 do
+      table.insert(bytes, id % 128 + 128)
+      id = id // 128
+    end
+    table.insert(bytes, id)
+  end
+  if #bytes == 0 or (#bytes * 4 + 2) // 3 > math.min(room, IDS_BYTES_MAX) then return nil end
+  local text = {}
+  for at = 1, #bytes, 3 do
+    local a, b, c = bytes[at], bytes[at + 1], bytes[at + 2]
+    local whole = a << 16 | (b or 0) << 8 | (c or 0)
+    for digit = 0, c and 3 or b and 2 or 1 do
+      local place = (whole >> (18 - 6 * digit) & 63) + 1
+      table.insert(text, BASE64_URL:sub(place, place))
+    end
+  end
+  return table.concat(text)
+end
+
 local function success(job)
+  local token_ids = written(job.token_ids, ALL_IDS_BYTES_MAX)
+  local prompt_ids = written(job.prompt_ids, ALL_IDS_BYTES_MAX - #(token_ids or ""))
   return {
     Action = "Inference-Response", Job = job.id, Model = Worker.model, ["Model-Name"] = job.model.name,
     Arithmetic = job.model.arithmetic, ["Tokens-Used"] = tostring(job.generated),
     ["Prompt-Tokens"] = tostring(job.prompt_tokens), Finish = job.finish, Data = job.text,
+    Inference = job.message, ["Prompt-Ids"] = prompt_ids, ["Token-Ids"] = token_ids,
   }
 end
 
