@@ -48,6 +48,14 @@ local function stop_texts(termination)
   return ok and type(list) == "table" and list or { termination }
 end
 
+--- A system text and the prompt: the herder puts them one after the other, with a blank line between them, and says how
+-- long the first is. Nil and everything where it says nothing of the kind.
+local function parted(text, system_bytes)
+  local bytes = tostring(system_bytes or ""):match("^[1-9]%d*$") and math.tointeger(tonumber(system_bytes))
+  if not bytes or bytes + 2 >= #text then return nil, text end
+  return text:sub(1, bytes), text:sub(bytes + 3)
+end
+
 --- The job a message asks for, or a sentence saying what is wrong with it.
 local function job_of(msg)
   local tokens = tostring(msg.Tokens or ""):match("^[1-9]%d*$") and math.tointeger(tonumber(msg.Tokens))
@@ -55,8 +63,9 @@ local function job_of(msg)
   if type(msg.Data) ~= "string" or not msg.Data:match("%S") then return nil, "the prompt is empty" end
   local stop = stop_texts(msg.Termination)
   local piece = tostring(msg.Stream or ""):match("^[1-9]%d*$") and math.tointeger(tonumber(msg.Stream))
+  local system, prompt = parted(msg.Data, msg["System-Bytes"])
   return {
-    id = msg.Job, message = msg.Id, prompt = msg.Data,
+    id = msg.Job, message = msg.Id, system = system, prompt = prompt, top_p = tonumber(msg["Top-P"]) or 1,
     tokens = tokens, stop = stop, piece = #stop == 0 and piece or tokens,
     generated = 0, text = "", parts = 0,
     temperature = tonumber(msg.Temperature) or 0, seed = math.tointeger(tonumber(msg.Seed or "0")) or 0,
@@ -69,12 +78,13 @@ local function begin(job)
   llama.special = false
   llama.setTemperature(job.temperature)
   llama.setSeed(job.seed)
+  llama.setTopP(job.top_p)
   llama.setStop(job.stop)
   -- Anything else is what a user says, and goes where the model's own template puts the user's words.
   if is_laid_out(job.prompt) or not llama.model().template then
-    llama.setPrompt(job.prompt)
+    llama.setPrompt(job.system and job.system .. "\n\n" .. job.prompt or job.prompt)
   else
-    llama.chat({ user = job.prompt })
+    llama.chat({ system = job.system, user = job.prompt })
   end
   job.prompt_ids = llama.tokens()
 end
