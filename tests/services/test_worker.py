@@ -53,7 +53,7 @@ def test_tells_the_token_numbers_of_prompt_and_answer():
     it = worker_story(text="a fine answer")
     answer = infer(it)
     assert token_numbers(answer.tags["Prompt-Ids"]) == tuple(range(1, 8))
-    assert token_numbers(answer.tags["Token-Ids"]) == (100, 101, 102)
+    assert token_numbers(answer.tags["Token-Ids"]) == (10_000, 10_001, 10_002)
     assert answer.tags["Inference"] in {e.message for e in it.log}
     in_pieces = infer(it, Stream="4", Tokens="4")
     assert in_pieces.tags["Token-Ids"] == answer.tags["Token-Ids"]
@@ -61,7 +61,7 @@ def test_tells_the_token_numbers_of_prompt_and_answer():
 
 def test_token_numbers_that_would_not_fit_are_left_out():
     it = worker_story(text="word " * 1100, context=2000)
-    answer = infer(it, "word " * 590, Tokens="500")  # one byte each up to 127, two above
+    answer = infer(it, "word " * 590, Tokens="500")
     assert "Token-Ids" in answer.tags and "Prompt-Ids" not in answer.tags
     it = worker_story(text="word " * 700, context=9000)
     answer = infer(it, "hi", Tokens="700")

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Any, Protocol
 
 import msgspec
@@ -62,7 +63,7 @@ class Prices:
 class Quote:
     """What one prompt would cost now. `needed` is the least that is taken, `price` what is asked at the present
     multiplier, both in winston; times in milliseconds, estimated by the herder from past jobs. A prompt of more than
-    `prompt_bytes_max` bytes does not fit into a payment. `prompt_count` is the prompt's length in what is `counted`:
+    `prompt_bytes_max` bytes does not fit into a payment and is sent ahead, up to `text_bytes_max`. `prompt_count` is the prompt's length in what is `counted`:
     "tokens" of the model where one is named and the herder has its tokenizer, else "words"."""
 
     needed: int
@@ -77,6 +78,7 @@ class Quote:
     prompt_bytes_max: int
     prompt_count: int = 0
     counted: str = "words"
+    text_bytes_max: int = 0
 
 
 @dataclass(frozen=True)
@@ -167,9 +169,12 @@ async def prices(link: Link, herder: str) -> Prices:
     )
 
 
-async def quote(link: Link, herder: str, prompt: str, tokens: int, *, model: str | None = None) -> Quote:
+async def quote(
+    link: Link, herder: str, prompt: str, tokens: int, *, model: str | None = None, system: str | None = None
+) -> Quote:
     """The exact price of a prompt now. `model` is an id or a name. Raises Invalid when it cannot be run."""
     asked = {"Action": "Quote", "Tokens": str(tokens)} | ({"X-Model": model} if model else {})
+    asked |= {"X-System": system} if system else {}
     tags = (await _consult(link, herder, herder, asked, "Quote-Response", prompt)).tags
     if "Error" in tags:
         if tokens > (most := _number(tags, "Max-Tokens")):
@@ -190,12 +195,16 @@ async def quote(link: Link, herder: str, prompt: str, tokens: int, *, model: str
         prompt_bytes_max=_number(tags, "Max-Prompt"),
         prompt_count=_number(tags, "Prompt-Count" if "Prompt-Count" in tags else "Words"),
         counted=tags.get("Counted", "words"),
+        text_bytes_max=_number(tags, "Max-Prompt-Data"),
     )
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of the herder, in the units of the wire. `temperature` None and 0 mean greedy."""
+    """What is asked of the herder, in the units of the wire. `temperature` None and 0 mean greedy.
+
+    `ahead` names the texts, of "X-Prompt" and "X-System", that are sent ahead of the payment as the data of a message.
+    """
 
     prompt: str
     tokens: int
@@ -204,20 +213,40 @@ class Request:
     temperature: float | None = None
     seed: int | None = None
     deadline_ms: int | None = None
+    system: str | None = None
+    top_p: float | None = None
+    ahead: tuple[str, ...] = ()
+
+    @property
+    def texts(self) -> dict[str, str]:
+        return {"X-Prompt": self.prompt} | ({"X-System": self.system} if self.system else {})
 
     def tags(self, reference: str) -> dict[str, str]:
-        tags = {"X-Prompt": self.prompt, "X-Tokens": str(self.tokens), "X-Reference": reference}
+        tags = {"X-Tokens": str(self.tokens), "X-Reference": reference}
+        for name, text in self.texts.items():
+            tags |= {f"{name}-Ref": label_of(name, reference)} if name in self.ahead else {name: text}
+        if self.top_p is not None:
+            tags["X-Top-P"] = _decimal(self.top_p)
         if self.model:
             tags["X-Model"] = self.model
         if self.stop:
             tags["X-Termination"] = msgspec.json.encode(self.stop).decode()
         if self.temperature is not None:
-            tags["X-Temperature"] = f"{self.temperature:.4f}".rstrip("0").rstrip(".")
+            tags["X-Temperature"] = _decimal(self.temperature)
         if self.seed is not None:
             tags["X-Seed"] = str(self.seed)
         if self.deadline_ms is not None:
             tags["X-Deadline"] = str(self.deadline_ms)
         return tags
+
+
+def _decimal(number: float) -> str:
+    return f"{number:.4f}".rstrip("0").rstrip(".")
+
+
+def label_of(name: str, reference: str) -> str:
+    """The label under which a text of a request is sent ahead: as short whatever the reference."""
+    return f"{name.lower()}-{sha256(reference.encode()).hexdigest()[:32]}"
 
 
 def check_request(request: Request) -> None:
@@ -230,24 +259,32 @@ def check_request(request: Request) -> None:
         raise Invalid(f"At most {STOPS_MAX} stop texts of 1 to {STOP_BYTES_MAX} bytes are taken.", "Shorten them.")
     if request.temperature is not None and not 0 <= request.temperature <= 2:
         raise Invalid(f"The temperature {request.temperature} is not between 0 and 2.", "Use 0 for the likeliest text.")
+    if request.top_p is not None and not 0.0001 <= request.top_p <= 1:
+        raise Invalid(f"top_p {request.top_p} is not between 0.0001 and 1.", "Use 1 for all tokens.")
     if request.seed is not None and not 0 <= request.seed < 2**32:
         raise Invalid(f"The seed {request.seed} is not between 0 and {2**32 - 1}.", "Choose another seed.")
 
 
-def check_prompt_fits(request: Request, prompt_bytes_max: int) -> None:
-    """Raises Invalid when the prompt is more than a tag holds, or prompt and options more than the notices carry."""
-    size = len(request.prompt.encode())
-    if size > prompt_bytes_max:
-        raise Invalid(
-            f"The prompt has {size} bytes; it travels in a tag, where {prompt_bytes_max} fit.",
-            "Shorten the prompt.",
-        )
-    bytes_in_all = sum(len(name) + len(value.encode()) + 4 for name, value in request.tags("x" * 20).items())
-    if bytes_in_all > X_TAG_BYTES_MAX:
-        raise Invalid(
-            f"The prompt and its options take {bytes_in_all} bytes of tags; {X_TAG_BYTES_MAX} fit.",
-            "Shorten the prompt or the stop texts.",
-        )
+def fitted(request: Request, reference: str, offer: Quote) -> Request:
+    """The request with the texts sent ahead that do not fit into the tags of a payment, the longest first.
+
+    Raises Invalid for a text that is longer than the herder keeps.
+    """
+    sizes = {name: len(text.encode()) for name, text in request.texts.items()}
+    for name, size in sizes.items():
+        if size > (most := max(offer.text_bytes_max, offer.prompt_bytes_max)):
+            what = "prompt" if name == "X-Prompt" else "system text"
+            raise Invalid(f"The {what} has {size} bytes; the herder takes {most}.", "Shorten it.")
+    for name in sorted(sizes, key=lambda name: -sizes[name]):
+        within = sizes[name] <= offer.prompt_bytes_max
+        if within and _tag_bytes(request.tags(reference)) <= X_TAG_BYTES_MAX:
+            break
+        request = replace(request, ahead=(*request.ahead, name))
+    return request
+
+
+def _tag_bytes(tags: dict[str, str]) -> int:
+    return sum(len(name) + len(value.encode()) + 4 for name, value in tags.items())
 
 
 # A request under way ------------------------------------------------------------------------------------------------
@@ -364,6 +401,8 @@ async def ask(
     temperature: float | None = None,
     seed: int | None = None,
     deadline_ms: int | None = None,
+    system: str | None = None,
+    top_p: float | None = None,
     fee_winston: int | None = None,
     reference: str | None = None,
     on_text: Callable[[str], None] = lambda text: None,
@@ -372,20 +411,25 @@ async def ask(
 ) -> Answer:
     """Pay the herder for at most `tokens` tokens after `prompt`, and return the answer.
 
+    `system` is laid out by the model's template. What does not fit into a payment is sent ahead of it.
+
     `on_text` gets the text piece by piece as it is generated, and in the end has got exactly the answer.
     `fee_winston` replaces the quoted price. Raises Invalid for what the asker must change, NotYet for what may work
     later; whenever money had moved, the error says what came back.
     """
     began, label = monotonic(), _label(reference)
-    request = Request(prompt, tokens, model or None, tuple(stop), temperature, seed, deadline_ms)
+    request = Request(prompt, tokens, model or None, tuple(stop), temperature, seed, deadline_ms, system or None, top_p)
     check_request(request)
     payer = owner_address(wallet)
     offer, owned = await asyncio.gather(
-        quote(link, network.herder, prompt, tokens, model=model), balance(link, network.token, payer)
+        quote(link, network.herder, prompt, tokens, model=model, system=request.system),
+        balance(link, network.token, payer),
     )
-    check_prompt_fits(request, offer.prompt_bytes_max)
+    request = fitted(request, label, offer)
     fee = fee_winston or offer.price
     _check_balance(payer, owned, fee)
+    for name in request.ahead:
+        await send_ahead(link, wallet, network.herder, label_of(name, label), request.texts[name])
 
     paid = {"Action": "Transfer", "Recipient": network.herder, "Quantity": str(fee)}
     item = letters.message(wallet, network.token, paid | request.tags(label))
@@ -402,6 +446,17 @@ async def ask(
     finally:
         poking.cancel()
     return watch.receipt(fee)
+
+
+async def send_ahead(link: Link, wallet: Wallet, herder: str, label: str, text: str) -> None:
+    """Leave a text with the herder, for a payment to name by its label within ten minutes. Raises NotYet if refused."""
+    item = letters.message(wallet, herder, {"Action": "Prompt", "Label": label}, text.encode())
+    await link.submit(item)
+    result = await link.result(herder, item.id)
+    if first(result.messages, "Prompt-Stored") is None:
+        refusal = first(result.messages, "Prompt-Error")
+        why = refusal.tags.get("Error", "") if refusal else result.error or "no reply"
+        raise NotYet(f"The herder did not keep the prompt: {why}.", "Nothing was paid; ask again in a while.")
 
 
 class Ticker:
