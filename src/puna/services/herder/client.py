@@ -174,8 +174,9 @@ async def quote(
 ) -> Quote:
     """The exact price of a prompt now. `model` is an id or a name. Raises Invalid when it cannot be run."""
     asked = {"Action": "Quote", "Tokens": str(tokens)} | ({"X-Model": model} if model else {})
-    asked |= {"X-System": system} if system else {}
-    tags = (await _consult(link, herder, herder, asked, "Quote-Response", prompt)).tags
+    asked |= {"System-Bytes": str(len(system.encode()))} if system else {}
+    text = f"{system}\n\n{prompt}" if system else prompt
+    tags = (await _consult(link, herder, herder, asked, "Quote-Response", text)).tags
     if "Error" in tags:
         if tokens > (most := _number(tags, "Max-Tokens")):
             raise Invalid(

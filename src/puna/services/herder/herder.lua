@@ -983,12 +983,20 @@ local function in_service(herd)
   return found
 end
 
+--- System text and prompt of a question about prices: the one in a tag, or both in the data, the system text first,
+-- with a blank line between them and its length in a tag. A system text that is blank is none.
+local function parted(msg)
+  local system, prompt = msg["X-System"], msg.Data
+  local bytes = type(prompt) == "string" and whole(msg["System-Bytes"], 1, #prompt - 3)
+  if bytes then system, prompt = prompt:sub(1, bytes), prompt:sub(bytes + 3) end
+  return system and system:match("%S") and system or nil, prompt
+end
+
 rules["Quote"] = function(herd, msg, sends)
   local model = model_offered(herd, msg["X-Model"] or msg.Model)
-  local system = msg["X-System"]
-  if system and not system:match("%S") then system = nil end
+  local system, prompt = parted(msg)
   local fault = herd.paused and "The herd is paused and takes no new requests"
-    or prompt_fault(msg.Data, herd.limits.text_bytes)
+    or prompt_fault(prompt, herd.limits.text_bytes)
     or tokens_fault(herd, msg.Tokens) or (not model and "No worker offers this model")
   if fault then
     return table.insert(sends, answer(msg, {
@@ -998,7 +1006,7 @@ rules["Quote"] = function(herd, msg, sends)
     }))
   end
   local tokens = whole(msg.Tokens, 1, herd.limits.tokens)
-  local length, counted = measure(system, msg.Data, model, names_model(msg["X-Model"] or msg.Model))
+  local length, counted = measure(system, prompt, model, names_model(msg["X-Model"] or msg.Model))
   local needed = needed_for(herd, length, tokens)
   local price = price_now(herd, needed)
   local ahead, work = work_ahead(herd, price, needed)
@@ -1007,7 +1015,7 @@ rules["Quote"] = function(herd, msg, sends)
   table.insert(sends, answer(msg, {
     Action = "Quote-Response", ["Max-Prompt"] = tostring(herd.limits.prompt_bytes),
     ["Max-Prompt-Data"] = tostring(herd.limits.text_bytes), ["Max-Tokens"] = tostring(herd.limits.tokens),
-    Needed = needed, Price = price, Words = tostring(count_words(msg.Data)),
+    Needed = needed, Price = price, Words = tostring(count_words(prompt)),
     ["Prompt-Count"] = tostring(length), Counted = counted,
     Tokens = tostring(tokens), Model = model, ["Last-Multiplier"] = multiplier_text(herd.quote.multiplier),
     ["Queue-Length"] = tostring(#herd.queue), Ahead = tostring(ahead),
