@@ -43,6 +43,7 @@ local STOP_BYTES_MAX = 64
 local STOPS_MAX = 4
 local SEED_MAX = 4294967295 -- what survives JSON numbers everywhere
 local WORKER_TAG_BYTES_MAX = 64
+local REASON_BYTES_MAX = 500
 local IDS_BYTES_MAX = 1500 -- of a tag with token numbers
 local ALL_IDS_BYTES_MAX = 2600 -- of both such tags: with the others they must fit into an item's 4096
 local SHOWN_MAX = 50 -- of the queue
@@ -93,6 +94,13 @@ end
 
 local function is_quantity(text)
   return type(text) == "string" and #text <= QUANTITY_DIGITS_MAX and text:match("^[1-9][0-9]*$") ~= nil
+end
+
+--- The first bytes of a text, without the half of a character at the end.
+local function cut(text, bytes)
+  if #text <= bytes then return text end
+  while bytes > 0 and (text:byte(bytes + 1) & 0xC0) == 0x80 do bytes = bytes - 1 end
+  return text:sub(1, bytes)
 end
 
 local function short(text) return type(text) == "string" and #text <= REFERENCE_BYTES_MAX and text ~= "" end
@@ -703,7 +711,7 @@ local function credit_of(msg)
   local reference = msg["X-Reference"]
   return {
     payer = msg.Sender, quantity = msg.Quantity,
-    reference = short(reference) and reference or reference and reference:sub(1, REFERENCE_BYTES_MAX) or msg.Id,
+    reference = short(reference) and reference or reference and reference ~= "" and cut(reference, REFERENCE_BYTES_MAX) or msg.Id,
     long_reference = reference and #reference > REFERENCE_BYTES_MAX,
     prompt = msg["X-Prompt"], prompt_label = msg["X-Prompt-Ref"], tokens = msg["X-Tokens"],
     system = msg["X-System"], system_label = msg["X-System-Ref"], top_p = msg["X-Top-P"],
@@ -760,7 +768,7 @@ local function admit(herd, credit, sends)
   if fault then return back("bad-request", fault) end
   local model = model_offered(herd, credit.model)
   if not model then
-    return back("bad-request", credit.model and "No worker offers the model " .. credit.model:sub(1, 64)
+    return back("bad-request", credit.model and "No worker offers the model " .. cut(credit.model, 64)
       or "No worker is in service")
   end
   local job = new_job(herd, credit, prompt, system, model)
@@ -839,7 +847,8 @@ rules["Inference-Part"] = function(herd, msg, sends)
   local job, worker = job_answered(herd, msg)
   if not job or type(msg.Data) ~= "string" then return end
   table.insert(sends, {
-    Target = job.payer, Action = "Inference-Part", ["X-Reference"] = job.reference, Job = job.id, Index = msg.Index,
+    Target = job.payer, Action = "Inference-Part", ["X-Reference"] = job.reference, Job = job.id,
+    Index = said(msg.Index),
     Try = tostring(job.tries), Worker = worker.id, Data = msg.Data,
   })
 end
@@ -880,7 +889,7 @@ local REQUEST_CODES = { ["bad-request"] = true, ["context-full"] = true }
 rules["Inference-Error"] = function(herd, msg, sends)
   local job, worker = job_answered(herd, msg)
   if not job then return end
-  local reason = tostring(msg.Error or "The worker failed"):sub(1, 500)
+  local reason = msg.Error and msg.Error ~= "" and cut(msg.Error, REASON_BYTES_MAX) or "The worker failed"
   if REQUEST_CODES[msg.Code] then
     worker.failures = 0
     make_idle(herd, worker)

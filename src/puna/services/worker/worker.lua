@@ -106,8 +106,15 @@ local function go_on(job)
   return ended
 end
 
+local ERROR_BYTES_MAX = 500 -- of a text in a tag: nothing is told with one that an item has no room for
+
 --- What went wrong, without the position that Lua and the name that the library put in front.
-local function plain(trouble) return (tostring(trouble):gsub("^%[string .-%]:%d+: ", ""):gsub("^Llama: ", "")) end
+local function plain(trouble)
+  local text = tostring(trouble):gsub("^%[string .-%]:%d+: ", ""):gsub("^Llama: ", "")
+  local bytes = math.min(#text, ERROR_BYTES_MAX)
+  while bytes < #text and bytes > 0 and (text:byte(bytes + 1) & 0xC0) == 0x80 do bytes = bytes - 1 end
+  return text:sub(1, bytes)
+end
 
 local function code_of(trouble)
   return trouble:match("^context full") and "context-full" or "worker-failed"
