@@ -10,10 +10,9 @@ import json
 import os
 import secrets
 
-import pytest
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from services.herd_story import HERDER, MONEY, TOKEN, HerdStory, worker_id
 from services.story import ALICE, BOB, MODEL, OPERATOR, named_id
 
@@ -259,19 +258,18 @@ class Herd(RuleBasedStateMachine):
         self.no_request_and_no_worker_is_forgotten()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def tell_the_seed():
+def test_64_the_books_agree_whatever_everybody_does_and_no_request_or_worker_is_forgotten():
     print(f"{STEPS} steps, PUNA_HERD_SEED={SEED}")
-
-
-TestHerd = seed(SEED)(Herd).TestCase
-TestHerd.settings = settings(
-    max_examples=max(1, STEPS // STEPS_OF_A_RUN),
-    stateful_step_count=STEPS_OF_A_RUN,
-    deadline=None,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+    run_state_machine_as_test(
+        seed(SEED)(Herd),
+        settings=settings(
+            max_examples=max(1, STEPS // STEPS_OF_A_RUN),
+            stateful_step_count=STEPS_OF_A_RUN,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
 
 
 def test_a_state_of_every_kind_is_told_by_the_check():

@@ -4,8 +4,11 @@ Numbers in names are those of the conformance checklist; `fault` numbers those o
 """
 
 import json
+from fractions import Fraction
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from services.herd_story import HERDER, MONEY, TOKEN, HerdStory, worker_id
 from services.story import ALICE, BOB, MODEL, OPERATOR, named_id
 
@@ -644,6 +647,16 @@ def test_new_prices_hold_for_jobs_to_come_and_held_ones_keep_theirs():
     assert it.answers()[-1].tags["Base-Fee"] == "1"
 
 
+def test_a_job_that_is_cancelled_costs_the_base_fee_of_when_it_was_paid():
+    it = HerdStory()
+    it.pay(ALICE, NEEDED)
+    it.pay(ALICE, NEEDED, X_Reference="waits")
+    it.send(OPERATOR, HERDER, "Set-Price", Base_Fee="1000")
+    it.send(ALICE, HERDER, "Cancel", X_Reference="waits")
+    it.check_books()
+    assert only(it.errors()).tags["Refund"] == "12" and it.ledger()["earned"] == 1
+
+
 def test_a_free_herd_gives_everything_back():
     it = HerdStory()
     it.send(OPERATOR, HERDER, "Set-Price", Base_Fee="0", Token_Fee="0")
@@ -728,6 +741,27 @@ def test_a_minute_of_waiting_counts_as_much_as_paying_the_price_once_more():
     for _ in range(5):
         it.answer()
     assert it.given() == ["busy now", "richer one", "patient one", "as good", "rich one"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.integers(13, 700), st.integers(0, 400_000), st.sampled_from([0, 1, 10**9])), max_size=14))
+def test_the_queue_is_ordered_by_what_was_paid_and_how_long_it_waits(requests):
+    """Exactly: paid/needed, at most 30, plus the minutes waited. Who came 30 minutes earlier is before all others."""
+    it = HerdStory(limits={"Max-Wait": str(24 * 60 * 60_000), "Max-Tokens": "512"}, money={ALICE: 10**15, BOB: MONEY})
+    it.pay(BOB, 10**6, tokens="512")
+    keys = {}
+    for n, (units, gap, extra) in enumerate(requests, start=2):
+        it.clock.pass_ms(gap)
+        it.send(OPERATOR, HERDER, "Set-Price", Base_Fee=str(1 + extra))
+        needed = 13 + extra
+        it.pay(ALICE, units * needed // 13)
+        lead = min(Fraction(units * needed // 13, needed), 30)
+        keys[f"job-{n}"] = (-(lead - Fraction(it.clock.now_ms, 60_000)), n)
+        it.processes[HERDER].lua.execute(
+            "for _, w in pairs(Herd.workers) do Herd.jobs[w.job].due = math.maxinteger end"
+        )
+    queue = [it.herd(f"herd.queue[{place}]") for place in range(1, len(requests) + 1)]
+    assert queue == sorted(keys, key=keys.get)
 
 
 def test_a_patient_job_is_served_though_richer_ones_keep_coming():
