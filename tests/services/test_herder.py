@@ -727,6 +727,56 @@ def test_what_is_no_worker_is_not_registered(worker):
     assert it.herd("next(herd.workers)") is None
 
 
+def test_two_hundred_calls_of_one_payer_on_four_workers_all_finish_each_paid_once():
+    it = HerdStory(workers=4)
+    for n in range(200):
+        it.pay(ALICE, NEEDED, prompt="hi there", X_Reference=f"call-{n}")
+    while it.herd("next(herd.jobs)"):
+        for number in range(4):
+            if it.worker_state(number) == "busy":
+                it.answer(number, Tokens_Used="4")
+    assert not it.errors()
+    assert sorted(answer.tags["X-Reference"] for answer in it.answers()) == sorted(f"call-{n}" for n in range(200))
+    assert it.balance(ALICE) == MONEY - 200 * 7 and it.ledger()["earned"] == 200 * 7
+    queue = json.loads(it.ask(BOB, HERDER, "Queue").data)
+    assert sum(worker["answered"] for worker in queue["workers"]) == 200
+    assert sum(int(worker["earned"]) for worker in queue["workers"]) == 200 * 7
+
+
+def test_a_reference_used_twice_names_two_requests_and_each_is_answered():
+    it = HerdStory(workers=1)
+    it.pay(ALICE, NEEDED, prompt="first one", X_Reference="same")
+    it.pay(ALICE, NEEDED, prompt="second one", X_Reference="same")
+    assert it.ask(ALICE, HERDER, "Status", X_Reference="same").tags["Job"] == "job-1"
+    it.answer(text="one")
+    assert it.ask(ALICE, HERDER, "Status", X_Reference="same").tags["Job"] == "job-2"
+    it.answer(text="two")
+    assert [(a.tags["Job"], a.data) for a in it.answers()] == [("job-1", "one"), ("job-2", "two")]
+
+
+def test_a_model_that_disappears_gives_everybody_their_money_back():
+    it = HerdStory(workers=1)
+    it.register(1, model="OTHER", Model_Name="other")
+    it.pay(ALICE, NEEDED, X_Model="other", prompt="running now")
+    it.pay(ALICE, NEEDED, X_Model="other", prompt="waits here")
+    it.send(OPERATOR, HERDER, "Retire-Worker", Worker=worker_id(1))
+    assert only(it.errors()).tags["Error"] == "No worker for this model is left"
+    it.fail(1, error="the model is not on this node")
+    assert len(it.errors()) == 2 and it.balance(ALICE) == MONEY
+    it.pay(ALICE, NEEDED, X_Model="other")
+    assert it.errors()[-1].tags["Error"] == "No worker offers the model other" and it.balance(ALICE) == MONEY
+
+
+def test_a_silent_worker_is_asked_again_every_ten_minutes_and_is_never_lost():
+    it = HerdStory(workers=1)
+    it.pay(ALICE, NEEDED)
+    for _ in range(4):
+        it.later(10)
+    assert it.worker_state() == "quarantined" and len(it.received(worker_id(0), "Ping")) == 4
+    it.speak(worker_id(0), HERDER, "Worker-Heartbeat")
+    assert it.worker_state() == "busy" and len(it.jobs()) == 2
+
+
 # Order and time
 
 

@@ -23,7 +23,6 @@ from . import letters, programs
 from .network import NETWORK_NOTE, Network
 from .outbox import first
 
-
 PROGRAM = "genesis/program/"  # + process: digest of the program that it has
 
 
