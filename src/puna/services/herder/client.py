@@ -63,8 +63,8 @@ class Prices:
 class Quote:
     """What one prompt would cost now. `needed` is the least that is taken, `price` what is asked at the present
     multiplier, both in winston; times in milliseconds, estimated by the herder from past jobs. A prompt of more than
-    `prompt_bytes_max` bytes does not fit into a payment and is sent ahead, up to `text_bytes_max`. `prompt_count` is the
-    prompt's length in what is `counted`: "tokens" of the model where one is named and the herder has its tokenizer,
+    `prompt_bytes_max` bytes does not fit into a payment and is sent ahead, up to `text_bytes_max`. `prompt_count` is
+    the prompt's length in what is `counted`: "tokens" of the model where one is named and the herder has its tokenizer,
     else "words"."""
 
     needed: int
