@@ -14,7 +14,7 @@ FLOOR = {
     "vm": 2,
     "ao": 3,
     "services": 4,
-    "llamaland": 5,
+    "llamaland": 5, "api": 5,
     "node": 6,
     "client": 7,
     "cli": 8, "web": 8,

@@ -66,6 +66,20 @@ async def test_an_answer_comes_with_its_whole_receipt():
     assert await balance(link, TOKEN, WALLET.address) == RICH - 10
 
 
+def test_what_may_be_half_a_character_waits_and_nothing_follows_a_token_that_was_missed():
+    said = []
+    ticker = Ticker(said.append)
+    for index, text in enumerate(["a", "\ufffd", "b\ufffd"]):
+        ticker.hear(index, text)
+    assert said == ["a", "\ufffdb"]
+    ticker.hear(4, "d")
+    ticker.hear(5, "e")
+    ticker.settle("a\ufffdb")
+    assert said == ["a", "\ufffdb"]
+    ticker.settle("a\ufffdbcde")
+    assert said[-1] == "cde"
+
+
 async def test_options_travel_to_the_engine():
     it, link = network(text="one END two")
     answer = await ask(link, WALLET, Ids, "hi", 9, stop=["END"], temperature=0.25, seed=4, model="fake")

@@ -930,3 +930,38 @@ def test_an_answer_that_is_not_text_reaches_the_payer_as_text():
     it.pay(ALICE, NEEDED)
     it.speak(worker_id(0), HERDER, "Inference-Response", '{"a":1}', Job="job-1", Content_Type="application/json")
     assert json.loads(only(it.answers()).data) == {"a": 1}
+
+
+CHAT = '[{"role":"user","content":"one two"},{"role":"assistant","content":"three"}]'
+
+
+def test_a_conversation_and_its_options_reach_the_worker_as_they_were_paid_for():
+    it = counting()
+    quote = it.ask(ALICE, HERDER, "Quote", CHAT, Tokens="10", X_Model="fake", X_Format="chat").tags
+    assert (quote["Format"], quote["Prompt-Count"]) == ("chat", "8")  # 5 of the form, 3 words
+    it.pay(ALICE, 19, prompt=CHAT, X_Model=MODEL, X_Format="chat", X_Top_P="0.9")
+    job = only(it.jobs())
+    assert (job.data, job.tags["Format"], job.tags["Top-P"]) == (CHAT, "chat", "0.9")
+
+
+@pytest.mark.parametrize(
+    "prompt, tags, why",
+    [
+        ("hi", {"X_Format": "chat"}, "JSON array"),
+        ("{}", {"X_Format": "chat"}, "JSON array"),
+        ("[]", {"X_Format": "chat"}, "JSON array"),
+        ("[1]", {"X_Format": "chat"}, "role and a content"),
+        ('[{"role":"user"}]', {"X_Format": "chat"}, "role and a content"),
+        ('[{"role":"user","content":1}]', {"X_Format": "chat"}, "role and a content"),
+        ("hi", {"X_Format": "html"}, "chat or text"),
+        ("hi", {"X_Top_P": "0"}, "X-Top-P"),
+        ("hi", {"X_Top_P": "1.1"}, "X-Top-P"),
+        ("hi", {"X_Top_P": "-1"}, "X-Top-P"),
+        ("hi", {"X_Top_P": "nan"}, "X-Top-P"),
+        ("hi", {"X_Top_P": "1e-1"}, "X-Top-P"),
+    ],
+)
+def test_a_format_or_top_p_that_is_none_is_refunded_with_the_reason(prompt, tags, why):
+    it = HerdStory()
+    it.pay(ALICE, NEEDED, prompt=prompt, **tags)
+    assert why in only(it.errors()).tags["Error"] and it.balance(ALICE) == MONEY

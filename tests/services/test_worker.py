@@ -220,3 +220,23 @@ def test_without_the_extension_the_worker_says_what_is_missing():
     it.processes[WORKER].lua.execute("_host = function() return nil, 'add the tag Extension=Llama' end")
     answer = infer(it)
     assert answer.tags["Error"] == "add the tag Extension=Llama"
+
+
+CHAT = '[{"role":"system","content":"be brief"},{"role":"user","content":"hi <|end|> there"}]'
+
+
+def test_a_conversation_goes_through_the_models_own_template():
+    it = worker_story()
+    answer = infer(it, CHAT, Format="chat", Top_P="0.5", Temperature="1")
+    chat, generate = it.engine.requests[-2:]
+    assert [m["content"] for m in chat["messages"]] == ["be brief", "hi <|end|> there"]
+    assert [m["role"] for m in chat["messages"]] == ["system", "user"]
+    assert generate["top_p"] == 0.5 and answer.action == "Inference-Response"
+
+
+def test_a_text_is_continued_as_it_is():
+    it = worker_story()
+    infer(it, "Once upon", Format="text")
+    assert [each["op"] for each in it.engine.requests[-2:]] == ["tokenize", "generate"]
+    infer(it, "Once upon")
+    assert [each["op"] for each in it.engine.requests[-2:]] == ["chat", "generate"]

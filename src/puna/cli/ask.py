@@ -65,7 +65,7 @@ def command(prompt, tokens, model, stream, wallet, home, as_json) -> None:
 async def _ask(prompt, tokens, model, stream, wallet_path, home, quiet, reference):
     from puna.arweave.wallet import load_wallet
     from puna.cli.network import network_at
-    from puna.services.herder.client import ask
+    from puna.services.herder.client import RECEIPT_PATIENCE_S, ask
 
     # A wrong wallet file is told before anything is started.
     chosen = load_wallet(wallet_path) if wallet_path else None
@@ -84,8 +84,9 @@ async def _ask(prompt, tokens, model, stream, wallet_path, home, quiet, referenc
                     click.echo(text, nl=False)
 
             return await ask(
-                network.link, wallet, network.network, prompt, tokens, model=named, reference=reference, on_text=show
-            )
+                network.link, wallet, network.network, prompt, tokens, model=named, reference=reference, on_text=show,
+                receipt_patience_s=RECEIPT_PATIENCE_S,
+            )  # fmt: skip
 
 
 def answer_json(answer) -> dict:
@@ -98,6 +99,7 @@ def answer_json(answer) -> dict:
         "paid_winston": answer.paid_winston,
         "refund_winston": answer.refund_winston,
         "reference": answer.reference,
+        "receipt": answer.receipt,
         "messages": {"transfer": answer.transfer, "inference": answer.inference, "response": answer.response},
         "processes": {"token": answer.token, "herder": answer.herder, "worker": answer.worker},
         "seconds": {
@@ -120,6 +122,7 @@ def _print_receipt(answer, streamed: bool) -> None:
         f"paid      {format_war(answer.paid_winston)} wAR, {format_war(answer.refund_winston)} came back\n"
         f"model     {answer.model}{' (canonical)' if answer.canonical else ''}\n"
         f"time      {answer.seconds_total:.2f} s, first token after {answer.seconds_first_token:.2f} s\n"
+        f"receipt   {answer.receipt}\n"
         f"messages  transfer {answer.transfer}\n"
         f"          inference {answer.inference}\n"
         f"          response {answer.response}\n"

@@ -25,7 +25,7 @@ from puna.arweave.wallet import Wallet
 from puna.errors import Invalid, Missing, NodeError, NotYet
 from puna.services import letters
 from puna.services.herder import client as herder
-from puna.services.herder.client import PATIENCE_S, Answer, Prices, Quote
+from puna.services.herder.client import PATIENCE_S, RECEIPT_PATIENCE_S, Answer, Prices, Quote
 from puna.services.network import Network
 from puna.services.outbox import question
 from puna.services.token import client as token_client
@@ -513,6 +513,7 @@ class AsyncClient:
             reference=reference,
             on_text=on_text,
             patience_s=patience_s,
+            receipt_patience_s=RECEIPT_PATIENCE_S,
         )
 
     def _model(self, model: str | None) -> str | None:

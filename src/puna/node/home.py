@@ -50,6 +50,7 @@ class Home:
         self.weave = self.folder / "weave"
         self.cache = self.folder / "cache"
         self.wallet_path = self.folder / "wallet.json"
+        self.api_keys = self.folder / "api-keys"
         self.log_path = self.folder / "node.log"
         self.engine_address = self.folder / "engine.sock"
         self._running_path = self.folder / "running.json"

@@ -19,6 +19,9 @@ from puna.ao.messenger.routes import messenger_app
 from puna.ao.scheduler.location import publish_location
 from puna.ao.scheduler.routes import scheduler_app
 from puna.ao.units import Units
+from puna.api.counter import Counter
+from puna.api.keys import Keys as ApiKeys
+from puna.api.routes import api_routes
 from puna.arweave.archive import Archive
 from puna.arweave.gateway.forward import Forwarder
 from puna.arweave.gateway.library import Library
@@ -36,7 +39,9 @@ from puna.node.engine import EngineProcess
 from puna.node.gateway import gateway_app
 from puna.node.home import Home, Keys, Running
 from puna.node.miner import BLOCK_S_DEFAULT, Miner
+from puna.node.receipts import Receipts
 from puna.services.genesis import genesis
+from puna.services.herder.desk import Desk
 from puna.services.network import Network
 from puna.services.stock import stock
 from puna.services.worker.client import warm
@@ -146,6 +151,9 @@ class Node:
         )  # fmt: skip
         if options.packages:
             self.network = await stock(self.link, self.store, self.keys.operator, self.network, progress=progress)
+        self.receipts = Receipts(self.store, self.keys.operator, units.hub, lambda: self.network)
+        stack.push_async_callback(self.receipts.stop)
+        await self.receipts.start()
         # In the background, for it changes nothing: the first question then finds memories and model loaded.
         warming = asyncio.create_task(warm(self.link, self.network.workers, self.keys.operator.address))
         stack.callback(warming.cancel)
@@ -161,11 +169,20 @@ class Node:
             forwarder = Forwarder(self.weave, self.keys.operator, self.options.uploader, self.home.cache)
             self._stack.push_async_callback(forwarder.stop)
             forwarder.start()
+        desk = Desk(units.link, self.store, lambda: self.network)
+        self._stack.push_async_callback(desk.stop)
+        await desk.start()
+        counter = Counter(units.link, self.store, lambda: self.network, desk)
+        self._stack.push_async_callback(counter.stop)
         serving = Serving(
             doors,
             {
                 "gateway": gateway_app(
-                    library, units.hub, lambda: {**self.network.to_json(), "units": doors.urls}, self.home.cache
+                    library,
+                    units.hub,
+                    lambda: {**self.network.to_json(), "units": doors.urls},
+                    self.home.cache,
+                    api_routes(counter, ApiKeys(self.home.api_keys)),
                 ),
                 "mu": messenger_app(units.messenger),
                 "su": scheduler_app(units.scheduler),

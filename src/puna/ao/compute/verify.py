@@ -84,9 +84,11 @@ async def verify(
     limits: Limits = Limits(),  # noqa: B008 (frozen)
     modules: Path | None = None,
     blocks: Blocks = no_blocks,
+    until: str | None = None,
 ) -> Report:
     """Replay `process` and compare with all that was signed about it; its crons are made up again from the rule.
 
+    With `until`, the id of a message, no further than that message; raises Missing when it has no such message.
     `on_progress` is told how many assignments of how many are done. Raises Missing when the process is not here,
     Invalid when it cannot run here, NotYet when its module is not here or an evaluator was lost.
     """
@@ -96,6 +98,8 @@ async def verify(
         raise Missing(f"process {process} is not in the store", "Check the id, and the folder given with --home.")
     schedule = list(_schedule_of(store, process, tag(item, "Scheduler") or ""))
     attested = _attestations_of(store, process)
+    if until is not None:
+        schedule, attested = _until(process, until, schedule, attested)
     found = _check_schedule(process, item, schedule, view)
     steps = list(_steps(item, schedule, attested, blocks, view))
     found += _check_coverage(steps, attested)
@@ -252,6 +256,17 @@ def _attestations_of(store: Store, process: ProcessId) -> _Attested:
         attestation = read_attestation(item)
         by_place[attestation.nonce, attestation.tick].append(attestation)
     return dict(by_place)
+
+
+def _until(
+    process: ProcessId, message: str, schedule: list[Assignment], attested: _Attested
+) -> tuple[list[Assignment], _Attested]:
+    """A schedule and what was attested of it, up to one message."""
+    end = next((place.nonce for place in schedule if message in (place.item_id, place.id)), None)
+    if end is None:
+        raise Missing(f"process {process} has no message {message}", "Check the ids.")
+    kept = {place: some for place, some in attested.items() if place <= (end, 0)}
+    return [place for place in schedule if place.nonce <= end], defaultdict(list, kept)
 
 
 def _all(store: Store, query: Query) -> Iterator[DataItem]:

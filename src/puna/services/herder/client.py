@@ -17,17 +17,19 @@ from typing import Any, Protocol
 
 import msgspec
 
-from puna.ao.link import Link
+from puna.ao.link import Events, Link
 from puna.ao.message import owner_address
 from puna.ao.result import Result
+from puna.arweave.dataitem import DataItem
 from puna.arweave.wallet import Wallet
-from puna.errors import Invalid, NodeError, NotYet
+from puna.errors import Invalid, Missing, NodeError, NotYet
 
 from .. import letters
 from ..outbox import Sent, first, question, sent
 from ..token.client import balance, format_war
 
 PATIENCE_S = 30 * 60  # two workers may have failed by then, each in the ten minutes that the herder gives it
+RECEIPT_PATIENCE_S = 5  # a node of ours writes it within milliseconds of the answer
 POKE_S = 10 * 60 + 10
 STOPS_MAX = 4
 STOP_BYTES_MAX = 64
@@ -57,6 +59,7 @@ class Prices:
     workers_idle: int
     workers_in_service: int
     model: str
+    queued_per_payer_max: int = 20
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class Answer:
     back: paid = fee + refund. `payment` is the message that brought the herder the money, `prompt_count` the length
     of the prompt in what was `counted`: "words" or the model's "tokens". `prompt_ids` and `token_ids` are what the
     model was given and what it made, in its own token numbers; empty where the worker did not tell, or they were too
-    many.
+    many. `receipt` is the id of the item with all of this, where `ask` waited for it.
     """
 
     text: str
@@ -126,6 +129,7 @@ class Answer:
     seed: str = "0"
     prompt_ids: tuple[int, ...] = ()
     token_ids: tuple[int, ...] = ()
+    receipt: str = ""
 
 
 # Before paying -----------------------------------------------------------------------------------------------------
@@ -167,17 +171,28 @@ async def prices(link: Link, herder: str) -> Prices:
         workers_idle=_number(tags, "Workers-Idle"),
         workers_in_service=_number(tags, "Workers-In-Service"),
         model=tags.get("Model", ""),
+        queued_per_payer_max=_number(tags, "Max-Queued-Per-Payer") or 1,
     )
 
 
 async def quote(
-    link: Link, herder: str, prompt: str, tokens: int, *, model: str | None = None, system: str | None = None
+    link: Link,
+    herder: str,
+    prompt: str,
+    tokens: int,
+    *,
+    model: str | None = None,
+    system: str | None = None,
+    format: str | None = None,
 ) -> Quote:
     """The exact price of a prompt now. `model` is an id or a name. Raises Invalid when it cannot be run."""
     asked = {"Action": "Quote", "Tokens": str(tokens)} | ({"X-Model": model} if model else {})
     asked |= {"System-Bytes": str(len(system.encode()))} if system else {}
+    asked |= {"X-Format": format} if format else {}
     text = f"{system}\n\n{prompt}" if system else prompt
     tags = (await _consult(link, herder, herder, asked, "Quote-Response", text)).tags
+    if format and tags.get("Format") != format and "Error" not in tags:
+        raise NotYet("This herd is of an older Puna and takes no conversations.", "Restart its node with this Puna.")
     if "Error" in tags:
         if tokens > (most := _number(tags, "Max-Tokens")):
             raise Invalid(
@@ -205,7 +220,9 @@ async def quote(
 class Request:
     """What is asked of the herder, in the units of the wire. `temperature` None and 0 mean greedy.
 
-    `ahead` names the texts, of "X-Prompt" and "X-System", that are sent ahead of the payment as the data of a message.
+    `format` says what the prompt is: None what a user says (or a conversation laid out with role markers), "chat" a
+    conversation as a JSON array of `{"role", "content"}`, "text" a text to be continued as it is. `ahead` names the
+    texts, of "X-Prompt" and "X-System", that are sent ahead of the payment as the data of a message.
     """
 
     prompt: str
@@ -218,6 +235,7 @@ class Request:
     system: str | None = None
     top_p: float | None = None
     ahead: tuple[str, ...] = ()
+    format: str | None = None
 
     @property
     def texts(self) -> dict[str, str]:
@@ -229,6 +247,8 @@ class Request:
             tags |= {f"{name}-Ref": label_of(name, reference)} if name in self.ahead else {name: text}
         if self.top_p is not None:
             tags["X-Top-P"] = _decimal(self.top_p)
+        if self.format is not None:
+            tags["X-Format"] = self.format
         if self.model:
             tags["X-Model"] = self.model
         if self.stop:
@@ -287,6 +307,27 @@ def fitted(request: Request, reference: str, offer: Quote) -> Request:
 
 def _tag_bytes(tags: dict[str, str]) -> int:
     return sum(len(name) + len(value.encode()) + 4 for name, value in tags.items())
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a job is: `state` queued or running; `place` 1 is served next, None when it does not wait."""
+
+    state: str
+    job: str
+    place: int | None
+    worker: str
+    queue_length: int
+
+
+async def status(link: Link, herder: str, payer: str, reference: str) -> Status:
+    """Where the request of that reference is now. Raises Missing when the herder has no such job any more."""
+    asked = {"Action": "Status", "X-Reference": reference}
+    tags = (await _consult(link, herder, payer, asked, "Status-Response")).tags
+    if tags.get("State", "unknown") == "unknown":
+        raise Missing(f"The herder has no job {reference} of {payer}.", "It has ended, or was never paid.")
+    place = _number(tags, "Place") or None
+    return Status(tags["State"], tags.get("Job", ""), place, tags.get("Worker", ""), _number(tags, "Queue-Length"))
 
 
 # A request under way ------------------------------------------------------------------------------------------------
@@ -410,14 +451,16 @@ async def ask(
     on_text: Callable[[str], None] = lambda text: None,
     monotonic: Callable[[], float] = time.monotonic,
     patience_s: float = PATIENCE_S,
+    receipt_patience_s: float = 0,
 ) -> Answer:
     """Pay the herder for at most `tokens` tokens after `prompt`, and return the answer.
 
     `system` is laid out by the model's template. What does not fit into a payment is sent ahead of it.
 
     `on_text` gets the text piece by piece as it is generated, and in the end has got exactly the answer.
-    `fee_winston` replaces the quoted price. Raises Invalid for what the asker must change, NotYet for what may work
-    later; whenever money had moved, the error says what came back.
+    `fee_winston` replaces the quoted price. `receipt_patience_s` is how long the node's word of the receipt is waited
+    for once the answer is here; a network of other units gives none. Raises Invalid for what the asker must change,
+    NotYet for what may work later; whenever money had moved, the error says what came back.
     """
     began, label = monotonic(), _label(reference)
     request = Request(prompt, tokens, model or None, tuple(stop), temperature, seed, deadline_ms, system or None, top_p)
@@ -432,14 +475,12 @@ async def ask(
     _check_balance(payer, owned, fee)
     for name in request.ahead:
         await send_ahead(link, wallet, network.herder, label_of(name, label), request.texts[name])
-
-    paid = {"Action": "Transfer", "Recipient": network.herder, "Quantity": str(fee)}
-    item = letters.message(wallet, network.token, paid | request.tags(label))
+    item = payment(wallet, network, request, label, fee)
     inquiry = Inquiry(payer, label, item.id, network.token, network.herder)
     watch = _Watch(link, inquiry, Ticker(on_text), monotonic, began)
-    poking = asyncio.create_task(_poke(link, wallet, network.herder, label))
+    poking = asyncio.create_task(poke(link, wallet, network.herder, label))
     try:
-        await asyncio.wait_for(watch.follow(item), patience_s)
+        await asyncio.wait_for(watch.follow(item, receipt_patience_s), patience_s)
     except TimeoutError:
         raise NotYet(
             f"No answer came within {patience_s:g} seconds; request {label} is still with the herder.",
@@ -448,6 +489,12 @@ async def ask(
     finally:
         poking.cancel()
     return watch.receipt(fee)
+
+
+def payment(wallet: Wallet, network: Ids, request: Request, reference: str, winston: int) -> DataItem:
+    """The signed Transfer that asks and pays."""
+    paid = {"Action": "Transfer", "Recipient": network.herder, "Quantity": str(winston)}
+    return letters.message(wallet, network.token, paid | request.tags(reference))
 
 
 async def send_ahead(link: Link, wallet: Wallet, herder: str, label: str, text: str) -> None:
@@ -461,8 +508,19 @@ async def send_ahead(link: Link, wallet: Wallet, herder: str, label: str, text: 
         raise NotYet(f"The herder did not keep the prompt: {why}.", "Nothing was paid; ask again in a while.")
 
 
+def answer_text(answered: Sent) -> str:
+    """The text of an Inference-Response. The messenger writes one blank where there is no data."""
+    return "" if answered.tags.get("Tokens-Used") == "0" and answered.data == " " else answered.data
+
+
+REPLACEMENT = "\ufffd"
+
+
 class Ticker:
     """Says a growing text piece by piece, each piece once.
+
+    What it says is never taken back: a replacement character at the end may stand for the first half of a character,
+    and waits for what follows. After a token that was missed nothing is said before the whole text is known.
 
     Tokens numbered from 0 again come from a second run of the same job: an evaluation repeated after a crash, or
     another worker. What was said already is not said again.
@@ -471,11 +529,17 @@ class Ticker:
     def __init__(self, say: Callable[[str], None]):
         self._say = say
         self._heard = self._said = ""
+        self._next = 0
 
     def hear(self, index: int, text: str) -> None:
         """The text of one more token."""
-        self._heard = text if index == 0 else self._heard + text
-        self.settle(self._heard)
+        if index == 0:
+            self._heard, self._next = "", 0
+        if index != self._next:
+            return
+        self._next += 1
+        self._heard += text
+        self.settle(self._heard.rstrip(REPLACEMENT))
 
     def settle(self, text: str) -> None:
         """Say of `text` what was not said yet."""
@@ -491,6 +555,7 @@ class _Watch:
         self.link = link
         self.inquiry = inquiry
         self.response = ""
+        self.receipt_item = ""
         self._ticker = ticker
         self._now = monotonic
         self._trouble = ""
@@ -498,7 +563,7 @@ class _Watch:
         self.began = began
         self.leased = self.first_text = self.worked = self.ended = None
 
-    async def follow(self, item) -> None:
+    async def follow(self, item: DataItem, receipt_patience_s: float) -> None:
         # Listening to everything, and before anything is sent: see Inquiry.watches.
         async with self.link.events() as events:
             await self.link.submit(item)
@@ -506,6 +571,9 @@ class _Watch:
                 await self._see(event)
                 if self._over(event):
                     break
+            if self.inquiry.answered is not None and receipt_patience_s:
+                with suppress(TimeoutError, StopAsyncIteration):
+                    await asyncio.wait_for(self._receipt(events), receipt_patience_s)
         if self.inquiry.failure is not None:
             raise self.inquiry.failure
         if self.inquiry.answered is None:
@@ -515,6 +583,11 @@ class _Watch:
             )
         # Events are news, not truth: whatever of the answer no event brought is said now.
         self._ticker.settle(self._text())
+
+    async def _receipt(self, events: Events) -> None:
+        """Wait for the node to say that the receipt is in the log."""
+        while not self.receipt_item:
+            await self._see(await anext(events))
 
     def _over(self, event: dict[str, Any]) -> bool:
         """Whether nothing more will come that belongs to the end: the answer's own item, and money that goes back."""
@@ -535,6 +608,8 @@ class _Watch:
             self._ticker.hear(event.get("index", 0), event.get("text", ""))
         elif kind == "stored" and self.inquiry.answered is not None and self._is_response(event):
             self.response = event["message"]
+        elif kind == "receipt" and event.get("payment") == self.inquiry.transfer:
+            self.receipt_item = event["message"]
         elif kind == "failed" and event.get("root") == self.inquiry.transfer:
             self._trouble = str(event.get("error", ""))
         elif kind == "finished" and event.get("root") == self.inquiry.transfer and not self.inquiry.taken:
@@ -560,9 +635,7 @@ class _Watch:
             self.ended = self._now()
 
     def _text(self) -> str:
-        # The messenger writes one blank where there is no data.
-        answered = self.inquiry.answered
-        return "" if answered.tags.get("Tokens-Used") == "0" and answered.data == " " else answered.data
+        return answer_text(self.inquiry.answered)
 
     def receipt(self, fee: int) -> Answer:
         inquiry, tags = self.inquiry, self.inquiry.answered.tags
@@ -592,6 +665,7 @@ class _Watch:
             transfer=inquiry.transfer,
             inference=inquiry.inference or tags.get("Inference", ""),
             response=self.response,
+            receipt=self.receipt_item,
             token=inquiry.token,
             herder=inquiry.herder,
             worker=inquiry.worker or tags.get("Worker", ""),
@@ -618,7 +692,12 @@ def _check_balance(payer: str, owned: int, fee: int) -> None:
         )
 
 
-async def _poke(link: Link, wallet: Wallet, herder: str, reference: str) -> None:
+async def cancel(link: Link, wallet: Wallet, herder: str, reference: str) -> None:
+    """Take a request back that waits. What was paid comes back without the base fee; one that runs goes on."""
+    await link.submit(letters.message(wallet, herder, {"Action": "Cancel", "X-Reference": reference}))
+
+
+async def poke(link: Link, wallet: Wallet, herder: str, reference: str) -> None:
     """The herder looks at its deadlines whenever a message comes. Where nobody else writes, this one does."""
     while True:
         await asyncio.sleep(POKE_S)

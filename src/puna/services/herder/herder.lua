@@ -260,16 +260,26 @@ end
 --- What upstream workers get of a system text: it stands before the prompt.
 local function joined(system, prompt) return system and system .. "\n\n" .. prompt or prompt end
 
+--- Put a prompt before the model. As the worker has it.
+local function lay_out(llama, system, prompt, format)
+  local template = llama.model().template
+  if format == "chat" then
+    local messages = json.decode(prompt)
+    if template then return llama.chat(messages) end
+    local contents = {}
+    for index, message in ipairs(messages) do contents[index] = message.content end
+    return llama.setPrompt(table.concat(contents, "\n\n"))
+  end
+  if format == "text" or is_laid_out(prompt) or not template then return llama.setPrompt(joined(system, prompt)) end
+  llama.chat({ system = system, user = prompt })
+end
+
 --- Tokens of a prompt as the worker puts it before the model; nil when this node cannot say.
-local function count_tokens(model, system, prompt)
+local function count_tokens(model, system, prompt, format)
   local ok, tokens = pcall(function()
     local llama = require("llama")
     llama.load(model)
-    if is_laid_out(prompt) or not llama.model().template then
-      llama.setPrompt(joined(system, prompt))
-    else
-      llama.chat({ system = system, user = prompt })
-    end
+    lay_out(llama, system, prompt, format)
     local tokens = #llama.tokens()
     llama.stop()
     return tokens
@@ -281,8 +291,8 @@ local function names_model(model) return model ~= nil and model ~= "" end
 
 --- How long a prompt is: its tokens where the request names a model, else the words that published clients count.
 -- Returns a count and what was counted.
-local function measure(system, prompt, model, is_named)
-  local tokens = is_named and HAS_TOKENIZER and count_tokens(model, system, prompt)
+local function measure(system, prompt, format, model, is_named)
+  local tokens = is_named and HAS_TOKENIZER and count_tokens(model, system, prompt, format)
   if tokens then return tokens, "tokens" end
   return count_words(prompt) + (system and count_words(system) or 0), "words"
 end
@@ -494,7 +504,7 @@ local function lease(herd, worker, job, sends)
     Target = worker.id, Action = "Inference", Tokens = tostring(job.tokens), Job = job.id,
     Data = joined(job.system, job.prompt), ["System-Bytes"] = job.system and tostring(#job.system),
     Termination = job.termination, Temperature = job.temperature, Seed = job.seed, ["Top-P"] = job.top_p,
-    Stream = job.stream, Client = job.payer, ["X-Reference"] = job.reference,
+    Stream = job.stream, Format = job.format, Client = job.payer, ["X-Reference"] = job.reference,
   })
 end
 
@@ -655,6 +665,21 @@ local function top_p_fault(text)
   end
 end
 
+--- What is wrong with a prompt as that what its format says it is.
+local function format_fault(prompt, format)
+  if format == nil or format == "text" then return nil end
+  if format ~= "chat" then return "X-Format must be chat or text" end
+  local ok, messages = pcall(json.decode, prompt)
+  if not ok or type(messages) ~= "table" or messages[1] == nil then
+    return "A prompt of the format chat must be a JSON array of messages"
+  end
+  for _, message in ipairs(messages) do
+    if type(message) ~= "table" or type(message.role) ~= "string" or type(message.content) ~= "string" then
+      return "Each message of a chat must have a role and a content that are text"
+    end
+  end
+end
+
 local function prompt_fault(prompt, bytes_max)
   if type(prompt) ~= "string" or not prompt:match("%S") then return "X-Prompt is required: the prompt is empty" end
   if #prompt > bytes_max then
@@ -686,7 +711,7 @@ local function texts_of(herd, credit)
   local system, system_fault = text_of(herd, credit, "X-System", credit.system, credit.system_label)
   if system_fault then return nil, nil, system_fault end
   if system and not system:match("%S") then system = nil end
-  if system and is_laid_out(prompt) then
+  if system and (credit.format == "chat" or is_laid_out(prompt)) then
     return nil, nil, "X-System does not go with a prompt that lays out its roles itself"
   end
   return prompt, system
@@ -717,7 +742,7 @@ local function credit_of(msg)
     system = msg["X-System"], system_label = msg["X-System-Ref"], top_p = msg["X-Top-P"],
     termination = msg["X-Termination"], temperature = msg["X-Temperature"], seed = msg["X-Seed"],
     stream = msg["X-Stream"], deadline = msg["X-Deadline"], model = msg["X-Model"], is_refund = msg["X-Reason"] ~= nil,
-    payment = msg.Id,
+    format = msg["X-Format"], payment = msg.Id,
   }
 end
 
@@ -729,7 +754,7 @@ local function new_job(herd, credit, prompt, system, model)
   herd.jobs_ever = herd.jobs_ever + 1
   local deadline, tokens = herd.now + herd.limits.wait_ms, whole(credit.tokens, 1, herd.limits.tokens)
   if credit.deadline then deadline = math.min(deadline, whole(credit.deadline, 0, math.maxinteger)) end
-  local length, counted = measure(system, prompt, model, names_model(credit.model))
+  local length, counted = measure(system, prompt, credit.format, model, names_model(credit.model))
   return {
     id = "job-" .. herd.jobs_ever, number = herd.jobs_ever, payer = credit.payer, reference = credit.reference,
     payment = credit.payment, prompt = prompt, system = system, tokens = tokens, model = model,
@@ -737,7 +762,7 @@ local function new_job(herd, credit, prompt, system, model)
     base_fee = herd.base_fee, token_fee = herd.token_fee, needed = needed_for(herd, length, tokens),
     paid = credit.quantity,
     termination = credit.termination, temperature = credit.temperature, seed = credit.seed, top_p = credit.top_p,
-    stream = credit.stream, at = herd.now, deadline = deadline, tries = 0, state = "new",
+    stream = credit.stream, format = credit.format, at = herd.now, deadline = deadline, tries = 0, state = "new",
   }
 end
 
@@ -764,7 +789,7 @@ local function admit(herd, credit, sends)
 
   if herd.paused then return back("paused", "The herd is paused and takes no new requests; ask again later") end
   local prompt, system, fault = texts_of(herd, credit)
-  fault = fault or request_fault(herd, credit)
+  fault = fault or request_fault(herd, credit) or format_fault(prompt, credit.format)
   if fault then return back("bad-request", fault) end
   local model = model_offered(herd, credit.model)
   if not model then
@@ -1004,8 +1029,9 @@ end
 rules["Quote"] = function(herd, msg, sends)
   local model = model_offered(herd, msg["X-Model"] or msg.Model)
   local system, prompt = parted(msg)
+  local format = msg["X-Format"]
   local fault = herd.paused and "The herd is paused and takes no new requests"
-    or prompt_fault(prompt, herd.limits.text_bytes)
+    or prompt_fault(prompt, herd.limits.text_bytes) or format_fault(prompt, format)
     or tokens_fault(herd, msg.Tokens) or (not model and "No worker offers this model")
   if fault then
     return table.insert(sends, answer(msg, {
@@ -1015,7 +1041,7 @@ rules["Quote"] = function(herd, msg, sends)
     }))
   end
   local tokens = whole(msg.Tokens, 1, herd.limits.tokens)
-  local length, counted = measure(system, prompt, model, names_model(msg["X-Model"] or msg.Model))
+  local length, counted = measure(system, prompt, format, model, names_model(msg["X-Model"] or msg.Model))
   local needed = needed_for(herd, length, tokens)
   local price = price_now(herd, needed)
   local ahead, work = work_ahead(herd, price, needed)
@@ -1025,7 +1051,7 @@ rules["Quote"] = function(herd, msg, sends)
     Action = "Quote-Response", ["Max-Prompt"] = tostring(herd.limits.prompt_bytes),
     ["Max-Prompt-Data"] = tostring(herd.limits.text_bytes), ["Max-Tokens"] = tostring(herd.limits.tokens),
     Needed = needed, Price = price, Words = tostring(count_words(prompt)),
-    ["Prompt-Count"] = tostring(length), Counted = counted,
+    ["Prompt-Count"] = tostring(length), Counted = counted, Format = format,
     Tokens = tostring(tokens), Model = model, ["Last-Multiplier"] = multiplier_text(herd.quote.multiplier),
     ["Queue-Length"] = tostring(#herd.queue), Ahead = tostring(ahead),
     ["Expected-Wait"] = tostring(wait_us // 1000),

@@ -40,6 +40,23 @@ local function is_laid_out(prompt)
   return false
 end
 
+local function joined(system, prompt) return system and system .. "\n\n" .. prompt or prompt end
+
+--- Put a prompt before the model. Without a format it is what a user says, and goes where the model's own template
+-- puts the user's words; "chat" is a conversation, a JSON array of {role, content}; "text" is to be continued as it is.
+local function lay_out(llama, system, prompt, format)
+  local template = llama.model().template
+  if format == "chat" then
+    local messages = json.decode(prompt)
+    if template then return llama.chat(messages) end
+    local contents = {}
+    for index, message in ipairs(messages) do contents[index] = message.content end
+    return llama.setPrompt(table.concat(contents, "\n\n"))
+  end
+  if format == "text" or is_laid_out(prompt) or not template then return llama.setPrompt(joined(system, prompt)) end
+  llama.chat({ system = system, user = prompt })
+end
+
 --- Stop strings: one plain text, or a JSON array of texts.
 local function stop_texts(termination)
   if not termination or termination == "" then return {} end
@@ -65,10 +82,11 @@ local function job_of(msg)
   local piece = tostring(msg.Stream or ""):match("^[1-9]%d*$") and math.tointeger(tonumber(msg.Stream))
   local system, prompt = parted(msg.Data, msg["System-Bytes"])
   return {
-    id = msg.Job, message = msg.Id, system = system, prompt = prompt, top_p = tonumber(msg["Top-P"]) or 1,
+    id = msg.Job, message = msg.Id, system = system, prompt = prompt, format = msg.Format,
     tokens = tokens, stop = stop, piece = #stop == 0 and piece or tokens,
     generated = 0, text = "", parts = 0,
-    temperature = tonumber(msg.Temperature) or 0, seed = math.tointeger(tonumber(msg.Seed or "0")) or 0,
+    temperature = tonumber(msg.Temperature) or 0, top_p = tonumber(msg["Top-P"]) or 1,
+    seed = math.tointeger(tonumber(msg.Seed or "0")) or 0,
   }
 end
 
@@ -80,12 +98,7 @@ local function begin(job)
   llama.setSeed(job.seed)
   llama.setTopP(job.top_p)
   llama.setStop(job.stop)
-  -- Anything else is what a user says, and goes where the model's own template puts the user's words.
-  if is_laid_out(job.prompt) or not llama.model().template then
-    llama.setPrompt(job.system and job.system .. "\n\n" .. job.prompt or job.prompt)
-  else
-    llama.chat({ system = job.system, user = job.prompt })
-  end
+  lay_out(llama, job.system, job.prompt, job.format)
   job.prompt_ids = llama.tokens()
 end
 
@@ -117,7 +130,8 @@ local function plain(trouble)
 end
 
 local function code_of(trouble)
-  return trouble:match("^context full") and "context-full" or "worker-failed"
+  if trouble:match("^context full") then return "context-full" end
+  return trouble:match("^The model's chat template refuses") and "bad-request" or "worker-failed"
 end
 
 local function failure(job_id, code, text)
