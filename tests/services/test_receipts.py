@@ -187,11 +187,11 @@ def test_an_item_of_the_log_that_was_altered_is_found_out(answered):
 
 async def test_every_answer_has_one_receipt_also_of_before_a_restart(tmp_path):
     async with whole(tmp_path) as it:  # nobody writes receipts here
-        for _ in range(2):
-            await ask(it.link, USER, it.network, QUESTION, 20)
+        before = [await ask(it.link, USER, it.network, QUESTION, 20) for _ in range(2)]
     async with whole(tmp_path) as it:
         async with writing(it):
-            assert len(receipts_in(it.store)) == 2
+            for answer in before:
+                await receipt_of(it, answer.response)
             answer = await ask(it.link, USER, it.network, QUESTION, 20)
             await receipt_of(it, answer.transfer)
         async with writing(it):

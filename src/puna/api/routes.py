@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from .counter import Counter
@@ -14,12 +14,20 @@ from .openai import openai_routes
 from .refusals import Refusal
 from .replies import json_of
 
+# What a page in a browser may read of a reply's headers.
+PROOF_HEADERS = (
+    "X-Puna-Receipt", "X-Puna-Payment", "X-Puna-Reference", "X-Puna-Fee", "X-Puna-Refund", "X-Puna-Model",
+    "X-Puna-Signer",
+)  # fmt: skip
+
 
 def api_routes(counter: Counter, keys: Keys) -> Sequence[BaseRoute]:
     """OpenAI's and Ollama's paths; the same below `/key/<API key>`, for tools that can send no header; and the
     requests themselves."""
     doors = [*openai_routes(counter, keys), *ollama_routes(counter, keys), *_nothing_else()]
-    return [*doors, Mount("/key/{key}", routes=doors), *inference_routes(counter)]
+    # Ollama's tools look at the root of their host first.
+    below = [Route("/", lambda request: PlainTextResponse("Puna is running")), *doors]
+    return [*doors, Mount("/key/{key}", routes=below), *inference_routes(counter)]
 
 
 def _nothing_else() -> list[Route]:

@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Route
 from puna import __version__
 from puna.ao.events import Hub, Subscription
 from puna.ao.wire import json_reply
+from puna.api.routes import PROOF_HEADERS
 from puna.arweave.gateway.library import Library
 from puna.arweave.gateway.routes import gateway_application
 
@@ -47,7 +48,7 @@ def gateway_app(
         return StreamingResponse(_stream(subscription), media_type="text/event-stream", headers=headers)
 
     ours = [Route("/network", standing), Route("/events", events), *doors]
-    return gateway_application(library, __version__, scratch=scratch, before=ours)
+    return gateway_application(library, __version__, scratch=scratch, before=ours, exposed=PROOF_HEADERS)
 
 
 def _seen_from(host: str, url: str) -> str:

@@ -32,9 +32,8 @@ class Receipts:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Complete what is missing, then follow the log."""
+        """Complete what is missing, in the background, and follow the log."""
         subscription = self._hub.subscribe()
-        await self._catch_up()
         self._task = asyncio.create_task(self._follow(subscription), name="receipts")
 
     async def stop(self) -> None:
@@ -44,16 +43,20 @@ class Receipts:
         self._task = None
 
     async def _follow(self, subscription: Subscription) -> None:
+        await self._look()
         due: set[str] = set()  # journeys in which the herder said something: perhaps an answer
         async with subscription:
             async for event in subscription:
                 if self._may_hold_answer(event, due):
-                    try:
-                        await self._catch_up()
-                    except NodeError as error:
-                        log.warning("receipts have to wait: %s", error)
-                    except Exception:
-                        log.exception("receipts met a bug")
+                    await self._look()
+
+    async def _look(self) -> None:
+        try:
+            await self._catch_up()
+        except NodeError as error:
+            log.warning("receipts have to wait: %s", error)
+        except Exception:
+            log.exception("receipts met a bug")
 
     def _may_hold_answer(self, event: Event, due: set[str]) -> bool:
         """Whether an answer may be in the log that was not there before this event.

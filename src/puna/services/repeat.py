@@ -8,8 +8,9 @@ from pathlib import Path
 
 import msgspec
 
+from puna.arweave.dataitem import verify_item
 from puna.arweave.store.port import Store
-from puna.errors import NodeError
+from puna.errors import Invalid, NodeError
 from puna.llm.client import EngineClient
 from puna.llm.generate import Completion
 from puna.llm.sampler import Sampling
@@ -21,11 +22,15 @@ ROLE_MARKERS = ("<|system|>", "<|user|>", "<|assistant|>")
 
 def repeat(receipt: Receipt, store: Store, engine: EngineClient) -> list[Check]:
     """Lay the prompt out again, generate again, and compare both with the receipt. Blocks while the model runs."""
-    path = store.payload_path(receipt.model.id)
-    if path is None:
+    path, item = store.payload_path(receipt.model.id), store.view(receipt.model.id)
+    if path is None or item is None:
         return [Check("model", False, "in the store", "not here: fetch the item with its weights first")]
     try:
-        return list(_repeated(receipt, path, engine))
+        verify_item(item)
+    except Invalid:
+        return [Check("signature of the model's weights", False, "valid", "not valid")]
+    try:
+        return [Check("signature of the model's weights", True), *_repeated(receipt, path, engine)]
     except NodeError as error:
         return [Check("repeating the inference", False, "an answer", str(error))]
 

@@ -25,9 +25,14 @@ EXPOSED = ["Content-Range", "Accept-Ranges", "Content-Length"]  # what browsers 
 
 
 def gateway_application(
-    library: Library, release: str, *, scratch: Path | None = None, before: Sequence[BaseRoute] = ()
+    library: Library,
+    release: str,
+    *,
+    scratch: Path | None = None,
+    before: Sequence[BaseRoute] = (),
+    exposed: Sequence[str] = (),
 ) -> Starlette:
-    """The gateway as a web application; `before` are further routes that go first."""
+    """The gateway as a web application; `before` are further routes that go first, `exposed` headers of theirs."""
     uploading = uploader_routes(library.weave, scratch)
     transactions = layer1_routes(library, release)
     routes = [
@@ -37,9 +42,8 @@ def gateway_application(
         *_told_apart(transactions, uploading),
         *data_routes(library),
     ]
-    cors = Middleware(
-        CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"], expose_headers=EXPOSED
-    )
+    anywhere = {"allow_origins": ["*"], "allow_methods": ["*"], "allow_headers": ["*"]}
+    cors = Middleware(CORSMiddleware, **anywhere, expose_headers=[*EXPOSED, *exposed])
     handlers = {NodeError: _refuse, TooLarge: _too_large}
     return Starlette(routes=routes, middleware=[cors], exception_handlers=handlers)
 

@@ -15,13 +15,13 @@ from typing import Any
 from puna.ao.events import Event
 from puna.ao.link import Link
 from puna.arweave.store.port import Query, Store
-from puna.errors import Missing, NodeError, NotYet
+from puna.errors import NodeError, NotYet
 
 from ..network import Network
 from ..outbox import Sent, sent
 from .client import Inquiry, Ticker, advance, answer_text, refused
 
-KEPT_MAX = 2048  # requests that ended and are still remembered; after that the store is asked
+KEPT_MAX = 256  # requests that ended and are still remembered; after that the store is asked
 FOLLOWERS_MAX = 256  # of one request
 log = logging.getLogger("puna")
 
@@ -108,7 +108,6 @@ class Desk:
         self._by_label: dict[tuple[str, str], list[Case]] = defaultdict(list)  # the open ones, by payer and reference
         self._by_worker: dict[str, Case] = {}
         self._task: asyncio.Task[None] | None = None
-        self.evaluations = 0  # of the herder, so far: when it grows, places in the queue may have changed
 
     async def start(self) -> None:
         listening = asyncio.Event()
@@ -155,6 +154,7 @@ class Desk:
                     await self._see(event)
                 except NodeError as error:
                     log.warning("the desk could not read an event: %s", error)
+                    self._look_up()
                 except Exception:
                     log.exception("the desk met a bug")
 
@@ -198,7 +198,6 @@ class Desk:
 
     async def _herder_spoke(self, event: Event) -> None:
         message, network = event["message"], self._network()
-        self.evaluations += 1
         result = await self._link.result(network.herder, message)
         concerned: dict[int, Case] = {}
         if (case := self._open.get(event.get("root") or "")) and case.credit in ("", message):
@@ -299,13 +298,3 @@ def end_of(store: Store, network: Network, payer: str, reference: str, credit: s
         if not credit or tags.get("Payment", credit) == credit:
             return Sent(entry.item.target, tags, bytes(entry.item.data).decode(errors="replace"))
     return None
-
-
-async def place_in_queue(link: Link, herder: str, case: Case) -> int | None:
-    """How many jobs are served before this one, plus one; None when it does not wait."""
-    from .client import status
-
-    try:
-        return (await status(link, herder, case.inquiry.payer, case.inquiry.reference)).place
-    except Missing:
-        return None
