@@ -262,6 +262,7 @@ async def test_prices_and_quotes_are_typed():
     published = await prices(link, HERDER)
     assert (published.base_fee, published.token_fee, published.multiplier) == (1, 1, "1")
     assert (published.tokens_max, published.prompt_bytes_max, published.workers_idle) == (512, 3000, 1)
+    assert (published.text_bytes_max, published.counted_with_model, published.paused) == (32768, "words", False)
     offered = await quote(link, HERDER, "What is the meaning of life?", 20)
     assert (offered.needed, offered.price, offered.words, offered.model) == (27, 27, 6, MODEL)
     assert (offered.ahead, offered.wait_ms) == (0, 0) and offered.duration_ms > 0

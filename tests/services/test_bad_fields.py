@@ -96,7 +96,7 @@ def is_unharmed(it: HerdStory, why: str) -> None:
     it.check_books()
     it.send(OPERATOR, HERDER, "Resume")
     it.send(OPERATOR, HERDER, "Set-Price", Base_Fee="1", Token_Fee="1")
-    for _ in range(3):
+    for _ in range(2):
         it.later(61)
     assert it.herd("next(herd.jobs)") is None and it.ledger()["held"] == 0, why
     it.register(0)

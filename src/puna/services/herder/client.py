@@ -59,6 +59,9 @@ class Prices:
     workers_idle: int
     workers_in_service: int
     model: str
+    text_bytes_max: int = 0  # of a prompt or a system text that is sent ahead of its payment
+    counted_with_model: str = "words"  # or "tokens": how the prompt of a request that names a model is counted
+    paused: bool = False
     queued_per_payer_max: int = 20
 
 
@@ -127,6 +130,7 @@ class Answer:
     arithmetic: str = ""
     temperature: str = "0"
     seed: str = "0"
+    top_p: str = "1"
     prompt_ids: tuple[int, ...] = ()
     token_ids: tuple[int, ...] = ()
     receipt: str = ""
@@ -171,6 +175,9 @@ async def prices(link: Link, herder: str) -> Prices:
         workers_idle=_number(tags, "Workers-Idle"),
         workers_in_service=_number(tags, "Workers-In-Service"),
         model=tags.get("Model", ""),
+        text_bytes_max=_number(tags, "Max-Prompt-Data"),
+        counted_with_model=tags.get("Counted-With-Model", "words"),
+        paused=tags.get("Paused") == "true",
         queued_per_payer_max=_number(tags, "Max-Queued-Per-Payer") or 1,
     )
 
@@ -659,6 +666,7 @@ class _Watch:
             arithmetic=tags.get("Arithmetic", ""),
             temperature=tags.get("Temperature", "0"),
             seed=tags.get("Seed", "0"),
+            top_p=tags.get("Top-P", "1"),
             prompt_ids=token_numbers(tags.get("Prompt-Ids", "")),
             token_ids=token_numbers(tags.get("Token-Ids", "")),
             reference=inquiry.reference,
