@@ -9,6 +9,7 @@ from puna.errors import Invalid, Missing, NodeError, NotYet
 
 INVALID = "invalid_request_error"
 QUOTA = "insufficient_quota"
+AGAIN_S = 5
 
 
 class Refusal(NodeError):
@@ -25,7 +26,9 @@ class Refusal(NodeError):
     @property
     def headers(self) -> dict[str, str]:
         # Clients repeat a 429 by themselves; a budget does not grow by being asked again.
-        return {"x-should-retry": "false"} if self.code == QUOTA else {}
+        if self.code == QUOTA:
+            return {"x-should-retry": "false"}
+        return {"Retry-After": str(AGAIN_S)} if self.status in (429, 503) else {}
 
 
 def bad(param: str, what: str, todo: str = "", code: str = "invalid_value") -> Refusal:
