@@ -40,9 +40,9 @@ def test_more_tokens_than_the_herd_gives(up, tokens):
     assert winston(up.home) == before
 
 
-def test_a_prompt_longer_than_a_tag(up):
+def test_a_prompt_longer_than_the_herder_keeps(up):
     before = winston(up.home)
-    refused(puna("ask", "word " * 1000, home=up.home), "bytes", "Shorten the prompt")
+    refused(puna("ask", "word " * 7000, home=up.home), "35000 bytes", "nothing was paid")
     assert winston(up.home) == before
 
 

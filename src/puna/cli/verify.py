@@ -17,9 +17,7 @@ STANDING = ("token", "herder", "worker")
 
 @click.command("verify", cls=TakesIds)
 @click.argument("what", metavar="ID")
-@click.option(
-    "--quick", is_flag=True, help="Of an answer: repeat the inference, but not the worker's whole log before it."
-)
+@click.option("--quick", is_flag=True, help="Of an answer: repeat the inference, but do not replay the worker.")
 @home_option
 @json_option
 def command(what: str, quick: bool, home: Path | None, as_json: bool) -> None:
@@ -27,7 +25,7 @@ def command(what: str, quick: bool, home: Path | None, as_json: bool) -> None:
 
     ID is a process (or token, herder, worker): it is replayed from nothing and compared. Or a receipt, or the payment
     or the response it is about: signatures, payment, attestation and fee are checked, the inference is repeated, and
-    the worker is replayed up to its answer.
+    the worker is replayed up to its answer, from the checkpoint before it (verify the worker to replay it whole).
 
     Names the first divergence, and then exits with 1. A running node may go on meanwhile.
     """
@@ -91,15 +89,24 @@ async def _machines(home):
             await engine.stop()
 
 
-async def _replay(store, evaluators, process: str, line, until: str | None = None):
+async def _replay(store, evaluators, process: str, line):
     from puna.ao.compute.verify import verify
     from puna.node.blocks import blocks_of
 
-    return await verify(
-        store, evaluators, process,
-        lambda done, total: line(f"replaying {done} of {total}"),
-        blocks=blocks_of(store), until=until,
-    )  # fmt: skip
+    def tell(done: int, total: int) -> None:
+        line(f"replaying {done} of {total}")
+
+    return await verify(store, evaluators, process, tell, blocks=blocks_of(store))
+
+
+async def _replay_message(store, evaluators, process: str, message: str, line):
+    from puna.ao.compute.verify import verify_message
+    from puna.node.blocks import blocks_of
+
+    def tell(done: int, total: int) -> None:
+        line(f"replaying the worker: {done} of {total}")
+
+    return await verify_message(store, evaluators, process, message, tell, blocks=blocks_of(store))
 
 
 async def _verify_answer(home, store, item, quick: bool, line):
@@ -124,7 +131,7 @@ async def _verify_answer(home, store, item, quick: bool, line):
         attested = store.view(receipt.attestation.id) if receipt.attestation and not quick else None
         if attested is not None:
             message = read_attestation(attested).message
-            report = await _replay(store, evaluators, receipt.processes.worker, line, message)
+            report = await _replay_message(store, evaluators, receipt.processes.worker, message, line)
     return Checked(item, receipt, checks, report)
 
 
@@ -192,8 +199,9 @@ class Checked:
             click.echo(text)
         if self.report is not None:
             ok = "ok  " if self.report.agrees else "NOT "
+            since = f"its checkpoint after message {self.report.since}" if self.report.since >= 0 else "nothing"
             root = f", state root {self.report.state_root}"
-            click.echo(f"{ok} worker replayed up to its answer: {self.report.replayed} messages{root}")
+            click.echo(f"{ok} worker replayed from {since} up to its answer: {self.report.replayed} messages{root}")
         if not self.agrees:
             click.echo(f"first divergence: {self.first()}")
 
@@ -216,6 +224,7 @@ def _report_json(report) -> dict:
         "attestations": report.attestations,
         "gas": report.gas_used,
         "state_root": report.state_root,
+        "since": report.since,
         "divergences": [
             {"nonce": each.nonce, "message": each.message, "field": each.field,
              "expected": each.expected, "found": each.found}

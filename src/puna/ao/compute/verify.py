@@ -25,6 +25,7 @@ from ..assignment import Assignment, read_assignment
 from ..message import ProcessId, tag
 from ..result import Result
 from ..scheduler import schedule as rules
+from .chain import Chain, read_chain
 from .cron import Blocks, Moment, Tick, cron_json, crons_of, no_blocks, ticks
 from .fold import message_json, result_of
 from .fork import check_module, origin_of
@@ -63,6 +64,7 @@ class Report:
     gas_used: int
     state_root: str
     divergences: tuple[Divergence, ...]
+    since: int = -1  # the nonce of the checkpoint it began from; -1 from nothing
 
     @property
     def agrees(self) -> bool:
@@ -84,11 +86,9 @@ async def verify(
     limits: Limits = Limits(),  # noqa: B008 (frozen)
     modules: Path | None = None,
     blocks: Blocks = no_blocks,
-    until: str | None = None,
 ) -> Report:
     """Replay `process` and compare with all that was signed about it; its crons are made up again from the rule.
 
-    With `until`, the id of a message, no further than that message; raises Missing when it has no such message.
     `on_progress` is told how many assignments of how many are done. Raises Missing when the process is not here,
     Invalid when it cannot run here, NotYet when its module is not here or an evaluator was lost.
     """
@@ -98,17 +98,62 @@ async def verify(
         raise Missing(f"process {process} is not in the store", "Check the id, and the folder given with --home.")
     schedule = list(_schedule_of(store, process, tag(item, "Scheduler") or ""))
     attested = _attestations_of(store, process)
-    if until is not None:
-        schedule, attested = _until(process, until, schedule, attested)
+    return await _verify(store, evaluators, item, schedule, attested, None, on_progress, view, limits, modules, blocks)
+
+
+async def verify_message(
+    store: Store,
+    evaluators: Evaluators,
+    process: ProcessId,
+    message: str,
+    on_progress: Progress = lambda done, total: None,
+    *,
+    limits: Limits = Limits(),  # noqa: B008 (frozen)
+    modules: Path | None = None,
+    blocks: Blocks = no_blocks,
+) -> Report:
+    """Replay one message, from the newest checkpoint before it that has the attested state root, else from nothing.
+
+    The schedule up to there is checked whole, and what was evaluated before the checkpoint is believed as attested.
+    Raises as `verify`, and Missing when the process has no such message.
+    """
+    view = view_of(store)
+    item = view(process)
+    if item is None:
+        raise Missing(f"process {process} is not in the store", "Check the id, and the folder given with --home.")
+    schedule = list(_schedule_of(store, process, tag(item, "Scheduler") or ""))
+    schedule, attested = _until(process, message, schedule, _attestations_of(store, process))
+    start = _start_before(store, view, process, attested, (schedule[-1].nonce, 0))
+    return await _verify(store, evaluators, item, schedule, attested, start, on_progress, view, limits, modules, blocks)
+
+
+async def _verify(
+    store: Store,
+    evaluators: Evaluators,
+    item: DataItem,
+    schedule: list[Assignment],
+    attested: "_Attested",
+    start: "_Start | None",
+    on_progress: Progress,
+    view: View,
+    limits: Limits,
+    modules: Path | None,
+    blocks: Blocks,
+) -> Report:
+    process = ProcessId(item.id)
     found = _check_schedule(process, item, schedule, view)
     steps = list(_steps(item, schedule, attested, blocks, view))
     found += _check_coverage(steps, attested)
+    if start is not None:
+        steps = [step for step in steps if step.place > start.place]
     replay = _Replay()
     files = ModuleFiles(store, modules)
     try:
         program = program_of(view, item, limits, files)
-        begins, inherited = await _inherited(store, evaluators, item, view, limits, files, blocks)
-        found += inherited
+        begins: bytes | Chain | None = start and start.chain
+        if begins is None:
+            begins, inherited = await _inherited(store, evaluators, item, view, limits, files, blocks)
+            found += inherited
         async for step, evaluation in _replayed(evaluators, process, program, steps, begins):
             replay.add(evaluation)
             for attestation in attested.get(step.place, ()):
@@ -118,7 +163,8 @@ async def verify(
         files.close()
     found.sort(key=lambda divergence: divergence.nonce)
     count = sum(map(len, attested.values()))
-    return Report(process, len(schedule), replay.count, count, replay.gas_used, replay.state_root, tuple(found))
+    since = start.place[0] if start else -1
+    return Report(process, len(schedule), replay.count, count, replay.gas_used, replay.state_root, tuple(found), since)
 
 
 @dataclass
@@ -180,9 +226,9 @@ def _attested_until(attested: "_Attested", nonce: int) -> int:
 
 
 async def _replayed(
-    evaluators: Evaluators, process: ProcessId, program: Program, steps: list[_Step], begins: bytes | None
+    evaluators: Evaluators, process: ProcessId, program: Program, steps: list[_Step], begins: "bytes | Chain | None"
 ) -> AsyncIterator[tuple[_Step, Evaluation]]:
-    """Evaluate from the beginning, up to the end or to the first item that is not here."""
+    """Evaluate from where the memory `begins` stands, up to the end or to the first item that is not here."""
     due = list(takewhile(lambda step: step.message is not None, steps))  # the rest is told by _check_schedule
     done = iter(due)
     async with _replica(evaluators, process, program, begins) as replica:
@@ -193,11 +239,14 @@ async def _replayed(
 
 @asynccontextmanager
 async def _replica(
-    evaluators: Evaluators, process: ProcessId, program: Program, begins: bytes | None
+    evaluators: Evaluators, process: ProcessId, program: Program, begins: bytes | Chain | None
 ) -> AsyncIterator[str]:
     # A name of its own: the running node may hold the same process in the same evaluators.
     replica = f"verify {process}"
-    await evaluators.attach(replica, program, begins)
+    if isinstance(begins, Chain):
+        await evaluators.resume(replica, program, begins.start(), begins.base)
+    else:
+        await evaluators.attach(replica, program, begins)
     try:
         yield replica
     finally:
@@ -267,6 +316,34 @@ def _until(
         raise Missing(f"process {process} has no message {message}", "Check the ids.")
     kept = {place: some for place, some in attested.items() if place <= (end, 0)}
     return [place for place in schedule if place.nonce <= end], defaultdict(list, kept)
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """A checkpoint to begin from, and the place of the last evaluation in it."""
+
+    place: tuple[int, int]
+    chain: Chain
+
+
+def _start_before(
+    store: Store, view: View, process: ProcessId, attested: _Attested, end: tuple[int, int]
+) -> _Start | None:
+    """The newest checkpoint before `end` that is signed, complete, and of the state root attested at its place."""
+    tags = (("Type", ("Checkpoint",)), ("Process", (process,)))
+    for item in sorted(_all(store, Query(tags=tags)), key=_place_of, reverse=True):
+        place, root = _place_of(item), tag(item, "State-Root")
+        if place < end and any(each.state_root == root and each.rule == RULE for each in attested.get(place, ())):
+            chain = read_chain(view, item.id)
+            if chain is not None and all(_signature(each) == "valid" for each in chain.items):
+                return _Start(place, chain)
+    return None
+
+
+def _place_of(checkpoint: DataItem) -> tuple[int, int]:
+    numbers = (tag(checkpoint, name) or "" for name in ("Nonce", "Tick"))
+    nonce, tick = (int(number) if number.isascii() and number.isdigit() else 0 for number in numbers)
+    return nonce, tick
 
 
 def _all(store: Store, query: Query) -> Iterator[DataItem]:
