@@ -1,4 +1,4 @@
-"""What a request would cost before it is paid: price, place, time and memory. Called by `puna quote` and by the doors."""
+"""What a request would cost before it is paid: price, place, time, memory. Called by `puna quote` and the doors."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from .client import Prices, Quote, Request, check_request, prices, quote
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes: `weights` are mapped once for all workers of a machine, `context` is what this request takes while it runs."""
+    """Bytes: `weights` are mapped once for all workers of a machine, `context` is this request's while it runs."""
 
     weights: int
     context: int
