@@ -27,7 +27,7 @@ local function keep(record)
   if #Order > RECORDS_MAX then Records[table.remove(Order, 1)] = nil end
 end
 
-local function units(millionths) return millionths .. UNITS end
+local function units(millionths) return millionths > 0 and millionths .. UNITS or "0" end
 
 local function amount(millionths) return character.amount(units(millionths)) end
 
@@ -84,7 +84,7 @@ Handlers.add("Grade-Petition", function(msg)
   local told = paid == 0 and job.name .. " gets nothing for a grade of " .. grade .. "."
     or "A grade of " .. grade .. ", and the King's mood is " .. mood .. " of 10: " .. amount(paid) .. " LLAMA for "
       .. job.name .. "."
-  if paid < asked then told = told .. " It would be " .. amount(asked) .. ", but the treasury is low this hour." end
+  if paid < asked then told = told .. " (A fuller treasury would pay " .. amount(asked) .. ".)" end
   character.say(told, { kind = "payout", root = job.root })
   character.pay(Land.coin, Land.giver, job.quantity, "An offering to the King")
   ao.send({ Target = Land.giver, Action = "Quest-Done", Quest = "petition-the-king", Account = job.account })

@@ -8,7 +8,9 @@ units. The law, whatever grades and moods say:
     halving   what a grade is worth halves each time what remains under MAX has halved
     day       of each account one petition and at most DAY_MAX, in each day of the clock (UTC)
 
-When an hour has less than half of its budget left, payouts shrink pro rata: to the share of that half which is left.
+A grade asks for (grade + 1) times the King's mood, so 60 LLAMA at most. Where the hour has less than four times that
+left, everybody gets pro rata what it has: its full share of a quarter of what is left. So an hour never runs dry, and a
+better grade is always worth more than a worse one at the same moment.
 ]]
 
 local emission = {}
@@ -19,6 +21,9 @@ emission.MAX = 11111111 * LLAMA
 emission.HOUR_SHARE = 100000
 emission.DAY_MAX = 100 * LLAMA
 emission.GRADE_MAX = 5
+local ASKED_MAX = 6 * 10 * LLAMA
+local HOUR_PARTS = 4 -- no petition takes more than this part of what an hour has left
+local ROUND = LLAMA // 100 -- payouts are whole hundredths
 local HOUR_MS, DAY_MS = 3600000, 24 * 3600000
 
 -- The King's moods and how often they come, by the last digits of a hash: few days are very good or very bad.
@@ -103,11 +108,12 @@ end
 --- Pay an account for a grade; returns the amount and what was asked before the limits.
 function emission.payout(state, account, grade, mood, now)
   pass_time(state, now)
-  local asked, half, left = emission.asked(state, grade, mood), state.hour_budget // 2, left_in_hour(state)
+  local asked, left, most = emission.asked(state, grade, mood), left_in_hour(state), ASKED_MAX >> emission.halvings(state)
   local amount = asked
-  if left < half then amount = asked * left // half end
+  if left < HOUR_PARTS * most then amount = asked * left // (HOUR_PARTS * most) end
   local record = account_of(state, account)
   amount = math.max(0, math.min(amount, left, emission.DAY_MAX - record.paid))
+  amount = amount - amount % ROUND
   record.paid = record.paid + amount
   if not state.best_grade or grade > state.best_grade then state.best_grade = grade end
   return spend(state, amount), asked

@@ -86,7 +86,7 @@ end
 
 -- Answers --------------------------------------------------------------------------------------------
 
-local function tell(job, prompt, answer, msg)
+local function tell(job, prompt, facts, answer, msg)
   local text = character.line(answer)
   if text == "" then return character.refund(job, "I am sorry: the mist did not lift.") end
   character.done(job)
@@ -96,7 +96,9 @@ local function tell(job, prompt, answer, msg)
     Facts = Facts.known, Inference = msg.Inference or msg.Id,
   })
   if #Answers > ANSWERS_MAX then table.remove(Answers, 1) end
-  character.say(text, { to = job.account, kind = "answer", root = job.root, inference = msg["X-Reference"] })
+  -- A small model reads numbers badly: what was true is said beside what it made of it.
+  local truth = #facts > 0 and " (True now: " .. table.concat(facts, " ") .. ")" or ""
+  character.say(text .. truth, { to = job.account, kind = "answer", root = job.root, inference = msg["X-Reference"] })
   character.pay(Land.coin, Land.giver, job.quantity, "A question was answered")
   ao.send({ Target = Land.giver, Action = "Quest-Done", Quest = "ask-the-oracle", Account = job.account })
 end
@@ -107,7 +109,9 @@ local function answer(job)
     .. (#facts > 0 and "Facts:\n" .. table.concat(facts, "\n") or "") .. "<|end|>\n"
     .. "<|user|>\n" .. job.question .. "<|end|>\n<|assistant|>\n"
   local options = { Temperature = "0.3", Seed = job.seed }
-  local label = character.ask_for(job, prompt, TOKENS, options, function(text, msg) tell(job, prompt, text, msg) end)
+  local label = character.ask_for(job, prompt, TOKENS, options, function(text, msg)
+    tell(job, prompt, facts, text, msg)
+  end)
   character.say("Hush. I look into the mist ...", { to = job.account, kind = "thinking", root = job.root, inference = label })
 end
 
