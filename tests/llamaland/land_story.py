@@ -25,7 +25,7 @@ DAY_MS = 24 * HOUR_MS
 
 def wise(prompt: str) -> str:
     """What a model says that does as it is told."""
-    if "Which grade" in prompt:
+    if "Which grade from 0 to 5" in prompt:
         return "Grade: 4/5."
     if "Llama King" in prompt:
         return "Grade: 4/5. Well spoken."
@@ -141,9 +141,10 @@ class LandStory(HerdStory):
         ))  # fmt: skip
 
     def grants(self) -> list[Sent]:
-        """What the coin told players they were granted."""
+        """What the coin told players they were granted by the Banker."""
         entries = [entry for each in self.log if each.process == COIN for entry in each.sent]
-        return [entry for entry in entries if entry.action == "Grant-Notice" and entry.target != self.land.giver]
+        paid = [entry for entry in entries if entry.action == "Grant-Notice" and entry.target != self.land.giver]
+        return [entry for entry in paid if entry.tags["Sender"] == self.land.banker]
 
     def check_coins(self) -> None:
         """Balances add up to the supply, and the supply to what the Banker says he issued."""

@@ -102,6 +102,11 @@ Handlers.add("Allowance", function(msg)
   if given > 0 then grant(Land.giver, given, { ["X-Reason"] = "Allowance" }) end
 end)
 
+Handlers.add("Granted", function(msg)
+  local record = msg.From == Land.coin and Records[msg["X-Petition"] or ""]
+  if record then record.State, record.Grant = "paid", msg["Message-Id"] end
+end)
+
 -- The coin refused: then nothing was issued.
 Handlers.add("Grant-Error", function(msg)
   if msg.From ~= Land.coin then return end

@@ -13,7 +13,7 @@ local json = require("json")
 local character = {}
 
 local COIN = ("0"):rep(12) -- behind a number of whole LLAMA
-local JOBS_MAX = 50 -- of one character; past it we refund
+local JOBS_MAX = 20 -- of one character, as many as the herd lets one payer queue; past it we refund
 local JOBS_PER_ACCOUNT_MAX = 2
 local JOB_MS = 15 * 60000
 local LINE_BYTES_MAX = 1000
@@ -94,7 +94,8 @@ end
 function character.offers(offer)
   for _, action in ipairs({ "Schema", "SchemaExternal" }) do
     Handlers.add(action, function(msg)
-      ao.send({ Target = msg.From, Tags = { Type = action }, Data = json.encode(offer(msg.From, msg)) })
+      -- Clients look for the tag Type in the result; on the way the messenger takes it off.
+      ao.send({ Target = msg.From, Action = action .. "-Response", Tags = { Type = action }, Data = json.encode(offer(msg.From, msg)) })
     end)
   end
 end

@@ -84,13 +84,7 @@ async def entities(link: Link, world: str, since_ms: int = 0) -> dict[str, Entit
     """Who is in a world, or did something there since; characters and warps that stand for ever are not among them."""
     asked = msgspec.json.encode({"Timestamp": since_ms, "Initial": since_ms == 0}).decode()
     told = await _read(link, world, {"Action": "Reality.EntitiesDynamic"}, asked)
-    return {
-        id: Entity(
-            id, each["Metadata"].get("DisplayName", ""), tuple(each["Position"]), each["StateCode"], each["At"],
-            each["Metadata"],
-        )
-        for id, each in msgspec.json.decode(told).items()
-    }  # fmt: skip
+    return _entities(told)
 
 
 async def chat(link: Link, world: str, after: int = 0, limit: int = 100) -> list[Line]:
@@ -122,6 +116,16 @@ async def quests(link: Link, land: Land, address: str) -> dict[str, bool]:
     return {each["Quest"]: each["Done"] for each in told}
 
 
+def _entities(told: str) -> dict[str, Entity]:
+    return {
+        id: Entity(
+            id, each["Metadata"].get("DisplayName", ""), tuple(each["Position"]), each["StateCode"], each["At"],
+            each["Metadata"],
+        )
+        for id, each in msgspec.json.decode(told).items()
+    }  # fmt: skip
+
+
 # Walking and talking -----------------------------------------------------------------------------------------------------
 
 
@@ -131,11 +135,7 @@ async def enter(link: Link, wallet: Wallet, world: str, name: str, at: Place | N
     if at is not None:
         wanted["Position"] = at
     told = await _change(link, wallet, world, {"Action": "Reality.EntityCreate"}, wanted)
-    each = msgspec.json.decode(told)
-    return Entity(
-        owner_address(wallet), each["Metadata"]["DisplayName"], tuple(each["Position"]), each["StateCode"], each["At"],
-        each["Metadata"],
-    )  # fmt: skip
+    return _entities(told)[owner_address(wallet)]
 
 
 async def walk(link: Link, wallet: Wallet, world: str, *path: Place) -> None:
@@ -182,7 +182,8 @@ async def petition(
 
     async def ended():
         known = await record(link, land, transfer)
-        return known if known.get("State") in ("graded", "unpaid") else None
+        is_over = known.get("State") in ("paid", "unpaid") or known.get("Paid") == "0"
+        return known if is_over else None
 
     known = await _wait(link, land, wallet, transfer, ended, patience_s)
     return Verdict(

@@ -54,6 +54,7 @@ Handlers.add("Grant", function(msg)
     Target = recipient, Action = "Grant-Notice", Sender = msg.From, Quantity = quantity,
     Data = "You were granted " .. quantity .. " by " .. msg.From, Tags = tags,
   })
+  msg.reply({ Action = "Granted", ["Message-Id"] = msg.Id, Quantity = quantity, ["X-Petition"] = msg["X-Petition"] })
 end)
 
 Handlers.add("Appoint", function(msg)

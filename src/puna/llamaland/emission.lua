@@ -23,7 +23,7 @@ emission.DAY_MAX = 100 * LLAMA
 emission.GRADE_MAX = 5
 local ASKED_MAX = 6 * 10 * LLAMA
 local HOUR_PARTS = 4 -- no petition takes more than this part of what an hour has left
-local ROUND = LLAMA // 100 -- payouts are whole hundredths
+local ROUND = LLAMA // 100 -- payouts of a LLAMA or more are whole hundredths
 local HOUR_MS, DAY_MS = 3600000, 24 * 3600000
 
 -- The King's moods and how often they come, by the last digits of a hash: few days are very good or very bad.
@@ -80,8 +80,8 @@ end
 
 --- How often what remains has halved.
 function emission.halvings(state)
-  local count, remains = 0, emission.MAX - state.issued
-  while remains * 2 ^ (count + 1) <= emission.MAX do count = count + 1 end
+  local count, remains = 0, math.max(1, emission.MAX - state.issued)
+  while remains << (count + 1) <= emission.MAX do count = count + 1 end
   return count
 end
 
@@ -113,7 +113,7 @@ function emission.payout(state, account, grade, mood, now)
   if left < HOUR_PARTS * most then amount = asked * left // (HOUR_PARTS * most) end
   local record = account_of(state, account)
   amount = math.max(0, math.min(amount, left, emission.DAY_MAX - record.paid))
-  amount = amount - amount % ROUND
+  if amount >= LLAMA then amount = amount - amount % ROUND end
   record.paid = record.paid + amount
   if not state.best_grade or grade > state.best_grade then state.best_grade = grade end
   return spend(state, amount), asked

@@ -127,7 +127,7 @@ local function look_of(name)
     local letter = utf8.char(code)
     letters[#letters + 1] = LOOK_ALIKE[letter] or letter
   end
-  return (table.concat(letters):lower():gsub("0", "o"):gsub("[1|!]", "l"):gsub("i", "l"):gsub("[%s%p]", ""))
+  return (table.concat(letters):lower():gsub("0", "o"):gsub("[1|]", "l"):gsub("i", "l"):gsub("[%s%p]", ""))
 end
 
 local function name_bearer(name)
@@ -298,7 +298,7 @@ local function metadata_of(value, id)
     metadata.DisplayName = name
   end
   local skin = value.SkinNumber
-  if skin ~= nil and not (math.tointeger(skin) and skin >= 0 and skin <= SKIN_MAX) then
+  if skin ~= nil and not (math.type(skin) and math.tointeger(skin) and skin >= 0 and skin <= SKIN_MAX) then
     return nil, "SkinNumber must be a whole number from 0 to " .. SKIN_MAX
   end
   local interaction = metadata.Interaction
@@ -383,6 +383,9 @@ local function describe(entity)
     .. entity.metadata_json .. ',"StateCode":' .. entity.StateCode .. ',"At":' .. entity.at .. "}"
 end
 
+--- The same under its id, as answers to changes have it.
+local function describe_one(id, entity) return '{"' .. id .. '":' .. describe(entity) .. "}" end
+
 -- Changes ------------------------------------------------------------------------------------
 
 Handlers.add("Reality.EntityCreate", function(msg)
@@ -391,7 +394,7 @@ Handlers.add("Reality.EntityCreate", function(msg)
   if not wanted then return refuse(msg, "Invalid Data") end
   local entity, fault, is_new = create(id, wanted, now)
   if not entity then return refuse(msg, fault) end
-  accept(msg, describe(entity))
+  accept(msg, describe_one(id, entity))
   if is_new and RealityGreeter then
     ao.send({ Target = RealityGreeter, Action = "Reality.Arrived", Account = id, World = RealityInfo.Name })
   end
@@ -399,17 +402,18 @@ end)
 
 -- First of all handlers: four times a second for each who walks.
 Handlers.prepend("Reality.EntityUpdatePosition", function(msg)
-  local now, entity, wanted = msg.Timestamp, World.entities[actor(msg)], object_of(msg)
+  local now, id, wanted = msg.Timestamp, actor(msg), object_of(msg)
   sweep(now)
+  local entity = World.entities[id]
   if not entity then return refuse(msg, "Entity not found") end
   if not wanted then return refuse(msg, "Invalid Data") end
   local position, way = way_of(entity, wanted)
   if not position then return refuse(msg, way) end
   -- Where it really is goes with the refusal, so that its client can put it back.
-  if not spend(entity, way, now) then return refuse(msg, "Too fast", describe(entity)) end
+  if not spend(entity, way, now) then return refuse(msg, "Too fast", describe_one(id, entity)) end
   entity.Position, entity.position_json, entity.at = position, position_text(position), now
   if entity.StateCode == 0 then set_state(entity, 2) end
-  if not msg.Cast then accept(msg, describe(entity)) end
+  if not msg.Cast then accept(msg, describe_one(id, entity)) end
 end)
 
 --- Hide and fix, for oneself or as master.
