@@ -1,16 +1,16 @@
-"""The statements on command line, token and packages, 41 to 53 of "AI on AO", each a test that bears its number.
+"""The statements of "AI on AO" on command line, token, packages and Llama Land, each a test that bears its number.
 
-Names tell it: `test_44_...`, `test_45_46_...`. What belongs to a part that is not built yet is a row of decision 0010
-that begins `| statement N |`. Those before, on the process environment, are looked after in `vm/aos`.
+Names tell it: `test_44_...`, `test_45_46_...`. What has no test is a row of a decision note that begins
+`| statement N |`. Those before, on the process environment, are looked after in `vm/aos`.
 """
 
 import re
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-FOLDERS = (TESTS / "services", TESTS / "cli/aos")
-DECISION = TESTS.parent / "docs/decisions/0010-the-aos-environment.md"
-STATEMENTS = set(range(41, 54))
+FOLDERS = (TESTS / "services", TESTS / "cli/aos", TESTS / "llamaland")
+DECISIONS = ("0010-the-aos-environment.md", "0019-llama-land.md")
+STATEMENTS = set(range(41, 54)) | set(range(65, 73))
 
 
 def borne_by_tests() -> set[int]:
@@ -20,10 +20,11 @@ def borne_by_tests() -> set[int]:
 
 
 def in_notes() -> set[int]:
-    return {int(number) for number in re.findall(r"^\| statement (\d+) \|", DECISION.read_text(), re.MULTILINE)}
+    texts = ((TESTS.parent / "docs/decisions" / name).read_text() for name in DECISIONS)
+    return {int(number) for text in texts for number in re.findall(r"^\| statement (\d+) \|", text, re.MULTILINE)}
 
 
-def test_every_statement_on_console_token_and_packages_is_tested_or_noted():
+def test_every_statement_is_tested_or_noted():
     assert STATEMENTS - borne_by_tests() - in_notes() == set()
 
 

@@ -1,4 +1,4 @@
-"""The land's genesis on a real store and a network in one hand: one land, whatever kills it and however often it runs."""
+"""The land's genesis on a real store and a network in one hand: one land, however often it is killed."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The land on a real node, with the demo model: what players do from their first step to the coin, and the docs' Baker."""
+"""The land on a real node, with the demo model: from a first step to a coin, and the docs' Baker."""
 
 import asyncio
 import re

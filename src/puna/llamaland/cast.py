@@ -1,6 +1,7 @@
 """Who lives in Llama Land, one row each: a Lua file beside this one and a row make a new character.
 
-Read by genesis and by tests. A character's program is the client of the herd, what all characters share, and its own file.
+Read by genesis and by tests. A character's program is the client of the herd, what all characters share,
+and its own file.
 """
 
 from collections.abc import Mapping

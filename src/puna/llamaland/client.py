@@ -1,6 +1,6 @@
-"""Client of Llama Land: who is where and what is said, petitions, jokes, questions, balances. Amounts in units of LLAMA.
+"""Client of Llama Land: who is where and what is said, petitions, jokes, questions, balances.
 
-Called by tests, benches and programs. Reads are dry-runs; what changes something is an ordinary signed message, and is
+Amounts are in units of LLAMA. Called by tests, benches and programs. Reads are dry-runs; what changes something is an ordinary signed message, and is
 followed until its end: an answer, or coins that came back.
 """
 
@@ -72,7 +72,7 @@ class Verdict:
     record: Mapping[str, Any]
 
 
-# Reading ---------------------------------------------------------------------------------------------------------------
+# Reading -----------------------------------------------------------------------------------------------------------
 
 
 async def llama_balance(link: Link, land: Land, address: str) -> int:
@@ -126,7 +126,7 @@ def _entities(told: str) -> dict[str, Entity]:
     }  # fmt: skip
 
 
-# Walking and talking -----------------------------------------------------------------------------------------------------
+# Walking and talking -----------------------------------------------------------------------------------------------
 
 
 async def enter(link: Link, wallet: Wallet, world: str, name: str, at: Place | None = None, skin: int = 0) -> Entity:
@@ -170,7 +170,7 @@ async def immigrate(link: Link, wallet: Wallet, land: Land) -> None:
     await _change(link, wallet, land.citizenship, {"Action": "Immigrate"})
 
 
-# What is paid for --------------------------------------------------------------------------------------------------------
+# What is paid for --------------------------------------------------------------------------------------------------
 
 
 async def petition(

@@ -199,5 +199,3 @@ def _digest() -> str:
     for path in sorted(ASSETS.glob("*")):
         whole.update(path.name.encode() + sha256(path.read_bytes()).digest())
     return whole.hexdigest()
-
-

@@ -1,4 +1,4 @@
-"""What stands in Llama Land: the ids that genesis gives out. Read by the node for `GET /network`, by clients and tests."""
+"""What stands in Llama Land: the ids that genesis gives out. Read by the node for `GET /network`, and by clients."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

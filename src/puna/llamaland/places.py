@@ -18,7 +18,7 @@ Place = tuple[float, float]
 
 @dataclass(frozen=True)
 class Warp:
-    """Whoever overlaps it goes to the world `target`, to the place `arrive`. In tiles; `at` is its upper left corner."""
+    """Whoever overlaps it goes to the world `target`, to the place `arrive`. In tiles; `at` is its upper left."""
 
     target: str
     at: Place
