@@ -535,7 +535,8 @@ def test_a_petitioner_under_a_characters_name_is_a_stranger(land, name):
     st.sampled_from([each.key for each in CAST] + ["coin"]),
     st.sampled_from(["Petition", "Grade-Petition", "Credit-Notice", "Grant", "Transfer", "Introduce", "Renounce",
                      "Record", "Schema", "SchemaExternal", "GetDonation", "Immigrate", "Admit", "Quests", "Allowance",
-                     "Ledger", "Inference-Response", "Answers", "Authorise", "Open", "Reality.Arrived", "Eval", "Grant-Error"]),
+                     "Ledger", "Inference-Response", "Answers", "Authorise", "Open", "Reality.Arrived", "Eval",
+                     "Grant-Error"]),
     st.dictionaries(
         st.sampled_from(["Quantity", "Recipient", "Grade", "Original-Message", "X-Petition", "X-Reason", "Account",
                          "Quest", "WalletId", "X-Reference", "Root", "Job", "Sender"]),

@@ -323,7 +323,8 @@ def test_the_greeter_hears_of_each_arrival_once(world):
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats(allow_nan=False) | st.integers() | st.text(max_size=12),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-        st.sampled_from(["Position", "Path", "Metadata", "Type", "DisplayName", "Interaction", "Timestamp"]), inner, max_size=3,
+        st.sampled_from(["Position", "Path", "Metadata", "Type", "DisplayName", "Interaction", "Timestamp"]), inner,
+        max_size=3,
     ),
     max_leaves=12,
 )  # fmt: skip

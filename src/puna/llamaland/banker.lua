@@ -1,8 +1,8 @@
 --[[ The Banker takes petitions for the King, 1 LLAMA each, and pays what the King's grade is worth.
 
 Who talks to him: payers through the coin, the King (Grade-Petition, Petition-Failed), the Giver (Allowance), anyone
-(Record, Ledger). He alone may have the coin grant LLAMA, and he grants what llamaland.emission allows, whatever grade he
-is told: a grade of 5 is the most there is, an account is paid for one petition a day, an hour has its budget.
+(Record, Ledger). He alone may have the coin grant LLAMA, and he grants what llamaland.emission allows, whatever
+grade he is told: a grade of 5 is the most there is, an account is paid for one petition a day, an hour has its budget.
 
 Every grant carries the petition it is for and the inferences that graded it; `Record` tells the same for the last 500.
 ]]
@@ -60,7 +60,9 @@ local function petition_of(msg)
   if msg.From ~= Land.king then return print(msg.Action .. " ignored: not from the King. From: " .. msg.From) end
   local id = tostring(msg["Original-Message"])
   local job, record = Jobs[id], Records[id]
-  if not job or not record or record.State ~= "waiting" then return print(msg.Action .. " ignored: nobody waits for it") end
+  if not job or not record or record.State ~= "waiting" then
+    return print(msg.Action .. " ignored: nobody waits for it")
+  end
   return job, record
 end
 

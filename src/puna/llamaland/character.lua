@@ -95,7 +95,8 @@ function character.offers(offer)
   for _, action in ipairs({ "Schema", "SchemaExternal" }) do
     Handlers.add(action, function(msg)
       -- Clients look for the tag Type in the result; on the way the messenger takes it off.
-      ao.send({ Target = msg.From, Action = action .. "-Response", Tags = { Type = action }, Data = json.encode(offer(msg.From, msg)) })
+      ao.send({ Target = msg.From, Action = action .. "-Response", Tags = { Type = action },
+        Data = json.encode(offer(msg.From, msg)) })
     end)
   end
 end

@@ -1,5 +1,5 @@
---[[ The Citizenship Llama makes citizens. With the spawn tag Policy=open everybody who asks is one; with Policy=closed the
-owner admits whom it likes (Admit). Citizens get a number, and the Banker is told. Being a citizen is a quest.
+--[[ The Citizenship Llama makes citizens. With the spawn tag Policy=open everybody who asks is one; with Policy=closed
+the owner admits whom it likes (Admit). Citizens get a number, and the Banker is told. Being a citizen is a quest.
 ]]
 
 local character = require("llamaland.character")

@@ -1,7 +1,7 @@
 """Client of Llama Land: who is where and what is said, petitions, jokes, questions, balances.
 
-Amounts are in units of LLAMA. Called by tests, benches and programs. Reads are dry-runs; what changes something is an ordinary signed message, and is
-followed until its end: an answer, or coins that came back.
+Called by tests, benches and programs. Amounts are in units of LLAMA. Reads are dry-runs; what changes something is an
+ordinary signed message, and is followed until its end: an answer, or coins that came back.
 """
 
 import asyncio

@@ -108,7 +108,8 @@ end
 --- Pay an account for a grade; returns the amount and what was asked before the limits.
 function emission.payout(state, account, grade, mood, now)
   pass_time(state, now)
-  local asked, left, most = emission.asked(state, grade, mood), left_in_hour(state), ASKED_MAX >> emission.halvings(state)
+  local asked, left = emission.asked(state, grade, mood), left_in_hour(state)
+  local most = ASKED_MAX >> emission.halvings(state)
   local amount = asked
   if left < HOUR_PARTS * most then amount = asked * left // (HOUR_PARTS * most) end
   local record = account_of(state, account)

@@ -1,7 +1,7 @@
 --[[ The Giver: a first gift for everybody, and a reward for each quest, once per account, out of what he holds.
 
-He holds what players pay Joker, Oracle and King, what anybody gives him, and an allowance of the Banker's, which he asks
-for when his purse is light. He gives nothing he does not hold: whoever comes too early is told to come back.
+He holds what players pay Joker, Oracle and King, what anybody gives him, and an allowance of the Banker's, which he
+asks for when his purse is light. He gives nothing he does not hold: whoever comes too early is told to come back.
 ]]
 
 local bint = require(".bint")(256)
@@ -123,7 +123,7 @@ character.offers(function(account)
   local quests = #open > 0 and " Quests: " .. table.concat(open, ", ") .. "." or " You did all quests."
   return { GetDonation = {
     Target = ao.id, Title = given.gift and "Good to see you" or "A gift?",
-    Description = (given.gift and "You had your gift." or "I give " .. GIFT .. " LLAMA to everybody who is new.") .. quests,
+    Description = (given.gift and "You had your gift." or "I give " .. GIFT .. " LLAMA to all who are new.") .. quests,
     Schema = not given.gift and character.action_form("GetDonation") or nil,
   } }
 end)

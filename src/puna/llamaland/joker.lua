@@ -12,7 +12,7 @@ local JOKES_MAX = 50
 
 local function tell(job, answer, msg)
   local joke = character.line(answer)
-  if joke == "" then return character.refund(job, "I am sorry: I could not think of a joke about " .. job.topic .. ".") end
+  if joke == "" then return character.refund(job, "I am sorry: I know no joke about " .. job.topic .. ".") end
   character.done(job)
   character.pay(Land.coin, Land.giver, job.quantity, "A joke was told")
   table.insert(Jokes, {

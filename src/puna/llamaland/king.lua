@@ -2,8 +2,8 @@
 
 Who talks to him: the Banker (Petition), players (SchemaExternal). Each petition is looked at twice. First he reads it
 and says a few words with a grade; then he is shown his words alone, without the petition, and asked which grade fits
-them. The lower grade counts. So a petition that talks its way to a 5 has only his words to speak for it the second time,
-and what is no grade counts as 1.
+them. The lower grade counts. So a petition that talks its way to a 5 has only his words to speak for it the second
+time, and what is no grade counts as 1.
 ]]
 
 local json = require("json")
@@ -28,7 +28,8 @@ local function verdict_of(text)
   if text:sub(from, from) == "{" then
     local ok, value = pcall(json.decode, text:match("%b{}") or "")
     if not ok or type(value) ~= "table" or type(value.grade) ~= "number" or value.grade < 0 then return nil end
-    return clamp(string.format("%.0f", math.min(value.grade // 1, 1e9))), character.line(value.response, WORDS_BYTES_MAX)
+    local grade = string.format("%.0f", math.min(value.grade // 1, GRADE_MAX))
+    return clamp(grade), character.line(value.response, WORDS_BYTES_MAX)
   end
   local grade, words = text:match("^%s*[Gg]rade:%s*(%d+)%s*/%s*5[%.,:;!]*%s*([^\r\n]*)")
   if not grade then return nil end
@@ -37,7 +38,8 @@ end
 
 --- The grade of a second look: `Grade: 4/5.`, `4/5` or `4`. nil when it is none.
 local function grade_of(text)
-  local grade = text:match("^%s*[Gg]rade:%s*(%d+)") or text:match("^%s*(%d+)%s*/%s*5") or text:match("^%s*(%d+)%s*%.?%s*$")
+  local grade = text:match("^%s*[Gg]rade:%s*(%d+)") or text:match("^%s*(%d+)%s*/%s*5")
+    or text:match("^%s*(%d+)%s*%.?%s*$")
   return grade and clamp(grade)
 end
 
@@ -125,7 +127,7 @@ character.offers(function(account, msg)
   end
   return { Petition = {
     Target = Land.coin, Title = "Speak, subject",
-    Description = "Lay your petition before me with an offering of 1 LLAMA. I grade it from 0 to 5, and the Banker pays.",
+    Description = "Lay your petition before me with 1 LLAMA. I grade it from 0 to 5, and the Banker pays.",
     Schema = character.payment_form(Land.banker, 1, {
       { "X-Petition", "Your petition", 2, 250 }, { "X-Sender-Name", "Your name", 1, 20 },
     }),

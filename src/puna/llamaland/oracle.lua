@@ -112,7 +112,8 @@ local function answer(job)
   local label = character.ask_for(job, prompt, TOKENS, options, function(text, msg)
     tell(job, prompt, facts, text, msg)
   end)
-  character.say("Hush. I look into the mist ...", { to = job.account, kind = "thinking", root = job.root, inference = label })
+  character.say("Hush. I look into the mist ...",
+    { to = job.account, kind = "thinking", root = job.root, inference = label })
 end
 
 local function answer_waiting()
@@ -153,7 +154,8 @@ end)
 
 character.offers(function()
   return { AskOracleLlama = {
-    Target = Land.coin, Title = "Ask, seeker", Description = "For " .. PRICE .. " LLAMA the Oracle answers one question.",
+    Target = Land.coin, Title = "Ask, seeker",
+    Description = "For " .. PRICE .. " LLAMA the Oracle answers one question.",
     Schema = character.payment_form(ao.id, PRICE, { { "X-Question", "Your question", QUESTION_MIN, QUESTION_MAX } }),
   } }
 end)

@@ -83,11 +83,11 @@ local function is_name_code(code)
     or code >= 0x2E80 and code < 0xD800
 end
 
---- Marks that turn the direction of what follows, or show nothing at all.
-local function is_hidden_mark(code)
-  return code == 0x00AD or code == 0x061C or code >= 0x200B and code <= 0x200F or code >= 0x2028 and code <= 0x202E
+--- Whether a code is a letter or sign, and none of the marks that turn the direction of what follows or show nothing.
+local function is_shown(code)
+  return code > 0x9F and not (code == 0x00AD or code == 0x061C or code >= 0x200B and code <= 0x200F or code >= 0x2028 and code <= 0x202E
     or code >= 0x2060 and code <= 0x206F or code == 0xFEFF or code >= 0xFFF9 and code <= 0xFFFB
-    or code >= 0xE0000 and code <= 0xE007F
+    or code >= 0xE0000 and code <= 0xE007F)
 end
 
 --- At most `bytes` of a text, never half a letter.
@@ -99,11 +99,12 @@ end
 
 --- One line without control characters, hidden marks and markup; nil when it is no text.
 local function clean(text, is_wanted)
+  is_wanted = is_wanted or is_shown
   if type(text) ~= "string" or not utf8.len(text) then return nil end
   if text:find("[\x80-\xFF]") then
     local kept = {}
     for _, code in utf8.codes(text) do
-      if code < 0x80 or (is_wanted and is_wanted(code) or not is_wanted and code > 0x9F and not is_hidden_mark(code)) then
+      if code < 0x80 or is_wanted(code) then
         kept[#kept + 1] = utf8.char(code)
       end
     end
@@ -241,7 +242,7 @@ local function position_of(value)
   local bounds, position = RealityParameters.Bounds, {}
   for axis = 1, dimensions do
     local number = value[axis]
-    if type(number) ~= "number" or number ~= number or number - number ~= 0 then return nil, "Invalid Position value" end
+    if type(number) ~= "number" or number - number ~= 0 then return nil, "Invalid Position value" end
     if bounds and (number < bounds.Lower[axis] or number > bounds.Upper[axis]) then
       return nil, "Position outside the world"
     end
