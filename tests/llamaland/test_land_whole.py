@@ -5,6 +5,7 @@ import re
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -12,6 +13,7 @@ from puna.arweave.wallet import new_ed25519_wallet
 from puna.errors import Invalid
 from puna.llamaland import client
 from puna.llamaland.client import LLAMA
+from puna.llamaland.land import Land
 from puna.node.home import Home
 from puna.node.node import Node, Options
 from puna.services import letters
@@ -28,7 +30,7 @@ ANN, BOB = new_ed25519_wallet(), new_ed25519_wallet()
 async def node(tmp_path_factory):
     home = Home(tmp_path_factory.mktemp("land") / "home")
     assert home.lock()
-    node = await Node.start(home, Options(serve=False, land=True, block_s=0))
+    node = await Node.start(home, Options(port=0, land=True, block_s=0))
     try:
         async with asyncio.timeout(60):
             while node.land is None:
@@ -52,6 +54,14 @@ async def news(link):
         yield until
 
 
+async def test_the_gateway_tells_where_everything_in_the_land_is(node):
+    async with aiohttp.ClientSession(trust_env=False) as web:
+        async with web.get(f"{node.running.gateway}/network") as reply:
+            told = (await reply.json())["land"]
+    assert Land.from_json(told).to_json() == node.land.to_json() == told
+    assert {"coin", "king", "banker", "joker", "oracle", "giver", "citizenship", "worlds"} <= set(told)
+
+
 async def test_66_a_client_enters_walks_and_chats_a_second_one_sees_it_and_leaving_hides_it(node):
     link, town = node.link, node.land.worlds["town"]
     await client.enter(link, ANN, town, "Ann", skin=3)
@@ -67,6 +77,18 @@ async def test_66_a_client_enters_walks_and_chats_a_second_one_sees_it_and_leavi
         await client.walk(link, ANN, town, (99, 20))
     await client.leave(link, ANN, town)
     assert ANN.address not in await client.entities(link, town)
+
+
+async def test_bytes_that_are_no_text_are_refused_or_shown_as_what_they_are(node):
+    link, town = node.link, node.land.worlds["town"]
+    for action in ("ChatMessage", "Reality.EntityCreate", "Reality.EntityUpdatePosition", "Reality.EntitiesDynamic"):
+        item = letters.message(
+            BOB, town, {"Action": action, "Author-Name": "Bob"}, b'{"Type":\xff\xfe\xed\xa0\x80}\x00'
+        )
+        await link.submit(item)
+        assert (await link.result(town, item.id)).error is None
+    assert BOB.address not in await client.entities(link, town)
+    assert all("\x00" not in line.text for line in await client.chat(link, town))
 
 
 async def test_68_from_a_gift_to_a_petition_a_grade_and_a_coin_and_the_second_is_refused_kindly(node):

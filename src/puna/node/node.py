@@ -160,10 +160,11 @@ class Node:
             await self._serve(doors, units, Library(self.weave, upstream.fetch if upstream else None))
         self.land = standing_land(self.store)
         if options.land:
-            self._stack.push_async_callback(_end, asyncio.create_task(self._raise_land()))
+            self._stack.push_async_callback(_end, asyncio.create_task(self._raise_land(warming)))
 
-    async def _raise_land(self) -> None:
-        """In the background: whoever asks a question does not wait for a land."""
+    async def _raise_land(self, warming: asyncio.Task[int]) -> None:
+        """In the background, and after the herd is warm: whoever asks a question does not wait for a land."""
+        await asyncio.wait([warming])
         try:
             self.land = await raise_land(self.link, self.store, self.keys.operator, self.network)
         except NodeError:
