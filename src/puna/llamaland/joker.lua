@@ -17,7 +17,7 @@ local function tell(job, answer, msg)
   character.pay(Land.coin, Land.giver, job.quantity, "A joke was told")
   table.insert(Jokes, {
     Topic = job.topic, Joke = joke, Account = job.account, Quantity = job.quantity, Job = job.id, Seed = job.seed,
-    Inference = msg.Inference or msg.Id,
+    Inference = msg.Id,
   })
   if #Jokes > JOKES_MAX then table.remove(Jokes, 1) end
   character.say(joke, { kind = "answer", root = job.root, inference = msg["X-Reference"] })

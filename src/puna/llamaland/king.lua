@@ -69,7 +69,7 @@ local function look_again(petition, grade, words)
     .. "<|user|>\n" .. words .. "<|end|>\n<|assistant|>\n"
   character.ask(prompt, TOKENS_OF_SECOND_LOOK, { Temperature = "0" }, function(answer, msg)
     local second = grade_of(answer) or 1
-    petition.second, petition.second_inference = tostring(second), msg.Inference or msg.Id
+    petition.second, petition.second_inference = tostring(second), msg.Id
     decide(petition, math.min(grade, second), words)
   end, function(reason) fail(petition, reason) end)
 end
@@ -80,7 +80,7 @@ local function hear(petition, text)
     .. "<|user|>\n" .. text .. "<|end|>\n<|assistant|>\n"
   return character.ask(prompt, TOKENS, { Temperature = "0" }, function(answer, msg)
     local grade, words = verdict_of(answer)
-    petition.first, petition.first_inference = tostring(grade or 1), msg.Inference or msg.Id
+    petition.first, petition.first_inference = tostring(grade or 1), msg.Id
     if not grade or words == "" then return decide(petition, math.min(grade or 1, 1), CONSOLATION) end
     look_again(petition, grade, words)
   end, function(reason) fail(petition, reason) end)

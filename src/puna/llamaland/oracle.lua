@@ -93,7 +93,7 @@ local function tell(job, prompt, facts, answer, msg)
   table.insert(Answers, {
     Job = job.id, Root = job.root, Account = job.account, Question = job.question, Answer = text, Prompt = prompt,
     Tokens = TOKENS, Temperature = "0.3", Seed = job.seed, Model = msg.Model, Arithmetic = msg.Arithmetic,
-    Facts = Facts.known, Inference = msg.Inference or msg.Id,
+    Facts = Facts.known, Inference = msg.Id,
   })
   if #Answers > ANSWERS_MAX then table.remove(Answers, 1) end
   -- A small model reads numbers badly: what was true is said beside what it made of it.
