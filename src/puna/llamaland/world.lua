@@ -218,7 +218,7 @@ local function sweep(now)
   end
 end
 
---- A number of thousandths as JSON. Lua's own way of writing a float costs thirty times as much.
+--- A number of thousandths as JSON. Lua's own way of writing a float costs several times as much.
 local function thousandths(number)
   local sign = number < 0 and "-" or ""
   number = math.abs(number)
