@@ -321,6 +321,21 @@ def test_a_flood_of_orders_is_given_back_kindly_and_all_coins_are_accounted_for(
     assert [line for line in land.said_aloud() if line == "A joke about cats."] == ["A joke about cats."] * 2
 
 
+def test_a_flood_of_bad_requests_gets_all_its_coins_back_but_does_not_fill_the_chat(land):
+    before = land.units(ALICE)
+    for _ in range(30):
+        land.petition(ALICE, "x")
+        land.joke(ALICE, "", 1)
+        land.send(ALICE, land.land.citizenship, "Immigrate")
+    assert land.units(ALICE) == before + LLAMA  # the citizen's quest
+    lines = land.lines()
+    assert len([line for line in lines if line["AuthorName"] == "Llama Banker"]) == 3
+    assert len(lines) <= 12
+    land.clock.pass_ms(10_000)
+    land.petition(ALICE, "x")
+    assert land.lines()[-1]["Content"].startswith("A petition has 2 to 250")
+
+
 def test_when_too_many_wait_the_next_is_asked_to_come_back():
     people = {named_id(f"P{number}"): 5 for number in range(21)}
     land = LandStory(llama=people)

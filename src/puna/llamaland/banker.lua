@@ -48,7 +48,7 @@ character.takes(PRICE, function(job, msg)
   job.on_refund = "unheard"
   keep({ Petition = job.id, Root = job.root, Account = job.account, Name = job.name, Text = text, At = job.at,
     State = "waiting" })
-  character.say("Your petition is on its way to the King.", { to = job.account, root = job.root })
+  character.say("Your petition is on its way to the King.", { to = job.account, kind = "notice", root = job.root })
   ao.send({
     Target = Land.king, Action = "Petition", ["Original-Sender"] = job.account, ["Original-Sender-Name"] = job.name,
     ["Original-Message"] = job.id, Data = text,

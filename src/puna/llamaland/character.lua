@@ -17,12 +17,14 @@ local JOBS_MAX = 20 -- of one character, as many as the herd lets one payer queu
 local JOBS_PER_ACCOUNT_MAX = 2
 local JOB_MS = 15 * 60000
 local LINE_BYTES_MAX = 1000
+local TOLD_MS, TOLD_MAX, ACCOUNTS_MAX = 10000, 3, 500 -- words about refusals, for one account
 local REQUEST_TAGS = { "X-Petition", "X-Joketopic", "X-Question" } -- of what is paid in Llama Coin
 
 Land = Land or {} -- coin, king, banker, joker, oracle, giver, citizenship, worlds, names
 Jobs = Jobs or {} -- id -> job
 JobsCount = JobsCount or 0
-Spoken = Spoken or {} -- account -> when it was last told what we do
+Told = Told or {} -- account -> { at, count }: how often it was told lately that something cannot be
+ToldCount = ToldCount or 0
 
 -- Texts --------------------------------------------------------------------------------------
 
@@ -66,12 +68,30 @@ function character.coins(count) return count == 0 and "0" or count .. COIN end
 
 -- Speaking ------------------------------------------------------------------------------------
 
---- Say a line in our world. `about` may have: to (an account, which alone is shown it), kind, root, inference.
+--- Whether an account is to be told once more why something cannot be. Who asks in floods gets its coins, not words:
+-- they would push everybody else's lines out of the chat.
+local function may_tell(account, now)
+  local told = Told[account]
+  if not told then
+    if ToldCount >= ACCOUNTS_MAX then Told, ToldCount = {}, 0 end
+    told = { at = now, count = 0 }
+    Told[account], ToldCount = told, ToldCount + 1
+  elseif told.at + TOLD_MS <= now then
+    told.at, told.count = now, 0
+  end
+  told.count = told.count + 1
+  return told.count <= TOLD_MAX
+end
+
+--- Say a line in our world. `about` may have: to (an account, which alone is shown it), kind, root, inference; was_held
+-- when it is about a job that had begun, whose end is always told.
 function character.say(text, about)
   about = about or {}
   local world = Land.worlds and Land.worlds[ao.env.Process.Tags.World or "town"]
   text = character.cut(text, LINE_BYTES_MAX)
   if not world or not text:find("%S") then return end
+  local is_refusal = about.to and (about.kind or "refund") == "refund" and not about.was_held
+  if is_refusal and not may_tell(about.to, os.time()) then return end
   ao.send({
     Target = world, Action = "ChatMessage", ["Author-Name"] = Name, Recipient = about.to, Kind = about.kind,
     Root = about.root, Inference = about.inference, Data = text,
@@ -144,11 +164,12 @@ character.on_refund = {} -- name -> what else is to be done when a job with that
 
 --- End a job by giving its coins back, and say why to its payer alone.
 function character.refund(job, reason)
+  local was_held = Jobs[job.id] ~= nil
   character.done(job)
   if character.on_refund[job.on_refund or ""] then character.on_refund[job.on_refund](job) end
   character.pay(Land.coin, job.account, job.quantity, reason, { ["X-Job"] = job.id })
   character.say(reason .. " Your " .. character.amount(job.quantity) .. " LLAMA came back to you.",
-    { to = job.account, kind = "refund", root = job.root })
+    { to = job.account, kind = "refund", root = job.root, was_held = was_held })
 end
 
 local function jobs_of(account)

@@ -15,7 +15,7 @@ local function make_citizen(account)
   Citizens[account] = CitizensCount
   ao.send({ Target = Land.banker, Action = "Authorise", WalletId = account })
   ao.send({ Target = Land.giver, Action = "Quest-Done", Quest = "become-a-citizen", Account = account })
-  character.say("Welcome! You are citizen number " .. CitizensCount .. " of Llama Land.", { to = account })
+  character.say("Welcome! You are citizen number " .. CitizensCount .. " of Llama Land.", { to = account, kind = "gift" })
 end
 
 local function answer(msg, fault)
