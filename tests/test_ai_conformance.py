@@ -1,17 +1,18 @@
-"""The statements on command line, token, packages, models and the herd, 41 to 64 of "AI on AO", each a test by number.
+"""The statements on command line, token, packages, models, the herd and Llama Land, 41 to 72 of "AI on AO", each a test
+by number.
 
-Names tell it: `test_44_...`, `test_45_46_...`, `test_statement_54_...`. What belongs to a part that is not built yet is
-a row of decision 0010 that begins `| statement N |`. Those before, on the process environment, are looked after in
-`vm/aos`. The faults of the published herd, 1 to 24 of the same text, are tests likewise: `test_fault_7_...`.
+Names tell it: `test_44_...`, `test_45_46_...`, `test_statement_54_...`. What has no test is a row of a decision note
+that begins `| statement N |`. Those before, on the process environment, are looked after in `vm/aos`. The faults of the
+published herd, 1 to 24 of the same text, are tests likewise: `test_fault_7_...`.
 """
 
 import re
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-FOLDERS = (TESTS / "services", TESTS / "cli/aos", TESTS / "vm/lua")
-DECISION = TESTS.parent / "docs/decisions/0010-the-aos-environment.md"
-STATEMENTS = set(range(41, 65))
+FOLDERS = (TESTS / "services", TESTS / "cli/aos", TESTS / "vm/lua", TESTS / "llamaland")
+DECISIONS = ("0010-the-aos-environment.md", "0019-llama-land.md")
+STATEMENTS = set(range(41, 73))
 FAULTS = set(range(1, 25))
 
 
@@ -27,10 +28,11 @@ def borne_by_tests() -> set[int]:
 
 
 def in_notes() -> set[int]:
-    return {int(number) for number in re.findall(r"^\| statement (\d+) \|", DECISION.read_text(), re.MULTILINE)}
+    texts = ((TESTS.parent / "docs/decisions" / name).read_text() for name in DECISIONS)
+    return {int(number) for text in texts for number in re.findall(r"^\| statement (\d+) \|", text, re.MULTILINE)}
 
 
-def test_every_statement_from_the_console_to_the_herd_is_tested_or_noted():
+def test_every_statement_from_the_console_to_llama_land_is_tested_or_noted():
     assert STATEMENTS - borne_by_tests() - in_notes() == set()
 
 

@@ -36,10 +36,10 @@ class Steps:
         self.operator, self.scheduler, self.authority = operator, scheduler, authority
         self._notes, self._link, self._store = notes, link, store
 
-    async def spawn(self, step: str, module: str, program: Path, tags: Mapping[str, str]) -> str:
-        """Spawn a process and see that its program loaded; returns its id."""
+    async def spawn(self, step: str, module: str, program: Path | bytes, tags: Mapping[str, str]) -> str:
+        """Spawn a process and see that its program, a file or its text, loaded; returns its id."""
+        source = programs.source(program) if isinstance(program, Path) else program
         named = {"Module": module, "Scheduler": self.scheduler, "Authority": self.authority, "On-Boot": "Data"}
-        source = programs.source(program)
         item = await self._written(
             step,
             lambda: letters.process(self.operator, named | tags, source, anchor_of(step)),
