@@ -57,7 +57,7 @@ class House:
     http: httpx.AsyncClient
     engine: Slow
     keys: Keys
-    receipts: Receipts
+    desk: Desk
 
     async def key(self, winston: int = 10**6) -> str:
         shown, _ = await create(self.keys, self.it.link, USER, self.it.network.token, "", winston)
@@ -81,7 +81,7 @@ async def house(folder, engine: Slow, **options):
         await serving.start()
         try:
             async with httpx.AsyncClient(base_url=doors.urls["gateway"], timeout=60) as http:
-                yield House(it, http, engine, keys, receipts)
+                yield House(it, http, engine, keys, desk)
         finally:
             engine.gate.release(10**6)
             await serving.stop()

@@ -9,7 +9,7 @@ from api.house import Slow, house
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from puna.errors import Invalid
+from puna.errors import Invalid, NotYet
 from puna.services.herder.client import Ticker
 
 CHAT = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 40, "stream": True}
@@ -164,3 +164,34 @@ async def test_a_failure_in_the_midst_of_a_stream_is_an_error_object_and_the_mon
         told = reply.text if reply.status_code != 200 else reply.text.split("data: ")[-1]
         error = json.loads(told)["error"]
         assert error["code"] == "overloaded" and "came back to you" in error["message"]
+
+
+class Deaf:
+    """A link that cannot tell what the herder did."""
+
+    def __init__(self, link, herder):
+        self._link, self._herder = link, herder
+
+    def __getattr__(self, name):
+        return getattr(self._link, name)
+
+    async def result(self, process, message):
+        if process == self._herder:
+            raise NotYet("not now")
+        return await self._link.result(process, message)
+
+
+@pytest.mark.parametrize("trouble", [None, Invalid("context full: too much")])
+async def test_an_end_whose_news_were_missed_is_looked_up_in_the_log(tmp_path, trouble):
+    engine = Slow([b"one", b" two"], open=True)
+    async with house(tmp_path, engine) as it:
+        await it.key()
+        it.desk._link = Deaf(it.desk._link, it.it.network.herder)
+        if trouble:
+            engine.generate = lambda *_: (_ for _ in ()).throw(trouble)
+        named = {"model": it.it.network.models[0].name} | CHAT | {"stream": False}
+        reply = await it.http.post("/v1/chat/completions", json=named)
+        if trouble:
+            assert reply.status_code == 400 and reply.json()["error"]["code"] == "context_length_exceeded"
+        else:
+            assert reply.json()["choices"][0]["message"]["content"] == "one two"

@@ -14,11 +14,13 @@ from typing import Any
 
 from puna.ao.events import Event
 from puna.ao.link import Link
+from puna.ao.message import tag
 from puna.arweave.store.port import Query, Store
 from puna.errors import NodeError, NotYet
 
 from ..network import Network
 from ..outbox import Sent, sent
+from ..receipts import find_receipt
 from .client import Inquiry, Ticker, advance, answer_text, refused
 
 KEPT_MAX = 256  # requests that ended and are still remembered; after that the store is asked
@@ -107,6 +109,7 @@ class Desk:
         self._open: dict[str, Case] = {}  # those of them that did not end
         self._by_label: dict[tuple[str, str], list[Case]] = defaultdict(list)  # the open ones, by payer and reference
         self._by_worker: dict[str, Case] = {}
+        self._missed = False  # some news, once: then every end is looked for in the store, too
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -154,7 +157,7 @@ class Desk:
                     await self._see(event)
                 except NodeError as error:
                     log.warning("the desk could not read an event: %s", error)
-                    self._look_up()
+                    self._missed = True
                 except Exception:
                     log.exception("the desk met a bug")
 
@@ -179,6 +182,7 @@ class Desk:
         elif kind == "receipt":
             self._receipt(event)
         elif kind == "gap":
+            self._missed = True
             self._look_up()
 
     async def _token_spoke(self, event: Event) -> None:
@@ -225,8 +229,11 @@ class Desk:
             self._fail(case, now.failure)
 
     def _finished(self, root: str) -> None:
+        if self._missed:  # of which requests we do not know
+            self._look_up()
+            self._missed = bool(self._open)
         case = self._open.get(root)
-        if case is not None and not case.inquiry.taken and not case.inquiry.ended:
+        if case is not None and not case.credit and not case.inquiry.taken and not case.inquiry.ended:
             why = f": {case.trouble}" if case.trouble else ""
             self._fail(case, NotYet(f"The payment did not reach the herder{why}.", "Look at your balance."))
 
@@ -237,7 +244,11 @@ class Desk:
             return
         if case.answer is None:  # its news were missed
             self._look_up_one(case)
-        case.response, case.receipt = event["response"], event["message"]
+        if not case.over:
+            self._complete(case, event["response"], event["message"])
+
+    def _complete(self, case: Case, response: str, receipt: str) -> None:
+        case.response, case.receipt = response, receipt
         self._close(case)
         case.end("answered")
 
@@ -276,13 +287,16 @@ class Desk:
 
     def _look_up_one(self, case: Case) -> None:
         end = end_of(self._store, self._network(), case.inquiry.payer, case.inquiry.reference, case.credit)
-        if end is None or case.inquiry.ended:
+        if end is None:
             return
-        if end.action == "Inference-Response":
+        if end.action == "Inference-Error":
+            self._fail(case, refused(end))
+            return
+        if case.answer is None:
             case.inquiry = replace(case.inquiry, answered=end, taken=True)
             case.ticker.settle(answer_text(end))
-        else:
-            self._fail(case, refused(end))
+        if receipt := find_receipt(self._store, case.inquiry.transfer):
+            self._complete(case, tag(receipt, "Response") or "", receipt.id)
 
 
 def end_of(store: Store, network: Network, payer: str, reference: str, credit: str = "") -> Sent | None:
