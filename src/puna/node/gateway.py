@@ -4,7 +4,7 @@ Called by the node. Permanent data, transactions, GraphQL and the uploader are t
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from puna import __version__
 from puna.ao.events import Hub, Subscription
@@ -24,9 +24,16 @@ KEEP_ALIVE_S = 15.0  # a comment this often keeps proxies and browsers from givi
 
 
 def gateway_app(
-    library: Library, hub: Hub, network: Callable[[], dict[str, Any]], scratch: Path | None = None
+    library: Library,
+    hub: Hub,
+    network: Callable[[], dict[str, Any]],
+    scratch: Path | None = None,
+    services: Sequence[BaseRoute] = (),
 ) -> Starlette:
-    """The web application of the gateway; `network` tells the standing programs, and under `units` the units' URLs."""
+    """The web application of the gateway; `network` tells the standing programs, and under `units` the units' URLs.
+
+    `services` are the routes of what else this node offers.
+    """
 
     async def standing(request: Request) -> Response:
         told = network()
@@ -39,7 +46,7 @@ def gateway_app(
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(_stream(subscription), media_type="text/event-stream", headers=headers)
 
-    ours = [Route("/network", standing), Route("/events", events)]
+    ours = [Route("/network", standing), Route("/events", events), *services]
     return gateway_application(library, __version__, scratch=scratch, before=ours)
 
 

@@ -28,6 +28,7 @@ from puna.arweave.store.sqlite import open_store
 from puna.arweave.wallet import Wallet
 from puna.arweave.weave import Weave, WeaveClock
 from puna.clock import wall_ms
+from puna.errors import Missing
 from puna.llm.models import read_info
 from puna.models import DEMO_MODEL
 from puna.node.blocks import blocks_of
@@ -36,6 +37,11 @@ from puna.node.engine import EngineProcess
 from puna.node.gateway import gateway_app
 from puna.node.home import Home, Keys, Running
 from puna.node.miner import BLOCK_S_DEFAULT, Miner
+from puna.services.bridge.chain import Chain
+from puna.services.bridge.ledger import Ledger
+from puna.services.bridge.raising import raise_bridge
+from puna.services.bridge.routes import bridge_routes
+from puna.services.bridge.unit import Bridge
 from puna.services.genesis import genesis
 from puna.services.network import Network
 from puna.services.stock import stock
@@ -62,7 +68,7 @@ class Options:
     block_s: float = BLOCK_S_DEFAULT  # between two blocks of the weave; 0: only on demand
     arweave: str | None = None  # the URL of a gateway to read through to
     uploader: str | None = None  # the URL of an uploader that gets our bundles too
-    packages: bool = True  # see that package registry and blueprints stand; a single question needs none
+    packages: bool = True  # see that package registry, blueprints and bridge stand; a single question needs none
     memory_max: int | None = None  # bytes one process may have at most; None: what compute units grant by default
 
 
@@ -75,6 +81,7 @@ class Node:
     keys: Keys
     store: Store
     weave: Weave
+    bridge: Bridge | None = None  # of a node that stays; it works while the doors are open
     running: Running | None = None
 
     def __init__(self, home: Home, options: Options):
@@ -146,6 +153,7 @@ class Node:
         )  # fmt: skip
         if options.packages:
             self.network = await stock(self.link, self.store, self.keys.operator, self.network, progress=progress)
+            await self._raise_bridge(progress)
         # In the background, for it changes nothing: the first question then finds memories and model loaded.
         warming = asyncio.create_task(warm(self.link, self.network.workers, self.keys.operator.address))
         stack.callback(warming.cancel)
@@ -153,10 +161,29 @@ class Node:
             progress("opening the doors")
             await self._serve(doors, units, Library(self.weave, upstream.fetch if upstream else None))
 
+    async def _raise_bridge(self, progress: Callable[[str], None]) -> None:
+        if not self.network.vault:
+            progress("making the vault's key")
+        elif not self.home.vault_path.exists():
+            raise Missing(
+                f"The key of the bridge's vault, {self.home.vault_path}, is gone.",
+                "Put it back: the AR behind all wAR is in that wallet.",
+            )
+        vault = await asyncio.to_thread(self.home.vault)
+        operator = self.keys.operator
+        self.network = await raise_bridge(
+            self.link, self.store, operator, self.network, self.weave, vault.address, progress=progress
+        )
+        self.bridge = Bridge(Ledger(self.link, self.network.token, operator), Chain(self.weave, vault), self.store)
+
     async def _serve(self, doors: Doors, units: Units, library: Library) -> None:
-        miner = Miner(self.weave, self.options.block_s)
+        bridge = self.bridge
+        miner = Miner(self.weave, self.options.block_s, lambda: bridge is not None and bridge.wants_blocks)
         self._stack.push_async_callback(miner.stop)
         miner.start()
+        if bridge is not None:
+            self._stack.push_async_callback(bridge.stop)
+            bridge.start()
         if self.options.uploader:
             forwarder = Forwarder(self.weave, self.keys.operator, self.options.uploader, self.home.cache)
             self._stack.push_async_callback(forwarder.stop)
@@ -165,8 +192,9 @@ class Node:
             doors,
             {
                 "gateway": gateway_app(
-                    library, units.hub, lambda: {**self.network.to_json(), "units": doors.urls}, self.home.cache
-                ),
+                    library, units.hub, lambda: {**self.network.to_json(), "units": doors.urls}, self.home.cache,
+                    bridge_routes(bridge) if bridge is not None else (),
+                ),  # fmt: skip
                 "mu": messenger_app(units.messenger),
                 "su": scheduler_app(units.scheduler),
                 "cu": compute_app(units.compute),
