@@ -6,9 +6,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from services.bridge_story import (
-    BURN_FEE, CAP, CAP_DAY, MINIMUM, MINT_CAP, NETWORK_FEE, START, TOKEN, VAULT, WAR, answer, balances, bridge_story, burn,
-    record, report, set_bridge, settle, state, supply, tx_id,
-)  # fmt: skip
+    BURN_FEE,
+    CAP,
+    CAP_DAY,
+    MINIMUM,
+    MINT_CAP,
+    NETWORK_FEE,
+    START,
+    TOKEN,
+    VAULT,
+    WAR,
+    answer,
+    balances,
+    bridge_story,
+    burn,
+    record,
+    report,
+    set_bridge,
+    settle,
+    state,
+    supply,
+    tx_id,
+)
 from services.story import ALICE, BOB, OPERATOR, named_id
 
 HUGE = str(2**256 + 5)
@@ -93,8 +112,8 @@ def test_every_field_of_a_report_given_twice_is_refused(it, name):
     sound = report(bridge_story(ALICE), FIRST, BOB, WAR)
     assert answer(sound, OPERATOR).action == "Mint-Notice"
     tags = {
-        "Action": "Mint", "Recipient": BOB, "Quantity": str(WAR), "SourceChainType": "arweave", "SourceTokenId": "A" * 43,
-        "X-MintTxHash": FIRST, "Deposit-Sender": BOB, "Deposit-Height": "98", "Confirmations": "3",
+        "Action": "Mint", "Recipient": BOB, "Quantity": str(WAR), "SourceChainType": "arweave",
+        "SourceTokenId": "A" * 43, "X-MintTxHash": FIRST, "Deposit-Sender": BOB, "Deposit-Height": "98", "Confirmations": "3",
     }  # fmt: skip
     listed = [{"name": key, "value": value} for key, value in tags.items()]
     refused = answer(it.send_tags(OPERATOR, TOKEN, [*listed, {"name": name, "value": tags[name]}]), OPERATOR)
@@ -251,7 +270,8 @@ def test_fees_limits_and_delay_are_the_owners_to_set(it):
 
 
 @pytest.mark.parametrize("tags", [
-    {"Vault": named_id("OTHER")}, {"Vault": "x"}, {"Confirmations": "0"}, {"Confirmations": "-1"}, {"Confirmations": ""},
+    {"Vault": named_id("OTHER")}, {"Vault": "x"}, {"Confirmations": "0"}, {"Confirmations": "-1"},
+    {"Confirmations": ""},
     {"Burn_Fee": "1"}, {"Burn_Fee": "abc"}, {"Burn_Fee": HUGE}, {"Burn_Minimum": "5"}, {"Burn_Cap": "5"},
     {"Burn_Cap_Day": "1"}, {"Mint_Cap": "1"}, {"Network_Fee": str(WAR)}, {"Network_Fee": "0"}, {"Payout_Delay": "1.5"},
     {"Close_Mint": "yes"}, {"Close_Burn": ""}, {"Fee_Recipient": "b o b"}, {"Operator": ""}, {},

@@ -192,9 +192,12 @@ class Node:
             doors,
             {
                 "gateway": gateway_app(
-                    library, units.hub, lambda: {**self.network.to_json(), "units": doors.urls}, self.home.cache,
+                    library,
+                    units.hub,
+                    lambda: {**self.network.to_json(), "units": doors.urls},
+                    self.home.cache,
                     bridge_routes(bridge) if bridge is not None else (),
-                ),  # fmt: skip
+                ),
                 "mu": messenger_app(units.messenger),
                 "su": scheduler_app(units.scheduler),
                 "cu": compute_app(units.compute),

@@ -33,9 +33,7 @@ def parse_ar(text: str) -> int:
     digits = whole + rest
     plain = digits.isascii() and digits.isdigit() and len(digits) <= DIGITS_MAX and whole and (rest or not point)
     if not plain or len(rest) > rules.DECIMALS or int(digits) == 0:
-        raise Invalid(
-            f"{text!r:.60} is not an amount.", "Give AR or wAR above 0 with at most 12 decimals, like 1.5."
-        )
+        raise Invalid(f"{text!r:.60} is not an amount.", "Give AR or wAR above 0 with at most 12 decimals, like 1.5.")
     return int(whole) * 10**rules.DECIMALS + int(rest.ljust(rules.DECIMALS, "0"))
 
 
@@ -136,7 +134,9 @@ class BridgeClient:
             async with self._web.request(method, url, **options) as reply:
                 text = await reply.text(errors="replace")
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise NotYet(f"{url} is not within reach ({type(error).__name__}).", "Start a node with: puna up") from error
+            raise NotYet(
+                f"{url} is not within reach ({type(error).__name__}).", "Start a node with: puna up"
+            ) from error
         if reply.status < 300:
             return text
         try:
@@ -159,8 +159,8 @@ async def withdraw(link: Link, wallet: Wallet, token: str, bridge: BridgeClient,
     limits = await bridge.limits()
     if winston < limits.burn_minimum:
         raise Invalid(
-            f"A withdrawal is at least {format_war(limits.burn_minimum)} wAR; its fee is {format_war(limits.burn_fee)}.",
-            "Withdraw more.",
+            f"A withdrawal is at least {format_war(limits.burn_minimum)} wAR.",
+            f"Withdraw more; {format_war(limits.burn_fee)} wAR of it are the bridge's fee.",
         )
     if winston > limits.burn_cap:
         raise Invalid(f"A withdrawal is at most {format_war(limits.burn_cap)} wAR.", "Withdraw less at once.")

@@ -1,4 +1,4 @@
-"""The wAR process as the bridge asks it and speaks to it. Used by the unit, the client and by those who raise a bridge."""
+"""The wAR process as the bridge asks it and speaks to it. Used by the unit."""
 
 from hashlib import sha256
 from typing import Any
@@ -46,8 +46,10 @@ class Ledger:
 
     async def records(self, address: str, count: int, cursor: int) -> tuple[list[dict[str, Any]], int]:
         """The newest records of an address ("" for all) below a cursor (0 for none), and the next one's cursor."""
-        asked = {"Count": str(count)} | ({"Address": address} if address else {})
-        told = await ask(self.link, self.token, "Bridge-Records", **asked, **({"Cursor": str(cursor)} if cursor else {}))
+        asked = {"Count": str(count), "Address": address, "Cursor": str(cursor or "")}
+        told = await ask(
+            self.link, self.token, "Bridge-Records", **{name: value for name, value in asked.items() if value}
+        )
         return told["records"], told["cursor"]
 
     async def mint(self, deposit: Deposit, tip: int) -> Sent | None:

@@ -83,7 +83,8 @@ def _announced(body: bytes, token: str) -> dict[str, str]:
     right = {
         "txType": told["txType"] == "mint", "chainType": told["chainType"] == rules.CHAIN,
         "tokenId": told["tokenId"] == rules.AR, "wrappedTokenId": told["wrappedTokenId"] == token,
-        "txId": is_id(told["txId"]), "sender": is_id(told["sender"]), "recipient": rules.is_recipient(told["recipient"]),
+        "txId": is_id(told["txId"]), "sender": is_id(told["sender"]),
+        "recipient": rules.is_recipient(told["recipient"]),
         "amount": isinstance(digits, str) and digits.isascii() and digits.isdigit() and digits.strip("0") != ""
         and len(digits) <= NUMBER_DIGITS_MAX,
     }  # fmt: skip

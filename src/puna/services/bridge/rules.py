@@ -34,6 +34,17 @@ class Deposit:
 
 
 @dataclass(frozen=True, slots=True)
+class Announced:
+    """A transfer that somebody said was sent; nothing of it is believed, it is only looked for."""
+
+    id: str
+    sender: str
+    recipient: str
+    quantity: str
+    height: int  # of the weave when it was announced
+
+
+@dataclass(frozen=True, slots=True)
 class Payout:
     """AR that the wAR process owes: for a burn, or for a deposit that it sent back. `id` is that of either."""
 
@@ -212,10 +223,8 @@ class Place:
 def entry_of_record(record: Mapping[str, Any], token: str, place: Place, payout: str, trouble: str = "") -> dict:
     """The entry of what the wAR process has a record of. `place` is that of the layer-1 transaction: the deposit's,
     or the payout's, whose id `payout` is ("" while it is not signed)."""
-    made = record["kind"] != "burn"
-    entry = _entry(
-        record["id"], "mint" if made else "burn", record["sender"], record["recipient"], record["quantity"], token, place
-    )
+    type = "burn" if record["kind"] == "burn" else "mint"
+    entry = _entry(record["id"], type, record["sender"], record["recipient"], record["quantity"], token, place)
     entry |= {"rawId": record["number"], "createdAt": _instant(record["at"]), "updatedAt": _instant(record["at"])}
     if record["kind"] == "mint":
         return entry | {"status": SUCCESS, "targetChainTxHash": record["message"]}
@@ -226,15 +235,15 @@ def entry_of_record(record: Mapping[str, Any], token: str, place: Place, payout:
     return entry | {"fee": record["fee"], "feeRecipient": record["fee_recipient"]}
 
 
-def entry_of_deposit(deposit: Deposit, token: str, place: Place, status: str = "", trouble: str = "") -> dict:
+def entry_of_deposit(deposit: Deposit, token: str, place: Place, status: str = "", trouble: str = "") -> dict[str, Any]:
     """The entry of a mined transfer that the wAR process has no record of yet."""
     entry = _entry(deposit.id, "mint", deposit.sender, deposit.recipient, str(deposit.quantity), token, place)
     return entry | {"status": status or (CONFIRMED if place.deep else WAITING), "errMsg": trouble}
 
 
-def entry_of_unmined(id: str, sender: str, recipient: str, quantity: str, token: str, place: Place, status: str) -> dict:
+def entry_of_announced(told: Announced, token: str, place: Place, status: str) -> dict[str, Any]:
     """The entry of a transfer that is only announced, waits for a block, or never came."""
-    return _entry(id, "mint", sender, recipient, quantity, token, place) | {"status": status}
+    return _entry(told.id, "mint", told.sender, told.recipient, told.quantity, token, place) | {"status": status}
 
 
 def _entry(id: str, type: str, sender: str, recipient: str, quantity: str, token: str, place: Place) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -22,7 +21,7 @@ from puna.errors import Invalid, Missing, NodeError
 from . import rules
 from .chain import Chain
 from .ledger import Ledger, ask
-from .rules import Books, Deposit, Payout, Place, State
+from .rules import Announced, Books, Deposit, Payout, Place, State
 
 log = logging.getLogger("puna.bridge")
 
@@ -36,17 +35,6 @@ PAGE_MAX = 100
 SAFE = "bridge/safe"
 PAYOUT = "bridge/payout/"
 ANNOUNCED = "bridge/announced/"
-
-
-@dataclass(frozen=True, slots=True)
-class Announced:
-    """A transfer that somebody said was sent; nothing of it is believed, it is only looked for."""
-
-    id: str
-    sender: str
-    recipient: str
-    quantity: str
-    height: int  # of the weave when it was announced
 
 
 class Bridge:
@@ -139,6 +127,8 @@ class Bridge:
         await self._scan(state, height)
         payments = {payout.id: tx for payout in state.open if (tx := self.chain.payout(payout.id))}
         mined = {id: at for id, tx in payments.items() if (at := self.chain.mined_at(tx.id)) is not None}
+        if self._state is None:
+            await self._sweep(state)
         self._state = state
         self._judge(rules.books(state, height, balance, self._waiting.values(), mined))
         minted = await self._mint(state, height)
@@ -150,7 +140,7 @@ class Bridge:
 
     async def _scan(self, state: State, height: int) -> None:
         """Takes up the deposits of the blocks that came since the last look, and drops what is settled or gone."""
-        if self._scanned > height or (self._scanned_hash and self._scanned_hash != self.chain.block_hash(self._scanned)):
+        if self._scanned_hash and self._scanned_hash != self.chain.block_hash(self._scanned):
             log.warning("the weave has other blocks than before: looking again from height %d", self._safe)
             self._scanned = min(self._safe, height)
         for deposit in list(self._waiting.values()):
@@ -176,8 +166,8 @@ class Bridge:
         before, self._books = self._books, books
         if not books.holds and (before is None or before.holds or before.surplus != books.surplus):
             log.error(
-                "THE BRIDGE IS NOT BACKED: the vault has %d winston at height %d, %d less than the supply of %d wAR units"
-                " and the %d pending", books.vault, books.height, -books.surplus, books.supply, books.pending,
+                "THE BRIDGE IS NOT BACKED: the vault has %d winston at height %d, which is %d less than the supply of %d"
+                " and the pending %d", books.vault, books.height, -books.surplus, books.supply, books.pending,
             )  # fmt: skip
         elif books.holds and before is not None and not before.holds:
             log.info("the bridge is backed again, at height %d", books.height)
@@ -211,9 +201,7 @@ class Bridge:
 
     # Payouts
 
-    async def _pay(
-        self, state: State, height: int, payments: dict[str, Transaction], mined: dict[str, int]
-    ) -> bool:
+    async def _pay(self, state: State, height: int, payments: dict[str, Transaction], mined: dict[str, int]) -> bool:
         done, self._due = False, None
         for payout in state.open:
             if payout.id in mined:
@@ -279,6 +267,13 @@ class Bridge:
         came = [each.id for each in self._announced() if self.chain.mined_at(each.id) is not None]
         if came:
             await self._store.append([], {ANNOUNCED + id: None for id in came})
+
+    async def _sweep(self, state: State) -> None:
+        """At a start: forgets what was written down for payouts that were settled just before we were stopped."""
+        open = {PAYOUT + payout.id for payout in state.open}
+        left = [key for key, _ in self._store.notes(PAYOUT) if key not in open]
+        if left:
+            await self._store.append([], dict.fromkeys(left))
 
     # What it tells
 
@@ -368,7 +363,8 @@ class Bridge:
             known = {entry["txId"] for entry in entries} | self._waiting.keys()
             coming = [self._announced_entry(each) for each in self._announced() if each.id not in known]
             coming += [self._deposit_entry(each) for each in self._waiting.values()]
-            entries = [each for each in reversed(coming) if address in ("", each["sender"], each["recipient"])] + entries
+            coming = [each for each in coming if address in ("", each["sender"], each["recipient"])]
+            entries = coming[::-1] + entries
         return entries, after
 
     async def announce(self, id: str, sender: str, recipient: str, quantity: int) -> None:
@@ -410,9 +406,7 @@ class Bridge:
         waits = self.chain.transaction(told.id) is not None
         over = not waits and self._tip() - told.height > ANNOUNCED_BLOCKS
         status = rules.NOT_ON_CHAIN if over else rules.UNPACKAGED
-        return rules.entry_of_unmined(
-            told.id, told.sender, told.recipient, told.quantity, self.ledger.token, self._place(None), status
-        )
+        return rules.entry_of_announced(told, self.ledger.token, self._place(None), status)
 
 
 def _read(note: bytes) -> Transaction:
