@@ -113,7 +113,8 @@ def test_every_field_of_a_report_given_twice_is_refused(it, name):
     assert answer(sound, OPERATOR).action == "Mint-Notice"
     tags = {
         "Action": "Mint", "Recipient": BOB, "Quantity": str(WAR), "SourceChainType": "arweave",
-        "SourceTokenId": "A" * 43, "X-MintTxHash": FIRST, "Deposit-Sender": BOB, "Deposit-Height": "98", "Confirmations": "3",
+        "SourceTokenId": "A" * 43, "X-MintTxHash": FIRST, "Deposit-Sender": BOB, "Deposit-Height": "98",
+        "Confirmations": "3",
     }  # fmt: skip
     listed = [{"name": key, "value": value} for key, value in tags.items()]
     refused = answer(it.send_tags(OPERATOR, TOKEN, [*listed, {"name": name, "value": tags[name]}]), OPERATOR)

@@ -1,8 +1,8 @@
 """Gives a network its bridge: the rules into the wAR process, AR into the vault for the wAR that is there already.
 
 Called by nodes that stay, after genesis; a network raised by an older version gets its bridge at its next start. It
-goes in durable steps (steps.py). From the moment the rules are loaded nobody mints or burns until the vault is set, so the
-supply that the vault is endowed for stands still in between.
+goes in durable steps (steps.py). From the moment the rules are loaded nobody mints or burns until the vault is set, so
+the supply that the vault is endowed for stands still in between.
 """
 
 from collections.abc import Callable
