@@ -166,9 +166,9 @@ class Bridge:
         before, self._books = self._books, books
         if not books.holds and (before is None or before.holds or before.surplus != books.surplus):
             log.error(
-                "THE BRIDGE IS NOT BACKED: the vault has %d winston at height %d, which is %d less than"
-                " the supply of %d and the pending %d", books.vault, books.height, -books.surplus, books.supply, books.pending,
-            )  # fmt: skip
+                "THE BRIDGE IS NOT BACKED at height %d: the vault has %d winston, %d less than supply %d and pending %d",
+                *(books.height, books.vault, -books.surplus, books.supply, books.pending),
+            )
         elif books.holds and before is not None and not before.holds:
             log.info("the bridge is backed again, at height %d", books.height)
 
