@@ -110,9 +110,13 @@ def test_what_cannot_be_done_is_told_before_anything_is_sent(up, at, words, told
     refused(puna("bridge", *words, *wallet, home=up.home), *told)
 
 
-def test_an_ed25519_wallet_cannot_deposit_and_is_told_why(up, at, tmp_path):
-    shutil.copy(up.home / "keys" / "operator.json", tmp_path / "key.json")
-    refused(puna("bridge", "deposit", "0.01", "--wallet", tmp_path / "key.json", home=up.home), "Only RSA wallets")
+def test_an_ed25519_wallet_has_no_layer_1_and_is_told_so(up, at, tmp_path):
+    shutil.copy(up.home / "keys" / "messenger.json", tmp_path / "key.json")
+    key = ("--wallet", tmp_path / "key.json")
+    address = load_wallet(tmp_path / "key.json").address
+    with urllib.request.urlopen(f"{at}/mint/{address}/{WINSTON}"):
+        refused(puna("bridge", "deposit", "0.01", *key, home=up.home), "Only RSA wallets")
+    refused(puna("bridge", "withdraw", "1", *key, home=up.home), "only RSA keys", "--to")
 
 
 @pytest.mark.parametrize("words", [("deposit", "1"), ("status",)])

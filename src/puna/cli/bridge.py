@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from puna.arweave.transaction import SIGNATURE_TYPE
 from puna.arweave.wallet import Wallet, load_wallet
 from puna.cli.show import TakesIds, home_of, home_option, json_option, print_json, progress
 from puna.errors import Invalid, NodeError
@@ -130,6 +131,11 @@ async def _withdraw(winston, recipient, path, wait, home, as_json) -> None:
 
     async with _at(home) as at:
         wallet = at.wallet(path)
+        if not recipient and wallet.signature_type != SIGNATURE_TYPE:
+            raise Invalid(
+                f"The wallet {wallet.address} cannot spend AR: only RSA keys sign layer-1 transactions.",
+                "Name who gets the AR with --to.",
+            )
         id = await burn(
             at.reached.link, wallet, at.reached.network.token, at.bridge, winston, recipient or wallet.address
         )

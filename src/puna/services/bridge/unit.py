@@ -166,7 +166,7 @@ class Bridge:
         before, self._books = self._books, books
         if not books.holds and (before is None or before.holds or before.surplus != books.surplus):
             log.error(
-                "THE BRIDGE IS NOT BACKED at height %d: the vault has %d winston, %d less than supply %d and pending %d",
+                "THE BRIDGE IS NOT BACKED at height %d: the vault has %d winston, %d less than supply %d + pending %d",
                 *(books.height, books.vault, -books.surplus, books.supply, books.pending),
             )
         elif books.holds and before is not None and not before.holds:
