@@ -43,7 +43,7 @@ from puna.services.bridge.raising import raise_bridge
 from puna.services.bridge.routes import bridge_routes
 from puna.services.bridge.unit import Bridge
 from puna.services.genesis import genesis
-from puna.services.network import Network
+from puna.services.network import Network, standing
 from puna.services.stock import stock
 from puna.services.worker.client import warm
 from puna.vm.evaluators import Evaluators
@@ -120,6 +120,7 @@ class Node:
         making_wallet = asyncio.ensure_future(asyncio.to_thread(home.wallet_or_new))
         self.store = await asyncio.to_thread(open_store, home.weave)
         stack.push_async_callback(self.store.close)
+        making_vault = self._vault() if options.packages else None
         self.weave = await Weave.open(self.store, self.keys.operator, home.bundler, scratch=home.cache)
 
         upstream = self._upstream()
@@ -153,7 +154,8 @@ class Node:
         )  # fmt: skip
         if options.packages:
             self.network = await stock(self.link, self.store, self.keys.operator, self.network, progress=progress)
-            await self._raise_bridge(progress)
+            progress("making the vault's key")
+            await self._raise_bridge(await making_vault, progress)
         # In the background, for it changes nothing: the first question then finds memories and model loaded.
         warming = asyncio.create_task(warm(self.link, self.network.workers, self.keys.operator.address))
         stack.callback(warming.cancel)
@@ -161,15 +163,17 @@ class Node:
             progress("opening the doors")
             await self._serve(doors, units, Library(self.weave, upstream.fetch if upstream else None))
 
-    async def _raise_bridge(self, progress: Callable[[str], None]) -> None:
-        if not self.network.vault:
-            progress("making the vault's key")
-        elif not self.home.vault_path.exists():
+    def _vault(self) -> asyncio.Future[Wallet]:
+        """The vault's key, which may take seconds to make: at the first start it is made beside everything else."""
+        network = standing(self.store)
+        if network is not None and network.vault and not self.home.vault_path.exists():
             raise Missing(
                 f"The key of the bridge's vault, {self.home.vault_path}, is gone.",
                 "Put it back: the AR behind all wAR is in that wallet.",
             )
-        vault = await asyncio.to_thread(self.home.vault)
+        return asyncio.ensure_future(asyncio.to_thread(self.home.vault))
+
+    async def _raise_bridge(self, vault: Wallet, progress: Callable[[str], None]) -> None:
         operator = self.keys.operator
         self.network = await raise_bridge(
             self.link, self.store, operator, self.network, self.weave, vault.address, progress=progress
