@@ -56,10 +56,10 @@ class Ledger:
         """Report a deposit; what the process answered. The same report twice is one message."""
         return await self._tell(f"mint {deposit.id} {tip}", mint_tags(deposit, tip))
 
-    async def settled(self, payout: Payout, tx: str, height: int) -> Sent | None:
+    async def settled(self, payout: Payout, tx: str, mined_at: int, tip: int) -> Sent | None:
         """Tell that a payout is confirmed; what the process answered."""
-        tags = {"Action": "Payout-Settled", "Burn-Tx": payout.id, "X-PayoutTxHash": tx, "Payout-Height": str(height)}
-        return await self._tell(f"settled {payout.id}", tags)
+        tags = {"Action": "Payout-Settled", "Burn-Tx": payout.id, "X-PayoutTxHash": tx, "Payout-Height": str(mined_at)}
+        return await self._tell(f"settled {payout.id} {tip}", tags)
 
     async def _tell(self, step: str, tags: dict[str, str]) -> Sent | None:
         anchor = sha256(f"puna bridge {step}".encode()).hexdigest()[:32].encode()

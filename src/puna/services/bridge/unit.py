@@ -18,6 +18,7 @@ from puna.arweave.transaction import Transaction, transaction_from_json, transac
 from puna.clock import wall_ms
 from puna.errors import Invalid, Missing, NodeError
 
+from ..outbox import Sent
 from . import rules
 from .chain import Chain
 from .ledger import Ledger, ask
@@ -28,6 +29,7 @@ log = logging.getLogger("puna.bridge")
 LOOK_S = 0.2  # between two looks at the weave's height, which cost nothing
 RETRY_S = 2.0  # after something did not work
 SAFE_STEP = 50  # blocks that a restart may have to look through again
+PUT_OFF_MAX = 512  # blocks until what the token refused is tried again
 ANNOUNCED_MAX = 1000  # transfers that somebody said would come; past it the oldest are forgotten
 ANNOUNCED_BLOCKS = 60  # after so many blocks without it, an announced transfer never came
 PAGE_MAX = 100
@@ -49,6 +51,10 @@ class Bridge:
         self._vanished: dict[str, Deposit] = {}
         self._doing: dict[str, str] = {}  # deposit -> the status of what is being done with it
         self._trouble: dict[str, str] = {}  # deposit or payout -> why it does not go on
+        self._again: dict[
+            str, tuple[int, int]
+        ] = {}  # what the token refused -> height of the next try, blocks until it
+        self._spare = 0  # of the vault's surplus, what no payout has claimed yet
         self._stalled = ""
         self._state: State | None = None
         self._books: Books | None = None
@@ -131,6 +137,10 @@ class Bridge:
             await self._sweep(state)
         self._state = state
         self._judge(rules.books(state, height, balance, self._waiting.values(), mined))
+        open = {payout.id: payout for payout in state.open}
+        self._spare = self._books.surplus - sum(
+            max(tx.reward - open[id].network_fee, 0) for id, tx in payments.items() if id not in mined
+        )
         minted = await self._mint(state, height)
         paid = await self._pay(state, height, payments, mined)
         await self._advance(height)
@@ -161,6 +171,7 @@ class Bridge:
         self._waiting.pop(id, None)
         self._doing.pop(id, None)
         self._trouble.pop(id, None)
+        self._again.pop(id, None)
 
     def _judge(self, books: Books) -> None:
         before, self._books = self._books, books
@@ -177,6 +188,8 @@ class Bridge:
         for deposit in list(self._waiting.values()):
             if state.close_mint or rules.confirmations(deposit.height, height) < state.confirmations:
                 continue
+            if not self._may(deposit.id, height):
+                continue
             self._doing[deposit.id] = rules.WRAPPING
             try:
                 answer = await self.ledger.mint(deposit, height)
@@ -191,8 +204,17 @@ class Bridge:
                 self._settle(deposit.id)
                 done = True
             else:
-                self._blame(deposit.id, answer.tags.get("Error", "") if answer else "The token did not answer.")
+                self._put_off(deposit.id, height, answer)
         return done
+
+    def _may(self, id: str, height: int) -> bool:
+        return height >= self._again.get(id, (0, 0))[0]
+
+    def _put_off(self, id: str, height: int, answer: Sent | None) -> None:
+        """The token refused. Every try is a message, and makes a block: so each waits twice as long as the last."""
+        wait = min(2 * self._again.get(id, (0, 1))[1], PUT_OFF_MAX)
+        self._again[id] = (height + wait, wait)
+        self._blame(id, answer.tags.get("Error", "") if answer else "The token did not answer.")
 
     def _blame(self, id: str, why: str) -> None:
         if self._trouble.get(id) != why:
@@ -205,8 +227,9 @@ class Bridge:
         done, self._due = False, None
         for payout in state.open:
             if payout.id in mined:
-                if rules.confirmations(mined[payout.id], height) >= state.confirmations:
-                    done |= await self._close(payout, payments[payout.id], mined[payout.id])
+                deep = rules.confirmations(mined[payout.id], height) >= state.confirmations
+                if deep and self._may(payout.id, height):
+                    done |= await self._close(payout, payments[payout.id], mined[payout.id], height)
             elif payout.id not in payments:
                 if payout.due > self._clock():
                     self._due = min(payout.due, self._due or payout.due)
@@ -222,7 +245,12 @@ class Bridge:
                 tx = _read(known) if known else await self._signed(payout)
                 if tx is None:
                     return False
+                extra = max(tx.reward - payout.network_fee, 0)
+                if extra > max(self._spare, 0):
+                    self._too_dear(payout, tx.reward)
+                    return False
                 if tx.reward >= self.chain.price(payout.recipient) and await self.chain.post(tx):
+                    self._spare -= extra
                     break
                 # The weave has not taken it and never will: another one cannot pay a second time.
                 await self._store.append([], {PAYOUT + payout.id: None})
@@ -235,26 +263,29 @@ class Bridge:
 
     async def _signed(self, payout: Payout) -> Transaction | None:
         price = self.chain.price(payout.recipient)
-        reward = rules.reward_of(payout, price, self._books.surplus if self._books else 0)
+        reward = rules.reward_of(payout, price, self._spare)
         if reward is None:
-            self._blame(
-                payout.id, f"A transaction costs {price} winston now, more than the {payout.network_fee} kept for it. "
-                "It is paid when the price falls, or when the vault has a surplus."
-            )  # fmt: skip
+            self._too_dear(payout, price)
             return None
         tx = await asyncio.to_thread(self.chain.sign, payout, reward)
         await self._store.append([], {PAYOUT + payout.id: msgspec.json.encode(transaction_to_json(tx))})
         return tx
 
-    async def _close(self, payout: Payout, tx: Transaction, height: int) -> bool:
+    def _too_dear(self, payout: Payout, price: int) -> None:
+        self._blame(
+            payout.id, f"A transaction costs {price} winston now, more than the {payout.network_fee} kept for it. "
+            "It is paid when the price falls, or when the vault has a surplus."
+        )  # fmt: skip
+
+    async def _close(self, payout: Payout, tx: Transaction, mined_at: int, height: int) -> bool:
         if not rules.is_payout(tx, payout):
             self._blame(payout.id, f"The vault's transaction {tx.id} is another payment under this one's name.")
             return False
-        answer = await self.ledger.settled(payout, tx.id, height)
+        answer = await self.ledger.settled(payout, tx.id, mined_at, height)
         if answer is None or answer.action != "Payout-Settled-Notice":
-            self._blame(payout.id, answer.tags.get("Error", "") if answer else "The token did not answer.")
+            self._put_off(payout.id, height, answer)
             return False
-        self._trouble.pop(payout.id, None)
+        self._settle(payout.id)
         await self._store.append([], {PAYOUT + payout.id: None})
         return True
 
