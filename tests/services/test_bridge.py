@@ -433,7 +433,7 @@ async def test_49_the_vault_backs_supply_and_debts_in_a_random_simulation(tmp_pa
 
 
 async def simulate(folder, alice, chance: random.Random, actions: int, why: str) -> None:
-    town, power = await founded(folder), Power()
+    town, power = await founded(folder, start=3000 * WAR), Power()
     await town.end()
     await town.start(power)
     deposits, burns = {}, {}
