@@ -215,6 +215,15 @@ def test_a_burn_with_a_field_given_twice_is_refused(it, name):
     untouched(it)
 
 
+def test_the_same_message_given_to_the_process_twice_burns_once(it):
+    tags = {"Action": "Burn", "Quantity": str(WAR)}
+    message = it._message(TOKEN, ALICE, ALICE, tags, "")
+    again = it._message(TOKEN, ALICE, ALICE, tags, "", id=message["Id"])
+    assert answer(it._apply(TOKEN, message), ALICE).action == "Burn-Notice"
+    assert answer(it._apply(TOKEN, again), ALICE).action == "Burn-Error"
+    assert balances(it)[ALICE] == START - WAR and len(state(it)["open"]) == 1
+
+
 def test_a_process_must_name_who_gets_its_ar(it):
     it.send(ALICE, TOKEN, "Transfer", Recipient=named_id("SHOP"), Quantity=str(2 * WAR))
     it.speak(named_id("SHOP"), TOKEN, "Burn", Quantity=str(WAR))

@@ -132,7 +132,9 @@ local MINT_TAGS = named({ "Recipient", "Quantity", "SourceChainType", "SourceTok
 
 --- Why a Mint is refused: code and sentence; nil when it is sound.
 local function mint_fault(msg)
-  if msg.From ~= Bridge.operator then return "err_unauthorized", "Only the minter can mint new " .. Ticker .. " tokens!" end
+  if msg.From ~= Bridge.operator then
+    return "err_unauthorized", "Only the minter can mint new " .. Ticker .. " tokens!"
+  end
   if not Bridge.vault then return "err_closed", "The bridge is not open yet" end
   if Bridge.close_mint then return "err_closed", "The bridge takes no deposits for now" end
   local twice = doubled(msg, MINT_TAGS)
@@ -243,6 +245,7 @@ end
 local function check_burn(msg)
   if not Bridge.vault then return nil, "err_closed", "The bridge is not open yet" end
   if Bridge.close_burn then return nil, "err_closed", "The bridge takes no burns for now" end
+  if Bridge.records[msg.Id] then return nil, "err_bad_request", "This very message burned before" end
   local twice = doubled(msg, BURN_TAGS)
   if twice then return nil, "err_bad_request", twice .. " is given twice" end
   if not is_quantity(msg.Quantity) then
