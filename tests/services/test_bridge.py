@@ -20,6 +20,7 @@ from services.story import named_id
 
 from puna.arweave.wallet import new_rsa_wallet
 from puna.errors import Invalid, Missing
+from puna.services import programs
 from puna.services.bridge import rules
 from puna.services.bridge.chain import Chain
 from puna.services.bridge.client import parse_ar
@@ -93,6 +94,23 @@ async def test_a_bridge_is_raised_once_wherever_it_was_killed(tmp_path):
         if finished:
             break
     assert finished and steps > 8
+
+
+async def test_newer_rules_are_loaded_at_the_next_start_and_keep_what_was(town, alice, tmp_path, monkeypatch):
+    await town.deposit(alice, WAR)
+    town.burn(2 * WAR, FRIEND)
+    await town.mine(CONFIRMATIONS + 1)
+    newer = tmp_path / "bridge.lua"
+    newer.write_bytes(programs.source(programs.BRIDGE) + b"\nBridgeVersion = 2\n")
+    sent = len(town.link.submitted)
+    await town.restart()
+    assert len(town.link.submitted) == sent, "nothing is new"
+    monkeypatch.setattr(programs, "BRIDGE", newer)
+    await town.restart()
+    assert len(town.link.submitted) == sent + 1 and town.story.processes[town.token].eval("BridgeVersion") == 2
+    await town.mine(CONFIRMATIONS)
+    assert town.balance(alice.address) == WAR and town.weave.balance(FRIEND) == 2 * WAR - BURN_FEE
+    agree(town)
 
 
 async def test_another_key_in_the_vaults_place_is_refused(town, alice):
