@@ -113,6 +113,17 @@ async def test_newer_rules_are_loaded_at_the_next_start_and_keep_what_was(town, 
     agree(town)
 
 
+async def test_what_the_owner_grants_is_backed_at_once(town):
+    await town.rest()
+    town.story.send(OPERATOR.address, town.token, "Mint", Recipient=FRIEND, Quantity=str(3 * WAR))
+    await town.rest()
+    agree(town)
+    await town.restart()
+    await town.rest()
+    assert town.weave.balance(VAULT.address) == START + 3 * WAR
+    agree(town)
+
+
 async def test_another_key_in_the_vaults_place_is_refused(town, alice):
     from puna.services.bridge.raising import raise_bridge
 

@@ -89,10 +89,13 @@ def test_strangers_mint_nothing_with_or_without_a_proof(it):
     untouched(it)
 
 
-def test_the_minter_itself_mints_nothing_without_a_proof(it):
-    it.send(OPERATOR, TOKEN, "Mint", Recipient=ALICE, Quantity="5")
-    assert it.received(OPERATOR, "Mint-Error")
-    untouched(it)
+def test_the_owner_grants_without_a_deposit_and_it_is_counted(it):
+    it.send(OPERATOR, TOKEN, "Mint", Recipient=BOB, Quantity="5")
+    assert it.received(BOB, "Credit-Notice") and state(it)["granted"] == "5" and supply(it) == START + 5
+    it.send(ALICE, TOKEN, "Mint", Recipient=ALICE, Quantity="5")
+    it.send(OPERATOR, TOKEN, "Mint", Recipient=ALICE, Quantity="5", Confirmations="9")
+    it.send(OPERATOR, TOKEN, "Mint", Recipient="b o b", Quantity="5")
+    assert state(it)["granted"] == "5" and supply(it) == START + 5
 
 
 REPORTED = ("Recipient", "Quantity", "SourceChainType", "SourceTokenId", "X-MintTxHash", "Deposit-Sender",

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from puna.ao.compute.program import Limits
 from puna.ao.compute.routes import compute_app
@@ -28,7 +29,9 @@ from puna.arweave.store.sqlite import open_store
 from puna.arweave.wallet import Wallet
 from puna.arweave.weave import Weave, WeaveClock
 from puna.clock import wall_ms
-from puna.errors import Missing
+from puna.errors import Missing, NodeError
+from puna.llamaland.genesis import raise_land
+from puna.llamaland.land import Land, standing_land
 from puna.llm.models import read_info
 from puna.models import DEMO_MODEL
 from puna.node.blocks import blocks_of
@@ -69,6 +72,7 @@ class Options:
     arweave: str | None = None  # the URL of a gateway to read through to
     uploader: str | None = None  # the URL of an uploader that gets our bundles too
     packages: bool = True  # see that package registry, blueprints and bridge stand; a single question needs none
+    land: bool = False  # raise Llama Land, in the background
     memory_max: int | None = None  # bytes one process may have at most; None: what compute units grant by default
 
 
@@ -83,6 +87,7 @@ class Node:
     weave: Weave
     bridge: Bridge | None = None  # of a node that stays; it works while the doors are open
     running: Running | None = None
+    land: Land | None = None  # once it stands
 
     def __init__(self, home: Home, options: Options):
         self.home = home
@@ -162,6 +167,22 @@ class Node:
         if doors is not None:
             progress("opening the doors")
             await self._serve(doors, units, Library(self.weave, upstream.fetch if upstream else None))
+        self.land = standing_land(self.store)
+        if options.land:
+            self._stack.push_async_callback(_end, asyncio.create_task(self._raise_land(warming)))
+
+    async def _raise_land(self, warming: asyncio.Task[int]) -> None:
+        """In the background, and after the herd is warm: whoever asks a question does not wait for a land."""
+        await asyncio.wait([warming])
+        try:
+            self.land = await raise_land(self.link, self.store, self.keys.operator, self.network)
+        except NodeError:
+            log.exception("Llama Land could not be raised; it is tried again at the next start")
+
+    def _told(self, doors: Doors) -> dict[str, Any]:
+        """What `GET /network` says."""
+        land = {"land": self.land.to_json()} if self.land else {}
+        return {**self.network.to_json(), "units": doors.urls, **land}
 
     def _vault(self) -> asyncio.Future[Wallet]:
         """The vault's key, which may take seconds to make: at the first start it is made beside everything else."""
@@ -196,12 +217,9 @@ class Node:
             doors,
             {
                 "gateway": gateway_app(
-                    library,
-                    units.hub,
-                    lambda: {**self.network.to_json(), "units": doors.urls},
-                    self.home.cache,
+                    library, units.hub, lambda: self._told(doors), self.home.cache,
                     bridge_routes(bridge) if bridge is not None else (),
-                ),
+                ),  # fmt: skip
                 "mu": messenger_app(units.messenger),
                 "su": scheduler_app(units.scheduler),
                 "cu": compute_app(units.compute),
@@ -220,6 +238,11 @@ class Node:
         upstream = Upstream(self.weave, self.options.arweave, self.home.cache)
         self._stack.push_async_callback(upstream.close)
         return upstream
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _limits(options: Options) -> Limits:

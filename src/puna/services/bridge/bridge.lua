@@ -36,7 +36,7 @@ local DEFAULTS = {
   close_burn = false,
 }
 
-Bridge = Bridge or { records = {}, log = {}, open = {}, owed = "0", minted = "0", day = 0, burned_day = "0" }
+Bridge = Bridge or { records = {}, log = {}, open = {}, owed = "0", minted = "0", granted = "0", day = 0, burned_day = "0" }
 for name, value in pairs(DEFAULTS) do
   if Bridge[name] == nil then Bridge[name] = value end
 end
@@ -189,7 +189,35 @@ local function send_back(msg)
   return keep(record)
 end
 
+--- wAR that the owner gives without a deposit, as to the characters of a land. The node endows the vault for it.
+local function grant(msg)
+  local recipient = msg.Recipient or msg.From
+  local fault = not Bridge.vault and "The bridge is not open yet"
+    or not is_quantity(msg.Quantity) and "Quantity must be a whole number of winston above 0, in plain digits"
+    or not is_address(recipient) and "Recipient must be an address"
+    or doubled(msg, MINT_TAGS) and "A tag is given twice"
+    or #plus(TotalSupply, msg.Quantity) > QUANTITY_DIGITS_MAX and "The supply must have at most 39 digits"
+  if fault then return refuse(msg, "Mint-Error", "err_bad_request", fault) end
+  add_balance(recipient, msg.Quantity)
+  TotalSupply, Bridge.granted = plus(TotalSupply, msg.Quantity), plus(Bridge.granted, msg.Quantity)
+  msg.reply({ Action = "Mint-Notice", Recipient = recipient, Quantity = msg.Quantity, Supply = TotalSupply })
+  if recipient == msg.From then return end
+  ao.send({ Target = recipient, Action = "Credit-Notice", Sender = msg.From, Quantity = msg.Quantity,
+    Data = "You received " .. msg.Quantity .. " from " .. msg.From })
+end
+
+local PROOF = { "X-MintTxHash", "SourceChainType", "SourceTokenId", "Deposit-Height", "Deposit-Sender", "Confirmations" }
+
+--- Whether a Mint has no part of a proof: half a proof is a fault, and no grant.
+local function is_plain(msg)
+  for _, name in ipairs(PROOF) do
+    if msg[name] ~= nil then return false end
+  end
+  return true
+end
+
 Handlers.add("Mint", function(msg)
+  if is_plain(msg) and msg.From == Owner then return grant(msg) end
   local code, fault = mint_fault(msg)
   if fault then return refuse(msg, "Mint-Error", code, fault) end
   if less(Bridge.mint_cap, msg.Quantity) then
@@ -410,6 +438,7 @@ local function state_of()
   local told = settings()
   told.token, told.name, told.ticker, told.denomination = ao.id, Name, Ticker, Denomination
   told.supply, told.owed, told.minted, told.records = TotalSupply, Bridge.owed, Bridge.minted, #Bridge.log
+  told.granted = Bridge.granted
   told.day, told.burned_day, told.open_count = Bridge.day, Bridge.burned_day, #Bridge.open
   return told
 end

@@ -69,6 +69,7 @@ class State:
     confirmations: int
     supply: int
     owed: int
+    granted: int  # wAR given by the owner without a deposit, since the bridge was opened
     close_mint: bool
     close_burn: bool
     open: tuple[Payout, ...]
@@ -192,7 +193,8 @@ def books(state: State, height: int, vault: int, waiting: Collection[Deposit], m
 def read_state(told: Mapping[str, Any], open: Sequence[Payout]) -> State:
     return State(
         vault=str(told.get("vault") or ""), confirmations=int(told["confirmations"]), supply=int(told["supply"]),
-        owed=int(told["owed"]), close_mint=bool(told["close_mint"]), close_burn=bool(told["close_burn"]),
+        owed=int(told["owed"]),
+        granted=int(told["granted"]), close_mint=bool(told["close_mint"]), close_burn=bool(told["close_burn"]),
         open=tuple(open),
     )  # fmt: skip
 

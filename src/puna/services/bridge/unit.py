@@ -35,6 +35,7 @@ ANNOUNCED_BLOCKS = 60  # after so many blocks without it, an announced transfer 
 PAGE_MAX = 100
 
 SAFE = "bridge/safe"
+BACKED = "bridge/backed"  # wAR granted by the owner that the vault was endowed for
 PAYOUT = "bridge/payout/"
 ANNOUNCED = "bridge/announced/"
 
@@ -129,6 +130,7 @@ class Bridge:
                 f"The bridge's vault is {state.vault or 'not set'}, and the key here is that of {self.chain.vault}.",
                 "Put the vault's key back: keys/vault.json in the home.",
             )
+        await self._back(state)
         height, balance = await self.chain.now()
         await self._scan(state, height)
         payments = {payout.id: tx for payout in state.open if (tx := self.chain.payout(payout.id))}
@@ -147,6 +149,13 @@ class Bridge:
         depths = [self._waiting[id].height for id in self._waiting] + list(mined.values())
         self._shallow = any(rules.confirmations(at, height) < state.confirmations for at in depths)
         return minted or paid
+
+    async def _back(self, state: State) -> None:
+        """Endows the vault for what the owner granted. Killed before that is noted it does so twice: too much backs."""
+        backed = int(self._store.note(BACKED) or 0)
+        if state.granted > backed:
+            await self.chain.weave.grant(self.chain.vault, state.granted - backed)
+            await self._store.append([], {BACKED: b"%d" % state.granted})
 
     async def _scan(self, state: State, height: int) -> None:
         """Takes up the deposits of the blocks that came since the last look, and drops what is settled or gone."""
