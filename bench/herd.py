@@ -46,7 +46,18 @@ def main() -> None:
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="puna-bench-") as folder:
         engine = spawn_engine(Path(folder) / "engine.sock")
-        command = [sys.executable, "-m", "puna.cli.main", "up", "--json", "--port", "0", "--workers", str(WORKERS)]
+        command = [
+            sys.executable,
+            "-m",
+            "puna.cli.main",
+            "up",
+            "--json",
+            "--no-land",
+            "--port",
+            "0",
+            "--workers",
+            str(WORKERS),
+        ]
         node = subprocess.Popen([*command, "--home", f"{folder}/home"], stdout=subprocess.PIPE, text=True)
         try:
             places = json.loads(node.stdout.readline())
