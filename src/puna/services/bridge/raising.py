@@ -45,9 +45,9 @@ async def raise_bridge(
             f"This network's vault is {network.vault}, and keys/vault.json in the home is the key of {vault}.",
             "Put the vault's own key back: the AR behind all wAR is there.",
         )
-    source = programs.source(programs.BRIDGE)
-    # A newer token program takes Mint back, so the rules are loaded again after it.
-    digest = sha256(source + programs.source(programs.TOKEN)).hexdigest()
+    # The token's own program takes Mint back, so both are loaded together, in one message.
+    source = programs.source(programs.TOKEN) + b"\n" + programs.source(programs.BRIDGE)
+    digest = sha256(source).hexdigest()
     if network.vault and store.note(_LOADED) == digest.encode():
         return network
     progress("building the bridge")
