@@ -77,7 +77,7 @@ async def house(folder, engine: Slow, **options):
         library = Library(await Weave.open(it.store, OPERATOR, lambda: USER))
         doors = open_doors("127.0.0.1", 0, ["gateway"])
         routes = api_routes(counter, keys)
-        serving = Serving(doors, {"gateway": gateway_app(library, it.units.hub, it.network.to_json, doors=routes)})
+        serving = Serving(doors, {"gateway": gateway_app(library, it.units.hub, it.network.to_json, services=routes)})
         await serving.start()
         try:
             async with httpx.AsyncClient(base_url=doors.urls["gateway"], timeout=60) as http:

@@ -29,11 +29,11 @@ def gateway_app(
     hub: Hub,
     network: Callable[[], dict[str, Any]],
     scratch: Path | None = None,
-    doors: Sequence[BaseRoute] = (),
+    services: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """The web application of the gateway; `network` tells the standing programs, and under `units` the units' URLs.
 
-    `doors` are further routes on the same port, such as those of the API room.
+    `services` are the routes of what else this node offers.
     """
 
     async def standing(request: Request) -> Response:
@@ -47,7 +47,7 @@ def gateway_app(
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(_stream(subscription), media_type="text/event-stream", headers=headers)
 
-    ours = [Route("/network", standing), Route("/events", events), *doors]
+    ours = [Route("/network", standing), Route("/events", events), *services]
     return gateway_application(library, __version__, scratch=scratch, before=ours, exposed=PROOF_HEADERS)
 
 
