@@ -23,7 +23,7 @@ def test_a_fresh_home_answers_the_question_with_its_price_and_ids(tmp_path):
     assert said.status == 0, said.err
     answer, receipt = said.out.split("\n\n", 1)
     assert answer[0].isupper() and answer.rstrip()[-1] in ".!?"
-    for name in ("fee", "model", "time", "transfer", "inference", "response", "token", "herder", "worker"):
+    for name in ("fee", "model", "time", "receipt", "transfer", "inference", "response", "token", "herder", "worker"):
         assert name in receipt
 
 
@@ -33,7 +33,7 @@ def test_json_is_one_object_with_all_that_was_promised(up):
     told = said.json()
     assert set(told) == {
         "answer", "tokens", "model", "fee_winston", "paid_winston", "refund_winston",
-        "reference", "messages", "processes", "seconds", "canonical",
+        "reference", "receipt", "messages", "processes", "seconds", "canonical",
     }  # fmt: skip
     assert set(told["messages"]) == {"transfer", "inference", "response"}
     assert set(told["processes"]) == {"token", "herder", "worker"}
