@@ -4,7 +4,7 @@ Called by the node. Permanent data, transactions, GraphQL and the uploader are t
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from puna import __version__
 from puna.ao.events import Hub, Subscription
@@ -24,14 +24,20 @@ KEEP_ALIVE_S = 15.0  # a comment this often keeps proxies and browsers from givi
 
 
 def gateway_app(
-    library: Library, hub: Hub, network: Callable[[], dict[str, Any]], scratch: Path | None = None
+    library: Library,
+    hub: Hub,
+    network: Callable[[], dict[str, Any]],
+    scratch: Path | None = None,
+    pages: Sequence[BaseRoute] = (),
 ) -> Starlette:
-    """The web application of the gateway; `network` tells the standing programs, and under `units` the units' URLs."""
+    """The web application of the gateway; `network` tells the standing programs, and under `units` the units' URLs.
+
+    `pages` are routes of floors above; they go before all others.
+    """
 
     async def standing(request: Request) -> Response:
         told = network()
-        host = request.url.hostname or ""
-        units = {name: _seen_from(host, url) for name, url in told.get("units", {}).items()}
+        units = {name: seen_from(request, url) for name, url in told.get("units", {}).items()}
         return json_reply({**told, "units": units} if units else told)
 
     async def events(request: Request) -> Response:
@@ -40,11 +46,12 @@ def gateway_app(
         return StreamingResponse(_stream(subscription), media_type="text/event-stream", headers=headers)
 
     ours = [Route("/network", standing), Route("/events", events)]
-    return gateway_application(library, __version__, scratch=scratch, before=ours)
+    return gateway_application(library, __version__, scratch=scratch, before=[*pages, *ours])
 
 
-def _seen_from(host: str, url: str) -> str:
-    """A unit's URL for one who reached us at `host`: a unit that listens everywhere is there, too."""
+def seen_from(request: Request, url: str) -> str:
+    """A unit's URL for one who reached us with this request: a unit that listens everywhere is at the same host."""
+    host = request.url.hostname or ""
     for anywhere in ("//0.0.0.0:", "//[::]:"):
         url = url.replace(anywhere, f"//[{host}]:" if ":" in host else f"//{host}:", 1)
     return url

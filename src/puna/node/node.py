@@ -7,10 +7,12 @@ file only wires things together, starts them in the right order and stops them i
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+
+from starlette.routing import BaseRoute
 
 from puna.ao.compute.program import Limits
 from puna.ao.compute.routes import compute_app
@@ -63,6 +65,7 @@ class Options:
     arweave: str | None = None  # the URL of a gateway to read through to
     uploader: str | None = None  # the URL of an uploader that gets our bundles too
     packages: bool = True  # see that package registry and blueprints stand; a single question needs none
+    pages: "Callable[[Node], Sequence[BaseRoute]] | None" = None  # routes for browsers, from a floor above
     memory_max: int | None = None  # bytes one process may have at most; None: what compute units grant by default
 
 
@@ -75,6 +78,8 @@ class Node:
     keys: Keys
     store: Store
     weave: Weave
+    units: Units
+    doors: Doors | None = None  # where it listens, once it does
     running: Running | None = None
 
     def __init__(self, home: Home, options: Options):
@@ -125,7 +130,7 @@ class Node:
         count = min(EVALUATORS_MAX, os.cpu_count() or 1) if options.serve else EVALUATORS_EMBEDDED
         await asyncio.gather(engine.start(), evaluators.start(count))
 
-        units = Units.wire(
+        units = self.units = Units.wire(
             self.store, evaluators, WeaveClock(self.weave),
             scheduler=self.keys.scheduler, compute=self.keys.compute, messenger=self.keys.messenger,
             archive=Archive(self.store, self.weave, upstream),
@@ -154,6 +159,7 @@ class Node:
             await self._serve(doors, units, Library(self.weave, upstream.fetch if upstream else None))
 
     async def _serve(self, doors: Doors, units: Units, library: Library) -> None:
+        self.doors = doors
         miner = Miner(self.weave, self.options.block_s)
         self._stack.push_async_callback(miner.stop)
         miner.start()
@@ -165,13 +171,14 @@ class Node:
             doors,
             {
                 "gateway": gateway_app(
-                    library, units.hub, lambda: {**self.network.to_json(), "units": doors.urls}, self.home.cache
+                    library, units.hub, lambda: {**self.network.to_json(), "units": doors.urls}, self.home.cache,
+                    pages=self.options.pages(self) if self.options.pages else (),
                 ),
                 "mu": messenger_app(units.messenger),
                 "su": scheduler_app(units.scheduler),
                 "cu": compute_app(units.compute),
             },
-        )
+        )  # fmt: skip
         self._stack.push_async_callback(serving.stop)
         await serving.start()
         await publish_location(self.store, self.keys.scheduler, doors.urls["su"], wall_ms())
