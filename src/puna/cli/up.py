@@ -6,6 +6,7 @@ import signal
 import socket
 import webbrowser
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -51,11 +52,14 @@ from puna.errors import Invalid
 )
 @click.option("--arweave", metavar="URL", default=None, help="A gateway to read from what is missing here.")
 @click.option("--uploader", metavar="URL", default=None, help="An uploader that gets everything stored here, too.")
+@click.option(
+    "--gifts/--no-gifts", default=True, help="Give each new wallet in a browser 0.001 wAR from yours (default: do)."
+)
 @click.option("--open", "open_it", is_flag=True, help="Open the explorer in your browser.")
 @home_option
 @json_option
 def command(
-    host, port, workers, model, threads, block_seconds, memory_max, arweave, uploader, open_it, home, as_json
+    host, port, workers, model, threads, block_seconds, memory_max, arweave, uploader, gifts, open_it, home, as_json
 ) -> None:
     """Run the network until stopped.
 
@@ -71,7 +75,7 @@ def command(
             raise Invalid(f"{name} {url} is not a URL.", "Give one that begins with https:// or http://.")
     options = Options(
         serve=True, host=host, port=port, workers=workers, model=model, threads=threads, block_s=block_seconds,
-        arweave=arweave, uploader=uploader, memory_max=_size(memory_max), pages=web_routes,
+        arweave=arweave, uploader=uploader, memory_max=_size(memory_max), pages=partial(web_routes, gifts=gifts),
     )  # fmt: skip
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_up(home_of(home), options, open_it, as_json))

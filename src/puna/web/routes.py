@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Match, Route
 
 from puna.node.gateway import seen_from
 from puna.node.node import Node
+from puna.web.api import api_routes
 from puna.web.files import Files, inside, missing, policy
 
 HERE = Path(__file__).resolve().parent
@@ -36,8 +37,8 @@ def wants_html(accept: str) -> bool:
     return any(part.split(";")[0].strip().lower() == "text/html" for part in accept.split(","))
 
 
-def web_routes(node: Node) -> Sequence[BaseRoute]:
-    """The routes for one node."""
+def web_routes(node: Node, gifts: bool = True) -> Sequence[BaseRoute]:
+    """The routes for one node. With `gifts` new wallets in browsers get a little wAR from the wallet of its home."""
     files = Files()
 
     async def page(request: Request, path: Path) -> Response:
@@ -74,6 +75,7 @@ def web_routes(node: Node) -> Sequence[BaseRoute]:
         ForBrowsers("/", home),
         Route("/land", land),
         Route("/land/", land),
+        *api_routes(node, gifts),
         Route("/web/{name:path}", file),
     ]
 

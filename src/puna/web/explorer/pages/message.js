@@ -1,0 +1,93 @@
+// A message: what it said, what came of it, and the tree of all that was caused by the click that began it.
+import { h, put } from "../dom.js";
+import { dataOf, item, messageSummary, result, tagsOf, tree } from "../node.js";
+import { text } from "../../verify/bytes.js";
+import { actionBadge, amount, bytesText, copyable, facts, gasText, idLink, later, partyLink, resultView, tagTable, when } from "../show.js";
+import { receiptOf, verifyButton } from "../receipts.js";
+
+const DATA_BYTES_MAX = 16 * 1024;
+const AGAIN_MS = 400;
+const AGAIN_MAX = 12;
+
+export async function page(place, id) {
+  const [found, summary] = await Promise.all([item(id), messageSummary(id)]);
+  if (!found || !summary) throw new Error(`There is no message ${id} here. Check the id.`);
+  const tags = tagsOf(found.tags);
+  const process = summary.nonce === null ? null : summary.to;
+  put(place, 
+    h("h1", h("span.kind", summary.type === "Process" ? "Birth of a process " : "Message "), actionBadge(summary)),
+    h("div.columns",
+      h("div",
+        h("section.card",
+          facts(
+            ["Id", copyable(id)],
+            ["From", partyLink(summary.from, summary.pushed || null)], ["To", summary.to ? partyLink(summary.to) : "nobody"],
+            summary.quantity && /^\d+$/.test(summary.quantity) && ["Amount", amount(summary.pushed ? summary.from : summary.to, summary.quantity)],
+            summary.nonce !== null && ["Place", `#${summary.nonce}, at height ${summary.height}`],
+            summary.timestamp && ["Time", when(summary.timestamp)],
+            summary.hash_chain && ["Hash chain", h("span.id", summary.hash_chain)],
+            ["Block", found.block ? h("a", { href: `#/block/${found.block.height}` }, `Block ${found.block.height}`) : "not in a block yet"],
+          ),
+          h("details", { open: found.tags.length <= 8 }, h("summary", `${found.tags.length} tags`), tagTable(found.tags))),
+        dataCard(id, found),
+        process && resultCard(process, id),
+        tags.Action === "Inference-Response" && h("section.card", h("h2", "Is this answer true?"),
+          h("p.small.soft", "A model's answer is a pure function: this browser can compute it again and compare."), verifyButton(() => receiptOf(id)))),
+      h("div", treeCard(id)),
+    ),
+  );
+}
+
+function dataCard(id, found) {
+  const size = Number(found.data.size);
+  if (size <= 1) return null;
+  return h("section.card", h("h2", "Data", h("a.small", { href: `/${id}`, target: "_blank", rel: "noopener" }, bytesText(size))),
+    later(dataOf(id, DATA_BYTES_MAX), (bytes) => h("pre", text(bytes), size > DATA_BYTES_MAX && "\n…")));
+}
+
+const resultCard = (process, id) => h("section.card", h("h2", "Result"), later(result(process, id), (told) => h("div", { id: "result" },
+  told.GasUsed !== undefined && h("p.soft.small", gasText(told.GasUsed)), resultView(told))));
+
+// The tree grows while it is looked at: it is asked for again until nothing waits any more.
+function treeCard(id) {
+  const body = h("div", h("p.empty", "Looking…"));
+  let tries = 0;
+  async function look() {
+    try {
+      const told = await tree(id);
+      body.replaceChildren(treeView(told, id));
+      const waiting = told.nodes.some((node) => node.results.length === 0 && node.evaluates);
+      if (waiting && ++tries < AGAIN_MAX && body.isConnected) setTimeout(look, AGAIN_MS);
+    } catch (error) {
+      body.replaceChildren(h("p.bad", error.message));
+    }
+  }
+  look();
+  return h("section.card", h("h2", "What caused what"), body);
+}
+
+function treeView({ root, nodes, cut }, here) {
+  const children = new Map();
+  for (const node of nodes) {
+    if (!children.has(node.parent)) children.set(node.parent, []);
+    children.get(node.parent).push(node);
+  }
+  const branch = (node) => h("li", nodeView(node, here), children.has(node.id) && h("ul", children.get(node.id).map(branch)));
+  return h("div",
+    h("p.small.soft", `${nodes.length} messages from one `, h("a", { href: `#/message/${root}` }, "beginning"), cut && ", of more that are not shown"),
+    h("ul.tree", { id: "tree" }, (children.get(null) ?? []).map(branch)));
+}
+
+function nodeView(node, here) {
+  const errors = node.results.filter((each) => each.error !== null);
+  const gas = node.results.reduce((sum, each) => sum + (each.gas ?? 0), 0);
+  const excerpt = errors[0]?.error ?? node.data.trim();
+  return h("div.node" + (node.id === here ? ".here" : ""), { "aria-current": node.id === here ? "true" : null, "data-id": node.id, "data-action": node.action },
+    h("a", { href: `#/message/${node.id}` }, actionBadge(node)),
+    h("span", partyLink(node.from, node.pushed || null), h("span.soft", " → "), partyLink(node.to)),
+    /^\d+$/.test(node.quantity) && amount(node.pushed && node.action !== "Transfer" ? node.from : node.to, node.quantity),
+    gas > 0 && h("span.soft.small", gasText(gas)),
+    errors.length > 0 && h("span.badge.bad", "error"),
+    node.later && node.later !== node.id && h("span.badge", { title: `In the journey of ${node.later}` }, "came later"),
+    excerpt && h(errors.length ? "span.excerpt.bad" : "span.excerpt", excerpt));
+}
