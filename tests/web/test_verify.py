@@ -44,16 +44,22 @@ def test_items_that_a_browser_signs_are_those_that_everybody_reads(window, node)
     messages = [
         {"target": node.places["token"], "data": "ñandú 🦙", "tags": [{"name": "Ácción", "value": "🦙"}]},
         {"target": "", "data": "", "tags": []},
+        {"target": "", "data": "", "tags": []},
         {"target": "", "data": "x" * 5000, "tags": [{"name": f"N{at}", "value": "v" * at} for at in range(1, 80)]},
     ]
     signed = window.open("verify").evaluate(
         """async (messages) => {
-           const { addressOf, newSecret, publicKey, signItem } = await import("/web/verify/item.js");
-           const { toBase64url } = await import("/web/verify/bytes.js"); const secret = newSecret();
-           return messages.map((message) => { const { id, raw } = signItem(secret, message);
-             return [id, toBase64url(raw), addressOf(publicKey(secret))] }) }""",
+           const { ownWallet } = await import("/web/explorer/purse.js");
+           const { toBase64url } = await import("/web/dataitem.js");
+           const wallet = await ownWallet();
+           return Promise.all(messages.map(async (message) => {
+             const { id, raw } = await wallet.sign(message);
+             return [id, toBase64url(raw), wallet.address];
+           }));
+        }""",
         messages,
     )
+    assert len({id for id, _, _ in signed}) == len(messages), "two messages of equal words are two"
     for message, (id, raw, address) in zip(messages, signed, strict=True):
         item = decode_item(b64url_decode(raw))
         verify_item(item)

@@ -2,9 +2,11 @@
 import { fill, h } from "./dom.js";
 import { answerOf, balance, coins, dryRun, gift, messageSummary, network, result, submit, tagsOf } from "./node.js";
 import { listen } from "./live.js";
-import { extensionWallet, hasExtension, ownWallet } from "./purse.js";
 import { facts, failure, idLink } from "./show.js";
-import { receiptOf, verifyButton } from "./receipts.js";
+
+// What signs and what verifies is fetched when it is wanted: the page is there sooner.
+const purse = () => import("./purse.js");
+const receipts = () => import("./receipts.js");
 
 const WAR_DECIMALS = 12;
 const QUOTE_AFTER_MS = 300;
@@ -14,8 +16,13 @@ export function askBox() {
   const tokens = h("input", { type: "number", min: 1, max: 4096, value: 60, name: "tokens", required: true });
   const temperature = h("input", { type: "number", min: 0, max: 2, step: 0.1, value: 0, name: "temperature" });
   const model = h("select", { name: "model" }, h("option", { value: "" }, "Any model"));
-  const wallet = h("select", { name: "wallet" }, h("option", { value: "browser" }, "A key in this browser"),
-    hasExtension() && h("option", { value: "extension" }, "My wallet's extension"));
+  const wallet = h("select", { name: "wallet" }, h("option", { value: "browser" }, "A key in this browser"));
+  // Extensions put their object into a page some time after it was loaded.
+  const offerExtension = () => {
+    if (window.arweaveWallet && wallet.options.length < 2) wallet.append(h("option", { value: "extension" }, "My wallet's extension"));
+  };
+  addEventListener("arweaveWalletLoaded", offerExtension);
+  offerExtension();
   const button = h("button.main", { type: "submit" }, "Ask");
   const price = h("span.soft.small", { role: "status" });
   const outcome = h("div", { id: "outcome" });
@@ -59,7 +66,7 @@ export function askBox() {
       if (cost === null) throw new Error("The prompt is empty. Say what you want to know.");
       await running.ask({
         cost, prompt: prompt.value, tokens: tokens.value, temperature: temperature.value, model: model.value,
-        wallet: wallet.value === "extension" ? await extensionWallet() : ownWallet(),
+        wallet: await (await purse())[wallet.value === "extension" ? "extendedWallet" : "ownWallet"](),
       });
     } catch (error) {
       running.failed(error);
@@ -67,7 +74,13 @@ export function askBox() {
       button.disabled = false;
     }
   });
-  return { element, end: () => running?.end() };
+  return {
+    element,
+    end() {
+      removeEventListener("arweaveWalletLoaded", offerExtension);
+      running?.end();
+    },
+  };
 }
 
 // One question under way, shown in `place`.
@@ -102,7 +115,7 @@ function asking(place) {
     answer.classList.remove("streaming");
     answer.textContent = response.data;
     step.textContent = `Answered in ${((performance.now() - started) / 1000).toFixed(1)} s.`;
-    fill(receipt, receiptView(response, item.id));
+    fill(receipt, receiptView(response, item.id, await receipts()));
   }
 
   // Resolves with the herd's answer; rejects with its refusal.
@@ -169,7 +182,7 @@ async function afford(token, wallet, cost, step) {
   await gift(wallet.address);
 }
 
-function receiptView(response, payment) {
+function receiptView(response, payment, { receiptOf, verifyButton }) {
   const { tags } = response;
   const winston = (units) => (units === undefined ? "not said" : `${units} winston`);
   return h("div", { id: "receipt" },

@@ -53,7 +53,7 @@ export const find = (text) => get(`/web/api/find?q=${encodeURIComponent(text)}`)
 export const answers = () => get("/web/api/herd");
 export const gift = (address) => post("/web/api/gift", { address });
 
-const SOON_MS = 15, BUSY_MS = 120;
+const SOON_MS = 15, BUSY_MS = 60;
 const WANTED_MAX = 200; // what more is wanted at once is not looked at: it has scrolled away before it could be told
 let wanted = [];
 let asking = null;

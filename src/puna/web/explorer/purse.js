@@ -1,43 +1,44 @@
-// Whose wallet the explorer signs with: one that an extension puts into the page (window.arweaveWallet), or a key made
-// in this browser and kept in its local storage. A page of another site cannot read it; who uses this browser can.
-import { addressOf, newSecret, publicKey, signItem } from "../verify/item.js";
-import { fromBase64url, toBase64url } from "../verify/bytes.js";
+// Whose wallet the explorer signs with: the one that this browser keeps, the same as in Llama Land, or an extension's.
+import { idOf, toBase64url } from "../dataitem.js";
+import { browserWallet, extensionWallet, remember } from "../wallet.js";
 
-const KEY = "puna-wallet";
-
-// The key of this browser, made when it is first wanted: {kind, address, sign}.
-export function ownWallet() {
-  let secret;
-  try {
-    secret = fromBase64url(JSON.parse(localStorage.getItem(KEY)).secret);
-    if (secret.length !== 32) throw new Error("too short");
-  } catch {
-    secret = newSecret();
-    localStorage.setItem(KEY, JSON.stringify({ secret: toBase64url(secret) }));
-  }
-  const address = addressOf(publicKey(secret));
-  return { kind: "browser", address, sign: async (item) => signItem(secret, item) };
+// The wallet of this browser, or null: {kind, address, sign}.
+export async function knownWallet() {
+  const wallet = await browserWallet();
+  return wallet && signing(wallet, "browser");
 }
 
-export const hasExtension = () => typeof window.arweaveWallet?.signDataItem === "function";
+// The wallet of this browser; one is made when it is first wanted. Ed25519, for an RSA key takes seconds to make.
+export async function ownWallet() {
+  const known = await knownWallet();
+  if (known) return known;
+  await remember("wallet", { secret: toBase64url(crypto.getRandomValues(new Uint8Array(32))) });
+  return knownWallet();
+}
 
 // The wallet of an extension. Rejects when its owner refuses.
-export async function extensionWallet() {
-  const wallet = window.arweaveWallet;
+export async function extendedWallet() {
   try {
-    await wallet.connect(["ACCESS_ADDRESS", "SIGN_TRANSACTION"]);
-    const address = await wallet.getActiveAddress();
-    return {
-      kind: "extension", address,
-      async sign(item) {
-        const raw = new Uint8Array(await wallet.signDataItem(item));
-        // An RSA signature of 512 bytes, or one of 64 or 65, follows the kind.
-        const size = { 1: 512, 2: 64, 3: 65, 4: 64, 7: 65 }[raw[0] + 256 * raw[1]];
-        if (!size) throw new Error("The wallet signed in a way that is not known here.");
-        return { raw, id: addressOf(raw.subarray(2, 2 + size)) }; // an id is made of a signature as an address of a key
-      },
-    };
+    return signing(await extensionWallet(), "extension");
   } catch (error) {
-    throw new Error(`The wallet refused: ${error?.message ?? error}. Nothing was sent.`);
+    throw refused(error);
   }
+}
+
+const refused = (error) => new Error(`The wallet refused: ${error?.message ?? error}. Nothing was sent.`);
+
+function signing(wallet, kind) {
+  return {
+    kind, address: wallet.address,
+    // A signed item {id, raw}. Ed25519 signs equal messages to equal ids: the anchor makes two of them two.
+    async sign(item) {
+      const anchor = toBase64url(crypto.getRandomValues(new Uint8Array(24)));
+      try {
+        const raw = new Uint8Array(await wallet.signDataItem({ anchor, ...item }));
+        return { raw, id: idOf(raw) };
+      } catch (error) {
+        throw refused(error);
+      }
+    },
+  };
 }

@@ -1,12 +1,12 @@
 // A wallet: what it has, what it sent, what it was sent, the processes it owns.
 import { h, put } from "../dom.js";
 import { balance, coins, items, nameOf, network, tagsOf, token } from "../node.js";
-import { ownWallet } from "../purse.js";
+import { knownWallet } from "../purse.js";
 import { actionBadge, amount, copyable, facts, failure, idLink, later, partyLink } from "../show.js";
 
 export async function page(place, id) {
   const told = await network();
-  const mine = localStorage.getItem("puna-wallet") && ownWallet().address === id;
+  const mine = (await knownWallet())?.address === id;
   const coin = (process) => [nameOf(process)?.name ?? "Coin", later(Promise.all([balance(process, id), token(process)]),
     ([units, about]) => h("span.coin", `${coins(units, about?.denomination ?? 0)} ${about?.ticker ?? ""}`), "…")];
   put(place, 
