@@ -148,18 +148,17 @@ def _standing(node: Node) -> dict[str, str]:
     }  # fmt: skip
     named |= {model.id: f"Model {model.name}" for model in network.models}
     named |= {worker.id: f"Worker {number}" for number, worker in enumerate(network.herd, start=1)}
-    named |= _land(network.to_json().get("land"))
+    land = getattr(node, "land", None)  # not every network has one, and it is raised after the rest
+    named |= _land(land.to_json()) if land else {}
     named.pop("", None)
     return named
 
 
-def _land(land: Any) -> dict[str, str]:
-    """The characters and worlds of Llama Land, where the network has one."""
-    if not isinstance(land, dict):
-        return {}
-    worlds = land.get("worlds") if isinstance(land.get("worlds"), dict) else {}
-    found = {id: name.capitalize() for name, id in land.items() if isinstance(id, str)}
-    return found | {id: f"World {name}" for name, id in worlds.items() if isinstance(id, str)}
+def _land(land: dict[str, Any]) -> dict[str, str]:
+    """The names of coin, characters and worlds of Llama Land, by id."""
+    worlds = {id: f"World {name}" for name, id in land.get("worlds", {}).items()}
+    characters = {id: name.capitalize() for name, id in land.items() if isinstance(id, str)}
+    return {**characters, **worlds, land["coin"]: "Llama Coin"}
 
 
 def _processes(node: Node) -> list[DataItem]:

@@ -1,10 +1,11 @@
 // The explorer: which page is shown, search, theme, and the line that says when the node is away.
 import { fill, h } from "./dom.js";
-import { find, loadNames, network } from "./node.js";
+import { find, loadNames, networkNow } from "./node.js";
 import { onConnection } from "./live.js";
 import { failure, short } from "./show.js";
 
 const PAGES = ["home", "at", "process", "message", "wallet", "block", "blocks", "models", "herd", "verify", "item"];
+const LAND_AGAIN_MS = 5000, LAND_TRIES = 60;
 const content = document.getElementById("content");
 let leave = () => {};
 let shown = 0;
@@ -128,4 +129,12 @@ onConnection((up, again) => {
     show(); // what happened meanwhile was missed
   }
 });
-network().then((told) => (document.getElementById("to-land").hidden = !told.land), () => {});
+
+// The way to Llama Land, as soon as there is one: it is raised some time after the rest.
+async function seekLand(tries) {
+  const told = await networkNow().catch(() => null);
+  document.getElementById("to-land").hidden = !told?.land;
+  if (told?.land) loadNames().catch(() => {});
+  else if (tries > 0) setTimeout(() => seekLand(tries - 1), LAND_AGAIN_MS);
+}
+seekLand(LAND_TRIES);

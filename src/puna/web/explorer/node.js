@@ -30,6 +30,11 @@ function once(key, ask) {
 }
 
 export const network = () => once("network", () => get("/network"));
+// As it is now: Llama Land is raised some time after the rest.
+export const networkNow = () => {
+  known.delete("network");
+  return network();
+};
 export const info = () => get("/info");
 const unit = async (name) => (await network()).units[name];
 
