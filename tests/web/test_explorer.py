@@ -55,8 +55,10 @@ def test_a_message_shows_the_tree_from_click_to_coin(window, asked):
     page = window.open(f"message/{asked['messages']['response']}")
     tree = page.locator("#tree")
     expect(tree.locator(".node.here")).to_have_attribute("data-action", "Inference-Response")
-    causes = """(node) => { const found = []; for (let li = node.closest("li"); li; li = li.parentElement.closest("li"))
-        found.unshift(li.firstElementChild.dataset.action); return found }"""
+    causes = """(node) => { const found = [];
+        for (; node; node = document.querySelector(`#tree [data-id="${node.dataset.parent}"]`))
+            found.unshift(node.dataset.action);
+        return found }"""
     chain = ["Transfer", "Credit-Notice", "Inference", "Inference-Response", "Inference-Response"]
     assert tree.locator(".node.here").evaluate(causes) == chain
     window.picture("message")

@@ -46,10 +46,15 @@ export function bytesText(size) {
   return value < 1 << 20 ? `${(value / 1024).toFixed(1)} KiB` : `${(value / (1 << 20)).toFixed(1)} MiB`;
 }
 
-// An amount of a coin; its decimals come when the coin has told them.
-export function amount(process, units) {
+// An amount of the first of `processes` that is a coin; its decimals come when the coin has told them.
+export function amount(processes, units) {
   const place = h("span.coin", `${number(units)} units`);
-  token(process).then((coin) => coin && (place.textContent = coinText(coin, units)), () => {});
+  (async () => {
+    for (const process of processes) {
+      const coin = await token(process).catch(() => null); // a wallet, say
+      if (coin) return (place.textContent = coinText(coin, units));
+    }
+  })();
   return place;
 }
 

@@ -16,13 +16,13 @@ export async function page(place, id) {
   const process = summary.nonce === null ? null : summary.to;
   put(place, 
     h("h1", h("span.kind", summary.type === "Process" ? "Birth of a process " : "Message "), actionBadge(summary)),
-    h("div.columns",
+    h("div.columns.telling",
       h("div",
         h("section.card",
           facts(
             ["Id", copyable(id)],
             ["From", partyLink(summary.from, summary.pushed || null)], ["To", summary.to ? partyLink(summary.to) : "nobody"],
-            summary.quantity && /^\d+$/.test(summary.quantity) && ["Amount", amount(summary.pushed ? summary.from : summary.to, summary.quantity)],
+            summary.quantity && /^\d+$/.test(summary.quantity) && ["Amount", amount(coinsOf(summary), summary.quantity)],
             summary.nonce !== null && ["Place", `#${summary.nonce}, at height ${summary.height}`],
             summary.timestamp && ["Time", when(summary.timestamp)],
             summary.hash_chain && ["Hash chain", h("span.id", summary.hash_chain)],
@@ -72,20 +72,29 @@ function treeView({ root, nodes, cut }, here) {
     if (!children.has(node.parent)) children.set(node.parent, []);
     children.get(node.parent).push(node);
   }
-  const branch = (node) => h("li", nodeView(node, here), children.has(node.id) && h("ul", children.get(node.id).map(branch)));
+  // Where one message causes just one other, they stand below each other: trees are deep, and screens are not wide.
+  const branch = (node) => {
+    const views = [nodeView(node, here)];
+    let last = node;
+    for (let next; (next = children.get(last.id))?.length === 1; last = next[0]) views.push(nodeView(next[0], here));
+    return h("li", views, children.has(last.id) && h("ul", children.get(last.id).map(branch)));
+  };
   return h("div",
     h("p.small.soft", `${nodes.length} messages from one `, h("a", { href: `#/message/${root}` }, "beginning"), cut && ", of more that are not shown"),
     h("ul.tree", { id: "tree" }, (children.get(null) ?? []).map(branch)));
 }
 
+// Whose coin an amount may be of: a payment is sent to the coin, a notice comes from it.
+const coinsOf = ({ action, from, to }) => (action === "Transfer" ? [to, from] : [from, to]);
+
 function nodeView(node, here) {
   const errors = node.results.filter((each) => each.error !== null);
   const gas = node.results.reduce((sum, each) => sum + (each.gas ?? 0), 0);
   const excerpt = errors[0]?.error ?? node.data.trim();
-  return h("div.node" + (node.id === here ? ".here" : ""), { "aria-current": node.id === here ? "true" : null, "data-id": node.id, "data-action": node.action },
+  return h("div.node" + (node.id === here ? ".here" : ""), { "aria-current": node.id === here ? "true" : null, "data-id": node.id, "data-parent": node.parent, "data-action": node.action },
     h("a", { href: `#/message/${node.id}` }, actionBadge(node)),
     h("span", partyLink(node.from, node.pushed || null), h("span.soft", " → "), partyLink(node.to)),
-    /^\d+$/.test(node.quantity) && amount(node.pushed && node.action !== "Transfer" ? node.from : node.to, node.quantity),
+    /^\d+$/.test(node.quantity) && amount(coinsOf(node), node.quantity),
     gas > 0 && h("span.soft.small", gasText(gas)),
     errors.length > 0 && h("span.badge.bad", "error"),
     node.later && node.later !== node.id && h("span.badge", { title: `In the journey of ${node.later}` }, "came later"),

@@ -47,9 +47,10 @@ export function rowOf(node) {
   const tags = tagsOf(node.tags);
   const message = { type: tags.Type, action: tags.Action ?? "", name: tags.Name ?? "" };
   const isMessage = tags.Type === "Message" || tags.Type === "Process";
-  const quantity = /^\d+$/.test(tags.Quantity ?? "") && (tags["From-Process"] || node.recipient);
+  const parties = [tags["From-Process"], node.recipient].filter(Boolean);
+  const coinsOf = tags.Action === "Transfer" ? parties.reverse() : parties;
   return h("li", h("span.when", node.block ? h("a", { href: `#/block/${node.block.height}` }, `block ${node.block.height}`) : "waiting"),
     h("span", isMessage ? h("a", { href: `#/message/${node.id}` }, actionBadge(message)) : h("span", h("span.badge", tags.Type ?? "Data"), " ", idLink("item", node.id)),
       " ", tags.Type === "Process" ? idLink("process", node.id) : [partyLink(tags["From-Process"] ?? node.owner.address, tags["From-Process"] ? true : null), node.recipient && [h("span.soft", " → "), partyLink(node.recipient)]]),
-    quantity ? amount(quantity, tags.Quantity) : h("span"));
+    /^\d+$/.test(tags.Quantity ?? "") ? amount(coinsOf, tags.Quantity) : h("span"));
 }
