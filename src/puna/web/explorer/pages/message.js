@@ -1,18 +1,19 @@
 // A message: what it said, what came of it, and the tree of all that was caused by the click that began it.
 import { h, put } from "../dom.js";
 import { dataOf, item, messageSummary, result, tagsOf, tree } from "../node.js";
+import { listen } from "../live.js";
 import { text } from "../../verify/bytes.js";
 import { actionBadge, amount, bytesText, copyable, facts, gasText, idLink, later, partyLink, resultView, tagTable, when } from "../show.js";
 import { receiptOf, verifyButton } from "../receipts.js";
 
 const DATA_BYTES_MAX = 16 * 1024;
-const AGAIN_MS = 400;
-const AGAIN_MAX = 12;
+const AGAIN_MS = 200;
 
 export async function page(place, id) {
   const [found, summary] = await Promise.all([item(id), messageSummary(id)]);
   if (!found || !summary) throw new Error(`There is no message ${id} here. Check the id.`);
   const tags = tagsOf(found.tags);
+  const causes = treeCard(id);
   const process = summary.nonce === null ? null : summary.to;
   put(place, 
     h("h1", h("span.kind", summary.type === "Process" ? "Birth of a process " : "Message "), actionBadge(summary)),
@@ -33,9 +34,10 @@ export async function page(place, id) {
         process && resultCard(process, id),
         tags.Action === "Inference-Response" && h("section.card", h("h2", "Is this answer true?"),
           h("p.small.soft", "A model's answer is a pure function: this browser can compute it again and compare."), verifyButton(() => receiptOf(id)))),
-      h("div", treeCard(id)),
+      h("div", causes),
     ),
   );
+  return causes.end;
 }
 
 function dataCard(id, found) {
@@ -48,22 +50,31 @@ function dataCard(id, found) {
 const resultCard = (process, id) => h("section.card", h("h2", "Result"), later(result(process, id), (told) => h("div", { id: "result" },
   told.GasUsed !== undefined && h("p.soft.small", gasText(told.GasUsed)), resultView(told))));
 
-// The tree grows while it is looked at: it is asked for again until nothing waits any more.
+// The tree grows while it is looked at: something that happens in one of its journeys has it asked for again.
 function treeCard(id) {
   const body = h("div", h("p.empty", "Looking…"));
-  let tries = 0;
+  const card = h("section.card", h("h2", "What caused what"), body);
+  let roots = new Set([id]);
+  let timer = 0;
   async function look() {
+    timer = 0;
     try {
       const told = await tree(id);
+      roots = new Set([told.root, ...told.nodes.map((node) => node.later).filter(Boolean)]);
       body.replaceChildren(treeView(told, id));
-      const waiting = told.nodes.some((node) => node.results.length === 0 && node.evaluates);
-      if (waiting && ++tries < AGAIN_MAX && body.isConnected) setTimeout(look, AGAIN_MS);
     } catch (error) {
       body.replaceChildren(h("p.bad", error.message));
     }
   }
+  const stop = listen((event) => {
+    if (event.kind !== "token" && !timer && roots.has(event.root)) timer = setTimeout(look, AGAIN_MS);
+  });
   look();
-  return h("section.card", h("h2", "What caused what"), body);
+  card.end = () => {
+    stop();
+    clearTimeout(timer);
+  };
+  return card;
 }
 
 function treeView({ root, nodes, cut }, here) {
