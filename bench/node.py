@@ -21,6 +21,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -62,10 +63,10 @@ async def drive(places: dict, options, node_pid: int) -> None:
         program = f"Handlers.add('Go', 'Go', function(m) Send({{Target = '{sink}', Action = 'Note'}}) end)"
         speak_to = [await spawn(web, places, wallet, f"p{n}", program) for n in range(options.processes)]
         clients = [(wallet, speak_to[n % len(speak_to)], n) for n in range(options.clients)]
-        await settled(web, places, sink, (await run(web, places, clients, options.warm_up)).accepted)
+        await settled(web, places, sink, (await run(places, clients, options.warm_up)).accepted)
         before = await height(web, places, sink)
         began, cpu_began, node_began = time.perf_counter(), time.process_time(), cpu_by_part(node_pid)
-        tally = await run(web, places, clients, options.seconds)
+        tally = await run(places, clients, options.seconds)
         seconds = time.perf_counter() - began
         pushed_live = await height(web, places, sink) - before
         await settled(web, places, sink, before + tally.accepted)
@@ -100,29 +101,51 @@ class Tally:
     evaluating_s: float = 0.0
 
 
-async def run(web, places, clients: list, seconds: float) -> Tally:
+async def run(places, clients: list, seconds: float) -> Tally:
     """Closed-loop clients, each a wallet, the process it speaks to, and a number of its own."""
     tally, end = Tally(), time.perf_counter() + seconds
-    await asyncio.gather(*(client(web, places, *each, end, tally) for each in clients))
+    await asyncio.gather(*(client(places, *each, end, tally) for each in clients))
     return tally
 
 
-async def client(web, places, wallet, process: str, number: int, end: float, tally: Tally) -> None:
+class Line:
+    """A connection that is kept, with as little of HTTP as a client needs: the node is to be measured, not aiohttp."""
+
+    def __init__(self, url: str):
+        self._at = urlsplit(url)
+        self._reader = self._writer = None
+
+    async def ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+        if self._writer is None:
+            self._reader, self._writer = await asyncio.open_connection(self._at.hostname, self._at.port)
+        head = f"{method} {path} HTTP/1.1\r\nHost: {self._at.netloc}\r\nContent-Length: {len(body)}\r\n\r\n"
+        self._writer.write(head.encode() + body)
+        told = (await self._reader.readuntil(b"\r\n\r\n")).lower()
+        size = int(told.partition(b"content-length:")[2].partition(b"\r\n")[0])
+        return int(told.split(b" ", 2)[1]), await self._reader.readexactly(size)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+async def client(places, wallet, process: str, number: int, end: float, tally: Tally) -> None:
+    messenger, compute = Line(places["mu"]), Line(places["cu"])
     while time.perf_counter() < end:
         tags = [("Action", "Go"), ("N", f"{number} {time.monotonic_ns()}"), *PROTOCOL, ("Type", "Message")]
         item = sign_item(wallet, data=b" ", tags=tags, target=process)
         began = time.perf_counter()
-        async with web.post(places["mu"] + "/", data=encode_item(item)) as reply:
-            await reply.read()
-            assert reply.status == 202, await reply.text()
+        status, body = await messenger.ask("POST", "/", encode_item(item))
+        assert status == 202, body
         accepted = time.perf_counter()
         tally.accepted += 1
-        async with web.get(f"{places['cu']}/result/{item.id}", params={"process-id": process}) as reply:
-            await reply.read()
-            assert reply.status == 200, await reply.text()
+        status, body = await compute.ask("GET", f"/result/{item.id}?process-id={process}")
+        assert status == 200, body
         tally.evaluated += 1
         tally.accepting_s += accepted - began
         tally.evaluating_s += time.perf_counter() - accepted
+    messenger.close()
+    compute.close()
 
 
 async def settled(web, places, process: str, count: int) -> None:

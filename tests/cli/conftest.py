@@ -35,8 +35,9 @@ def puna(*words: object, home: Path | None = None, **options) -> Said:
 class Up:
     """`puna up` at work, from the line it prints to the signal that stops it."""
 
-    def __init__(self, home: Path, *words: object):
+    def __init__(self, home: Path, *words: object, land: bool = False):
         self.home = home
+        words = (*words, "--land" if land else "--no-land")
         self.process = subprocess.Popen(
             [*COMMAND, "up", "--json", "--port", "0", "--home", str(home), *map(str, words)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

@@ -32,7 +32,8 @@ def test_json_is_one_object_with_all_that_was_promised(up):
     assert said.status == 0, said.err
     told = said.json()
     assert set(told) == {
-        "answer", "tokens", "model", "fee_winston", "reference", "messages", "processes", "seconds", "canonical",
+        "answer", "tokens", "model", "fee_winston", "paid_winston", "refund_winston",
+        "reference", "messages", "processes", "seconds", "canonical",
     }  # fmt: skip
     assert set(told["messages"]) == {"transfer", "inference", "response"}
     assert set(told["processes"]) == {"token", "herder", "worker"}
@@ -55,7 +56,8 @@ def test_the_fee_leaves_the_wallet_and_nothing_else_does(raised, tmp_path):
     before = winston(home)
     told = puna("ask", QUESTION, "--tokens", 20, "--json", home=home).json()
     assert winston(home) == before - told["fee_winston"]
-    assert told["fee_winston"] == 1 + 6 + 20, "base, six words, twenty tokens at one winston each"
+    assert told["paid_winston"] == 1 + 6 + 20, "base, six words, twenty tokens at one winston each"
+    assert told["fee_winston"] == 1 + 6 + told["tokens"] == told["paid_winston"] - told["refund_winston"]
 
 
 @pytest.mark.parametrize("process", ["token", "herder", "worker"])

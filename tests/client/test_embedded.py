@@ -40,7 +40,8 @@ async def test_a_question_is_quoted_paid_and_answered(node):
         quote = await ao.quote("What do llamas eat?", 4)
         heard = []
         answer = await ao.ask("What do llamas eat?", 4, on_text=heard.append)
-        assert "".join(heard) == answer.text and answer.fee_winston == quote.price
+        assert "".join(heard) == answer.text and answer.paid_winston == quote.price
+        assert answer.fee_winston == quote.price - (4 - answer.tokens)
         assert await ao.balance() == before - answer.fee_winston
         assert (await ao.prices()).tokens_max >= 4
         paid = await ao.transfer(ao.network.herder, 3)

@@ -12,6 +12,18 @@ HERDER = named_id("HERDER")
 MONEY = 10**12
 
 
+IMAGE = """
+local function image(value)
+  if type(value) ~= "table" then return tostring(value) end
+  local parts = {}
+  for key, inner in next, value do table.insert(parts, tostring(key) .. "=" .. image(inner)) end
+  table.sort(parts)
+  return "{" .. table.concat(parts, ";") .. "}"
+end
+return image(Herd)
+"""
+
+
 def worker_id(number: int) -> str:
     return named_id(f"WORKER{number}")
 
@@ -23,11 +35,14 @@ class HerdStory(Story):
     workers: int = 1
     base_fee: int = 1
     token_fee: int = 1
+    extension: str = ""  # "Llama": the herder counts with the model's tokenizer
+    limits: dict[str, str] = field(default_factory=dict)  # spawn tags
     money: dict[str, int] = field(default_factory=lambda: {ALICE: MONEY, BOB: MONEY})
 
     def __post_init__(self):
         self.spawn("TOKEN", programs.source(programs.TOKEN), Minter=OPERATOR)
         tags = {"Base_Fee": str(self.base_fee), "Token_Fee": str(self.token_fee)}
+        tags |= self.limits | ({"Extension": self.extension} if self.extension else {})
         self.spawn("HERDER", programs.source(programs.HERDER), Token=TOKEN, Model=MODEL, **tags)
         for address, units in self.money.items():
             self.send(OPERATOR, TOKEN, "Mint", Recipient=address, Quantity=str(units))
@@ -54,8 +69,9 @@ class HerdStory(Story):
         return [entry.data for e in self.log if e.process == HERDER for entry in e.sent if entry.action == "Inference"]
 
     def answer(self, number: int = 0, text: str = "an answer", **tags: str) -> None:
-        """The worker answers the last job it was given."""
-        named = {"Job": self.jobs(number)[-1].tags["Job"], "Tokens_Used": "2", "Finish": "stop"} | tags
+        """The worker answers the last job it was given; with all tokens, unless told otherwise."""
+        job = self.jobs(number)[-1].tags
+        named = {"Job": job["Job"], "Tokens_Used": job["Tokens"], "Finish": "length"} | tags
         self.speak(worker_id(number), HERDER, "Inference-Response", text, **named)
         self.check_books()
 
@@ -79,6 +95,10 @@ class HerdStory(Story):
 
     def herd(self, code: str):
         return self.processes[HERDER].eval(code.replace("herd.", "Herd."))
+
+    def image(self) -> str:
+        """All the herder knows, as text that is equal when it is equal."""
+        return self.processes[HERDER].lua.execute(IMAGE)
 
     def worker_state(self, number: int = 0) -> str:
         return self.herd(f'herd.workers["{worker_id(number)}"].state')

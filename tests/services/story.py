@@ -95,6 +95,9 @@ class LuaProcess:
         return self.lua.execute("return " + code)
 
 
+ANSWER = 10_000  # token numbers of an answer begin here; those of prompts are smaller
+
+
 class FakeEngine:
     """Stands for the `Llama` extension: every word is a token; says `text`, or fails with `trouble`."""
 
@@ -128,12 +131,12 @@ class FakeEngine:
     def generate(self, asked):
         if len(asked["tokens"]) + asked["limit"] > self.context:
             raise OverflowError(f"context full: {len(asked['tokens'])} + {asked['limit']} tokens. Shorten the prompt.")
-        said = sum(token >= 100 for token in asked["tokens"])  # an answer may be asked for in pieces
+        said = sum(token >= ANSWER for token in asked["tokens"])  # an answer may be asked for in pieces
         words = self.text.split(" ")[said:]
         text = " " * bool(said and words) + " ".join(words[: asked["limit"]])
         cuts = [text.index(stop) for stop in asked.get("stop") or [] if stop in text]
         text = text[: min(cuts)] if cuts else text
-        tokens = list(range(100 + said, 100 + said + len(text.split())))
+        tokens = list(range(ANSWER + said, ANSWER + said + len(text.split())))
         finish = "length" if len(words) > asked["limit"] and not cuts else "stop"
         return {"tokens": tokens, "text": text, "finish": finish}
 

@@ -59,7 +59,7 @@ def test_50_update_and_install_work_on_a_fresh_process(it):
     assert it.do("return APM.update()").printed == "📦 Update requested"
     assert "✅ Updated APM to v:2.1.0" in it.said()
     assert it.do("return APM.install('@sam/Llama-Herder')").printed == "📦 Download requested for @sam/Llama-Herder"
-    assert "✅ Downloaded @sam/Llama-Herder@1.2.0" in it.said()
+    assert "✅ Downloaded @sam/Llama-Herder@1.3.0" in it.said()
     assert it.value("require('@sam/Llama-Herder').run ~= nil and Llama == require('@puna/Llama-Herder')") is True
     assert it.value("Llama.herder") == named_id("HERDER")
 

@@ -54,12 +54,16 @@ async def test_an_answer_comes_with_its_whole_receipt():
     assert answer.text == "to eat grass" and "".join(heard) == answer.text and len(heard) == 3
     assert (answer.tokens, answer.prompt_tokens, answer.finish) == (3, 11, "stop")
     assert (answer.model, answer.model_id, answer.canonical) == ("Fake", MODEL, True)
-    assert (answer.fee_winston, answer.reference) == (27, "life")
+    # Paid for 20 tokens, 3 were made: base 1, six words, three tokens.
+    assert (answer.paid_winston, answer.fee_winston, answer.refund_winston) == (27, 10, 17)
+    assert (answer.base_fee, answer.token_fee, answer.prompt_count, answer.counted) == (1, 1, 6, "words")
+    assert (answer.prompt_ids, answer.token_ids) == (tuple(range(1, 12)), (10_000, 10_001, 10_002))
+    assert answer.reference == "life" and answer.payment.startswith("message-")
     assert (answer.token, answer.herder, answer.worker) == (TOKEN, HERDER, worker_id(0))
     assert answer.transfer == link.submitted[0].id
     assert answer.inference.startswith("message-") and answer.response.startswith("stored-")
     assert 0 < answer.seconds_first_token < answer.seconds_total and answer.seconds_generate > 0
-    assert await balance(link, TOKEN, WALLET.address) == RICH - 27
+    assert await balance(link, TOKEN, WALLET.address) == RICH - 10
 
 
 async def test_options_travel_to_the_engine():
@@ -71,6 +75,39 @@ async def test_options_travel_to_the_engine():
 
 
 @pytest.mark.parametrize(
+    "prompt, options, ahead",
+    [
+        ("x" * 3000, {}, 0),
+        ("word " * 700, {}, 1),
+        ("ä" * 1501, {}, 1),
+        ("x" * 3000, {"stop": ["\x01" * 64] * 4}, 1),
+        ("word " * 500, {"system": "be brief " * 200}, 1),
+        ("word " * 1500, {"system": "be brief " * 400}, 2),
+        ("hi", {"system": "be brief " * 400}, 1),
+        ("hi", {"system": "be brief", "top_p": 0.5}, 0),
+    ],
+)
+async def test_texts_that_do_not_fit_into_a_payment_are_sent_ahead_of_it(prompt, options, ahead):
+    it, link = network(text="fine", context=9000)
+    answer = await ask(link, WALLET, Ids, prompt, 5, reference="r" * 128, **options)
+    assert (answer.text, len(link.submitted)) == ("fine", 1 + ahead)
+    chat = next(asked for asked in it.engine.requests if asked["op"] == "chat")
+    roles = {message["role"]: message["content"] for message in chat["messages"]}
+    assert roles == {"user": prompt} | ({"system": options["system"]} if "system" in options else {})
+    assert it.herd("herd.texts") == 0 and not it.dropped
+    assert it.engine.requests[-1]["top_p"] == options.get("top_p", 1)
+
+
+async def test_a_herder_that_cannot_keep_another_prompt_is_told_before_paying():
+    it, link = network()
+    it.send(OPERATOR, HERDER, "Set-Limits", **{"Max-Queued-Per-Payer": "1"})
+    it.send(WALLET.address, HERDER, "Prompt", "already here", Label="x")
+    with pytest.raises(NotYet, match="did not keep the prompt: Too many prompts wait"):
+        await ask(link, WALLET, Ids, "word " * 700, 5)
+    assert await balance(link, TOKEN, WALLET.address) == RICH
+
+
+@pytest.mark.parametrize(
     "prompt, tokens, options, what",
     [
         ("", 5, {}, "The prompt is empty"),
@@ -78,9 +115,10 @@ async def test_options_travel_to_the_engine():
         ("hi", 0, {}, "0 tokens are no answer"),
         ("hi", -3, {}, "-3 tokens are no answer"),
         ("hi", 513, {}, "513 tokens are too many: the herder takes 1 to 512"),
-        ("x" * 3001, 5, {}, "The prompt has 3001 bytes"),
-        ("ä" * 1501, 5, {}, "The prompt has 3002 bytes"),
-        ("x" * 3000, 5, {"stop": ["\x01" * 64] * 4}, "The prompt and its options take"),
+        ("x" * 32769, 5, {}, "The herder cannot run this: The prompt has 32769 bytes, at most 32768 are taken"),
+        ("hi", 5, {"system": "ä" * 16385}, "The system text has 32770 bytes; the herder takes 32768"),
+        ("hi", 5, {"top_p": 0}, "top_p 0 is not between"),
+        ("hi", 5, {"top_p": 1.5}, "top_p 1.5 is not between"),
         ("hi", 5, {"stop": ["a"] * 5}, "At most 4 stop texts"),
         ("hi", 5, {"temperature": 2.5}, "The temperature 2.5"),
         ("hi", 5, {"seed": -1}, "The seed -1"),
@@ -210,6 +248,7 @@ async def test_prices_and_quotes_are_typed():
     published = await prices(link, HERDER)
     assert (published.base_fee, published.token_fee, published.multiplier) == (1, 1, "1")
     assert (published.tokens_max, published.prompt_bytes_max, published.workers_idle) == (512, 3000, 1)
+    assert (published.text_bytes_max, published.counted_with_model, published.paused) == (32768, "words", False)
     offered = await quote(link, HERDER, "What is the meaning of life?", 20)
     assert (offered.needed, offered.price, offered.words, offered.model) == (27, 27, 6, MODEL)
     assert (offered.ahead, offered.wait_ms) == (0, 0) and offered.duration_ms > 0

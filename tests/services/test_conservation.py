@@ -1,96 +1,322 @@
-"""Promise 5 as a law: whatever payers, workers and time do, every unit paid is earned, refunded, or held for a job.
+"""Promise 5 as a law: whatever payers, workers, strangers, the owner and time do, paid = fees + refunds + escrow.
 
-And nobody waits for ever: at the end of every run, time alone brings each request to an answer or a refund.
+And nobody is forgotten: a request in the herd waits in the queue or is with a worker until its deadline at most, a
+worker is idle, at one job, silent or out of service, and at the end of every run time alone brings each request to an
+answer or a refund. Ten thousand steps; `PUNA_HERD_STEPS=1000000` takes as many. `PUNA_HERD_SEED` repeats a run: the
+seed is printed with every run.
 """
 
+import json
 import os
+import secrets
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from services.herd_story import HERDER, MONEY, HerdStory, worker_id
-from services.story import ALICE, BOB, OPERATOR
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from services.herd_story import HERDER, MONEY, TOKEN, HerdStory, worker_id
+from services.story import ALICE, BOB, MODEL, OPERATOR, named_id
 
-PAYERS = st.sampled_from([ALICE, BOB])
-WORKERS = st.integers(0, 2)
-UNITS = st.one_of(st.integers(1, 60), st.sampled_from([10**9, MONEY, 2 * MONEY]))
-TOKENS = st.sampled_from(["1", "10", "512", "0", "-2", "abc", "1e9", "513"])
-PROMPTS = st.sampled_from(["hi there", "one two three four five", "x", "", "y" * 3001])
-EXTRA = st.sampled_from([{}, {"X_Deadline": "1700000600000"}, {"X_Model": "nobody"}, {"X_Reference": "r" * 200},
-                         {"X_Termination": "STOP"}, {"X_Seed": "x"}, {"X_Reason": "a refund"}])  # fmt: skip
+STEPS = int(os.environ.get("PUNA_HERD_STEPS", "10000"))
+STEPS_OF_A_RUN = 100
+STEPS_OF_A_PORTION = 10_000
+SEED = int(os.environ.get("PUNA_HERD_SEED", secrets.randbits(32)))
+
+MALLORY = named_id("MALLORY")
+PEOPLE = (ALICE, BOB, MALLORY)
+WORKERS = 4
+OTHER_MODEL = "OTHER"
+
+PAYERS = st.sampled_from(PEOPLE)
+NUMBERS = st.integers(0, WORKERS - 1)
+UNITS = st.one_of(st.integers(1, 60), st.sampled_from([200, 10**9, MONEY, 2 * MONEY]))
+TOKENS = st.sampled_from(["1", "4", "10", "10", "512", "0", "-2", "abc", "1e9", "513", None])
+PROMPTS = st.sampled_from(["hi there", "hi there", "one two three four five", "x", "", "y" * 3001, None])
+OPTIONS = st.sampled_from(
+    [{}, {}, {}, {"X-Deadline": "1700000600000"}, {"X-Model": "nobody"}, {"X-Model": OTHER_MODEL}, {"X-Model": "fake"},
+     {"X-Reference": "r" * 200}, {"X-Reference": "same"}, {"X-Termination": "STOP"}, {"X-Seed": "x"},
+     {"X-Reason": "a refund"}, {"X-System": "be brief"}, {"X-Top-P": "0.5"}, {"X-Prompt-Ref": "ahead"},
+     {"X-Stream": "4"}, {"X-Quantity": "9" * 50}, {"Cast": "true"}]
+)  # fmt: skip
+USED = st.sampled_from(["0", "1", "5", "10", "512", "9" * 40, "-3", "x", None])
+ACTIONS = st.sampled_from(["Credit-Notice", "Debit-Notice", "Transfer-Error", "Inference-Response", "Inference-Error",
+                           "Inference-Part", "Worker-Heartbeat", "Register-Worker", "Retire-Worker", "Pause", "Resume",
+                           "Set-Price", "Set-Limits", "Withdraw", "Cancel", "Eval"])  # fmt: skip
+
+# Everything that must be true of a herd at rest, said by itself: nil, or what is wrong.
+CHECK = """
+local bint = require(".bint")(256)
+local held, queued, waiting, by_payer = bint(0), {}, {}, {}
+for place, id in ipairs(Herd.queue) do
+  local job = Herd.jobs[id]
+  if not job or job.state ~= "queued" then return "the queue has what does not wait: " .. id end
+  if queued[id] then return "queued twice: " .. id end
+  if job.deadline <= Herd.now then return "waits past its deadline: " .. id end
+  queued[id] = true
+  waiting[job.model] = (waiting[job.model] or 0) + 1
+  by_payer[job.payer] = (by_payer[job.payer] or 0) + 1
+end
+for id, job in pairs(Herd.jobs) do
+  held = held + bint(job.paid)
+  if job.state == "running" then
+    local worker = Herd.workers[job.worker]
+    if not worker or worker.state ~= "busy" or worker.job ~= id then return "runs nowhere: " .. id end
+    if job.due <= Herd.now then return "overdue: " .. id end
+  elseif not queued[id] then
+    return "forgotten: " .. id
+  end
+end
+local idle = {}
+for _, id in ipairs(Herd.idle) do
+  if idle[id] then return "idle twice: " .. id end
+  idle[id] = true
+end
+for id, worker in pairs(Herd.workers) do
+  local state = worker.state
+  if (state == "idle") ~= (idle[id] == true) then return "neither idle nor not: " .. id end
+  if state == "busy" and (Herd.jobs[worker.job] or {}).worker ~= id then return "busy with nothing: " .. id end
+  if state == "quarantined" and not worker.pinged then return "silent and never asked: " .. id end
+  if state == "retired" and not worker.leaving then return "retired by nobody: " .. id end
+  if not ({ idle = 1, busy = 1, quarantined = 1, retired = 1 })[state] then return "lost: " .. id end
+  if state == "idle" and not Herd.paused then
+    for place, waits in ipairs(Herd.queue) do
+      local job = Herd.jobs[waits]
+      local fits = job.model == "" or worker.model == "" or job.model == worker.model
+      if fits and job.avoid ~= id then return "idle though " .. waits .. " waits: " .. id end
+    end
+  end
+end
+local function same(a, b)
+  for key, value in pairs(a) do if b[key] ~= value then return false end end
+  for key, value in pairs(b) do if a[key] ~= value then return false end end
+  return true
+end
+if not same(waiting, Herd.waiting) or not same(by_payer, Herd.queued_by) then return "miscounted the queue" end
+local texts, bytes = 0, 0
+for _, text in pairs(Herd.prompts) do texts, bytes = texts + 1, bytes + #text.text end
+if texts ~= Herd.texts or bytes ~= Herd.text_bytes then return "miscounted the texts" end
+if tostring(held) ~= Herd.ledger.held then return "the escrow is not what the jobs paid" end
+"""
 
 
 class Herd(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
-        self.it = HerdStory(workers=3)
-        self.requests = 0
+        self.it = HerdStory(workers=WORKERS - 1, money=dict.fromkeys(PEOPLE, MONEY))
+        self.it.register(WORKERS - 1, model=OTHER_MODEL, Model_Name="other")
+        self.sums = {"credits": 0, "seen": 0}
 
-    @rule(payer=PAYERS, units=UNITS, prompt=PROMPTS, tokens=TOKENS, extra=EXTRA)
-    def pay(self, payer, units, prompt, tokens, extra):
-        self.requests += 1
-        self.it.pay(payer, units, prompt, tokens, **({"X_Reference": f"r{self.requests}"} | extra))
+    def to_herder(self, sender, action, data="", **tags):
+        self.it.send(sender, HERDER, action, data, **{name: tag for name, tag in tags.items() if tag is not None})
 
-    @rule(worker=WORKERS, name_job=st.booleans())
-    def answer(self, worker, name_job):
+    # Requests
+
+    @rule(payer=PAYERS, units=UNITS, prompt=PROMPTS, tokens=TOKENS, options=OPTIONS)
+    def pay(self, payer, units, prompt, tokens, options):
+        tags = {"X-Prompt": prompt, "X-Tokens": tokens} | options
+        tags = {name: tag for name, tag in tags.items() if tag is not None}
+        self.it.send(payer, TOKEN, "Transfer", Recipient=HERDER, Quantity=str(units), **tags)
+        if "Cast" in tags:  # the herder is told nothing: a present that is in no book of its own
+            self.sums["gifts"] = self.sums.get("gifts", 0) + self._arrived(payer, units)
+
+    def _arrived(self, payer, units) -> int:
+        return units if self.it.log[-1].error is None and not self._refused(payer) else 0
+
+    def _refused(self, payer) -> bool:
+        return any(entry.action == "Transfer-Error" for entry in self.it.log[-1].sent)
+
+    @rule(payer=PAYERS, count=st.integers(2, 12), units=st.integers(13, 50))
+    def pay_often(self, payer, count, units):
+        for _ in range(count):
+            self.it.send(payer, TOKEN, "Transfer", Recipient=HERDER, Quantity=str(units), **{"X-Prompt": "hi there",
+                         "X-Tokens": "10"})  # fmt: skip
+
+    @rule(payer=PAYERS, label=st.sampled_from(["ahead", "other", ""]), size=st.sampled_from([1, 20, 40_000]))
+    def send_ahead(self, payer, label, size):
+        self.to_herder(payer, "Prompt", "t" * size, Label=label)
+
+    @rule(payer=PAYERS, number=st.integers(1, 40), by_reference=st.booleans())
+    def cancel(self, payer, number, by_reference):
+        self.to_herder(payer, "Cancel", **({"X_Reference": "same"} if by_reference else {"Job": f"job-{number}"}))
+
+    # Workers
+
+    @rule(worker=NUMBERS, name_job=st.booleans(), used=USED)
+    def answer(self, worker, name_job, used):
         if self.it.jobs(worker):
-            tags = {"Job": self.it.jobs(worker)[-1].tags["Job"]} if name_job else {}
-            self.it.speak(worker_id(worker), HERDER, "Inference-Response", "text", **tags)
-
-    @rule(worker=WORKERS, code=st.sampled_from(["worker-failed", "context-full"]))
-    def fail(self, worker, code):
-        if self.it.jobs(worker):
-            self.it.fail(worker, code)
-
-    @rule(worker=WORKERS, age=st.integers(0, 3))
-    def answer_late(self, worker, age):
-        if len(self.it.jobs(worker)) > age:
-            job = self.it.jobs(worker)[-1 - age].tags["Job"]
-            self.it.speak(worker_id(worker), HERDER, "Inference-Response", "late", Job=job)
-
-    @rule(minutes=st.sampled_from([0.5, 3, 10, 61]))
-    def pass_time(self, minutes):
-        self.it.later(minutes)
-
-    @rule(worker=WORKERS)
-    def register(self, worker):
-        self.it.register(worker)
-
-    @rule(worker=WORKERS)
-    def retire(self, worker):
-        self.it.send(OPERATOR, HERDER, "Retire-Worker", Worker=worker_id(worker))
-
-    @rule(payer=PAYERS, number=st.integers(1, 30))
-    def cancel(self, payer, number):
-        self.it.send(payer, HERDER, "Cancel", Job=f"job-{number}")
+            job = self.it.jobs(worker)[-1].tags["Job"] if name_job else None
+            self.speak(worker, "Inference-Response", "text", Job=job, Tokens_Used=used)
 
     @rule()
-    def withdraw(self):
-        self.it.send(OPERATOR, HERDER, "Withdraw")
+    def everybody_answers(self):
+        for worker in range(WORKERS):
+            self.answer(worker, True, "1")
+
+    @rule(worker=NUMBERS, code=st.sampled_from(["worker-failed", "context-full", None]))
+    def fail(self, worker, code):
+        if self.it.jobs(worker):
+            self.speak(worker, "Inference-Error", Job=self.it.jobs(worker)[-1].tags["Job"], Code=code, Error="broken")
+
+    @rule(worker=NUMBERS, age=st.integers(1, 3), action=st.sampled_from(["Inference-Response", "Inference-Part"]))
+    def say_something_old(self, worker, age, action):
+        if len(self.it.jobs(worker)) > age:
+            self.speak(worker, action, "late", Job=self.it.jobs(worker)[-1 - age].tags["Job"])
+
+    @rule(worker=NUMBERS, action=st.sampled_from(["Inference-Part", "Worker-Heartbeat"]))
+    def say_something(self, worker, action):
+        self.speak(worker, action, "piece")
+
+    def speak(self, worker, action, data="", **tags):
+        named = {name: tag for name, tag in tags.items() if tag is not None}
+        self.it.speak(worker_id(worker), HERDER, action, data, **named)
+
+    # Strangers
+
+    @rule(who=st.sampled_from([*PEOPLE, named_id("PROGRAM"), worker_id(9)]), action=ACTIONS, number=st.integers(1, 40))
+    def forge(self, who, action, number):
+        before = self.it.ledger()
+        tags = {"Sender": who, "Quantity": "1000000", "X-Prompt": "free", "X-Tokens": "1", "Job": f"job-{number}",
+                "Worker": worker_id(0), "Base-Fee": "0", "Token-Fee": "0", "Max-Tokens": "1", "Code": "bad-request",
+                "X-Reference": "withdraw-1", "Tokens-Used": "0"}  # fmt: skip
+        if action == "Cancel":
+            tags = {"Job": "job-0"}
+        named = [{"name": name, "value": value} for name, value in ({"Action": action} | tags).items()]
+        if who in PEOPLE:
+            self.it.send_tags(who, HERDER, named, "Herd = nil")
+        else:
+            self.it.speak(who, HERDER, action, "Herd = nil", **tags)
+        after = self.it.ledger()
+        # Time may have passed for others; a forgery itself makes no credit and takes no money out.
+        assert (after["credits"], after["withdrawn"]) == (before["credits"], before["withdrawn"])
+
+    # The owner
+
+    @rule(worker=NUMBERS)
+    def register(self, worker):
+        self.it.register(worker, model=OTHER_MODEL if worker == WORKERS - 1 else MODEL)
+
+    @rule(worker=NUMBERS)
+    def retire(self, worker):
+        self.to_herder(OPERATOR, "Retire-Worker", Worker=worker_id(worker))
+
+    @rule(action=st.sampled_from(["Pause", "Resume", "Resume"]))
+    def pause_or_resume(self, action):
+        self.to_herder(OPERATOR, action)
+
+    @rule(base=st.sampled_from(["0", "1", "7", "-1"]), token=st.sampled_from(["0", "1", "3"]))
+    def set_price(self, base, token):
+        self.to_herder(OPERATOR, "Set-Price", Base_Fee=base, Token_Fee=token)
+
+    @rule(
+        queue=st.sampled_from(["2", "500"]), payer=st.sampled_from(["3", "250"]), wait=st.sampled_from(["60000", "x"])
+    )
+    def set_limits(self, queue, payer, wait):
+        self.to_herder(OPERATOR, "Set-Limits", Max_Queue=queue, Max_Queued_Per_Payer=payer, Max_Wait=wait)
+
+    @rule(recipient=st.sampled_from([OPERATOR, BOB, "no address"]))
+    def withdraw(self, recipient):
+        self.to_herder(OPERATOR, "Withdraw", Recipient=recipient)
+
+    # Time
+
+    @rule(minutes=st.sampled_from([0.1, 0.5, 3, 10, 61]))
+    def pass_time(self, minutes):
+        self.it.clock.pass_ms(int(minutes * 60_000))
+        self.to_herder(OPERATOR, "Cron")
+
+    # Laws
 
     @invariant()
-    def the_books_agree(self):
-        self.it.check_books()
-        everybody = sum(self.it.balance(who) for who in (ALICE, BOB, OPERATOR, HERDER))
-        assert everybody == 2 * MONEY
+    def paid_is_fees_and_refunds_and_escrow(self):
+        book = self.it.ledger()
+        assert book["credits"] == book["earned"] + book["refunded"] + book["held"], book
+        owned = book["credits"] - book["refunded"] - book["withdrawn"] + self.sums.get("gifts", 0)
+        assert self.it.balance(HERDER) == owned
+        assert sum(self.it.balance(who) for who in (*PEOPLE, OPERATOR, HERDER)) == len(PEOPLE) * MONEY
+        assert not self.it.dropped
 
     @invariant()
-    def nobody_is_idle_while_a_job_could_run(self):
-        waiting = self.it.herd("#herd.queue")
-        assert waiting == 0 or self.it.herd("#herd.idle") == 0
+    def no_request_and_no_worker_is_forgotten(self):
+        wrong = self.it.processes[HERDER].lua.execute(CHECK)
+        assert wrong is None, wrong
+
+    @invariant()
+    def every_request_ends_once(self):
+        for entry in self.it.log[self.sums["seen"] :]:
+            if entry.process == HERDER:
+                assert "failed and changed nothing" not in entry.printed, entry.printed
+        self.sums["seen"] = len(self.it.log)
 
     def teardown(self):
-        for _ in range(3):
-            self.it.later(61)
-        assert self.it.herd("next(herd.jobs)") is None
-        assert self.it.ledger()["held"] == 0
+        self.to_herder(OPERATOR, "Resume")
+        for _ in range(4):
+            self.pass_time(61)
+            self.pass_time(61)
+        assert self.it.herd("next(herd.jobs)") is None and self.it.ledger()["held"] == 0
+        for who in PEOPLE:
+            ends = [entry.tags["Job"] for entry in self.it.answers(who)]
+            ends += [entry.tags["Job"] for entry in self.it.errors(who) if "Job" in entry.tags]
+            assert len(ends) == len(set(ends)), "a job ended twice"
+        self.no_request_and_no_worker_is_forgotten()
 
 
-TestHerd = Herd.TestCase
-TestHerd.settings = settings(
-    # PUNA_HERD_RUNS=400 with 25 steps each is the ten thousand events of conformance 64.
-    max_examples=int(os.environ.get("PUNA_HERD_RUNS", "12")),
-    stateful_step_count=25,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+def test_64_the_books_agree_whatever_everybody_does_and_no_request_or_worker_is_forgotten():
+    for portion in range(0, STEPS, STEPS_OF_A_PORTION):
+        # With a seed of its own each: hypothesis remembers all it did, and a million steps would fill the memory.
+        steps, number = min(STEPS_OF_A_PORTION, STEPS - portion), SEED + portion // STEPS_OF_A_PORTION
+        print(f"{steps} steps, PUNA_HERD_SEED={number}", flush=True)
+        run_state_machine_as_test(
+            seed(number)(Herd),
+            settings=settings(
+                max_examples=max(1, steps // STEPS_OF_A_RUN),
+                stateful_step_count=STEPS_OF_A_RUN,
+                deadline=None,
+                database=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+
+
+def test_a_state_of_every_kind_is_told_by_the_check():
+    """The check above can fail: a herd that is spoilt by hand is found out each time."""
+    spoil = {
+        "Herd.jobs['job-1'] = nil": "busy with nothing",
+        "table.remove(Herd.queue)": "forgotten",
+        "table.insert(Herd.idle, Herd.idle[1] or 'x') Herd.idle[2] = Herd.idle[1]": "twice",
+        "for _, w in pairs(Herd.workers) do w.state = 'gone' end": "neither idle nor not",
+        "Herd.ledger.held = '1'": "escrow",
+        "Herd.queued_by = {}": "miscounted the queue",
+    }
+    for code, wrong in spoil.items():
+        it = HerdStory(workers=1)
+        for _ in range(2):
+            it.pay(ALICE, 20)
+        if "w.state" in code:
+            it.answer()
+            it.answer()
+        assert it.processes[HERDER].lua.execute(CHECK) is None
+        it.processes[HERDER].lua.execute(code)
+        assert wrong in str(it.processes[HERDER].lua.execute(CHECK)), code
+
+
+def test_a_rule_that_fails_half_way_leaves_no_trace():
+    """Each message of a busy herd is tried with a fault at its end: the herd is then exactly what it was."""
+    it = HerdStory(workers=2)
+    for n in range(4):
+        it.pay(ALICE, 20 + n)
+    lua = it.processes[HERDER].lua
+    it.send(BOB, HERDER, "Prompt", "some text", Label="p")
+    messages = [
+        (OPERATOR, "Retire-Worker", {"Worker": worker_id(0)}), (OPERATOR, "Set-Price", {"Base-Fee": "9"}),
+        (OPERATOR, "Set-Limits", {"Max-Queue": "9"}), (OPERATOR, "Pause", {}), (ALICE, "Cancel", {"Job": "job-4"}),
+        (BOB, "Prompt", {"Label": "p"}), (OPERATOR, "Register-Worker", {"Worker": worker_id(8)}),
+        (worker_id(0), "Inference-Response", {"Job": "job-1"}), (worker_id(0), "Inference-Error", {"Job": "job-1"}),
+    ]  # fmt: skip
+    lua.execute("Herd.ledger.credits = '999'")  # what the ledger's assertion finds at the end of every turn
+    before = it.image()
+    for sender, action, tags in messages:
+        named = [{"name": name, "value": value} for name, value in ({"Action": action} | tags).items()]
+        it.clock.pass_ms(1)
+        evaluation = it.send_tags(sender, HERDER, named, "text")
+        assert not evaluation.sent and "changed nothing" in evaluation.printed
+        assert it.image() == before, action
+    assert json.loads(it.ask(BOB, TOKEN, "Balances").data)[HERDER] == "86"

@@ -15,6 +15,7 @@ from puna.services import programs
 from puna.services.genesis import START_WINSTON, genesis
 from puna.services.herder.client import ask
 from puna.services.network import NETWORK_NOTE, Network, standing
+from puna.services.steps import PROGRAM
 from puna.services.token.client import balance, info
 
 OPERATOR, USER = new_ed25519_wallet(), new_ed25519_wallet()
@@ -122,6 +123,25 @@ async def test_a_network_raised_before_there_was_sqlite_gets_its_module_at_the_n
     sent = len(link.submitted)
     assert await raise_network(link, store, files) == network == standing(store)
     assert len(link.submitted) == sent
+
+
+async def test_a_network_of_an_earlier_version_gets_the_present_programs_and_keeps_what_it_knows(store, files):
+    link = StoryLink(Story(engine=FakeEngine(text="grass")))
+    network = await raise_network(link, store, files)
+    # As an earlier version left it: nothing written about programs, and a herder that knew of no limits.
+    await store.append([], dict.fromkeys((key for key, _ in store.notes(PROGRAM)), b"earlier"))
+    herder = link.story.processes[network.herder].lua
+    herder.execute("Herd.limits, Herd.waiting, Herd.queued_by, Herd.texts, Herd.next_deadline = nil")
+    herder.execute("Herd.base_fee = 3 Handlers.remove('Pause')")
+    sent, supply = len(link.submitted), (await info(link, network.token)).supply
+    assert await raise_network(link, store, files) == network
+    assert len(link.submitted) == sent + 4 and (await info(link, network.token)).supply == supply
+    link.story.wallets.setdefault(USER.address, [])
+    answer = await ask(link, USER, network, "What do llamas eat?", 5)
+    assert (answer.text, answer.base_fee, answer.paid_winston) == ("grass", 3, 3 + 4 + 5)
+    herd = link.story
+    assert herd.ask(OPERATOR.address, network.herder, "Pause").action == "Paused"
+    assert await raise_network(link, store, files) == network and len(link.submitted) == sent + 5
 
 
 async def test_workers_and_models_can_be_added_later(store, files):

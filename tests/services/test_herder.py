@@ -4,8 +4,11 @@ Numbers in names are those of the conformance checklist; `fault` numbers those o
 """
 
 import json
+from fractions import Fraction
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from services.herd_story import HERDER, MONEY, TOKEN, HerdStory, worker_id
 from services.story import ALICE, BOB, MODEL, OPERATOR, named_id
 
@@ -29,16 +32,108 @@ def test_a_paid_prompt_is_run_and_its_answer_tells_everything():
     assert (job.tags["Tokens"], job.tags["Termination"]) == ("10", "END")
     assert (job.tags["Temperature"], job.tags["Seed"], job.tags["Client"]) == ("0.5", "7", ALICE)
     it.clock.pass_ms(1500)
-    it.answer(text="hello", Prompt_Tokens="9", Model=MODEL, Arithmetic="canonical-1")
+    it.answer(text="hello", Tokens_Used="2", Finish="stop", Prompt_Tokens="9", Model=MODEL, Arithmetic="canonical-1",
+              Inference="the-message", Prompt_Ids="AQID", Token_Ids="BAU")  # fmt: skip
     answer = only(it.answers())
     assert answer.data == "hello"
     wanted = {
         "X-Reference": "mine", "Job": "job-1", "Tokens-Used": "2", "Prompt-Tokens": "9", "Finish": "stop",
-        "Worker": worker_id(0), "Duration": "1500", "Fee": "13", "Model": MODEL, "Model-Name": "fake",
-        "Arithmetic": "canonical-1",
+        "Worker": worker_id(0), "Duration": "1500", "Model": MODEL, "Model-Name": "fake", "Arithmetic": "canonical-1",
+        "Paid": "13", "Fee": "5", "Refund": "8", "Base-Fee": "1", "Token-Fee": "1", "Prompt-Count": "2",
+        "Counted": "words", "Temperature": "0.5", "Seed": "7", "Inference": "the-message", "Prompt-Ids": "AQID",
+        "Token-Ids": "BAU",
     }  # fmt: skip
     assert {name: answer.tags.get(name) for name in wanted} == wanted
-    assert it.ledger() == {"credits": 13, "earned": 13, "refunded": 0, "held": 0, "withdrawn": 0}
+    assert answer.tags["Payment"] in {e.message for e in it.log if e.process == HERDER}
+    assert it.ledger() == {"credits": 13, "earned": 5, "refunded": 8, "held": 0, "withdrawn": 0}
+
+
+# Settlement: the tokens that were made are earned, the rest goes back
+
+
+def test_what_was_paid_for_tokens_that_were_not_made_goes_back_with_a_reason():
+    it = HerdStory(base_fee=5, token_fee=3)
+    it.pay(ALICE, 82, X_Reference="mine")  # twice the needed 5 + 3 * (2 + 10)
+    it.answer(Tokens_Used="4")
+    fee = 82 * (5 + 3 * (2 + 4)) // 41
+    back = only(it.received(ALICE, "Credit-Notice")[-1:])
+    assert (back.tags["Sender"], back.tags["Quantity"]) == (HERDER, str(82 - fee))
+    assert (back.tags["X-Code"], back.tags["X-Reference"]) == ("settled", "mine") and back.tags["X-Reason"]
+    assert (only(it.answers()).tags["Fee"], it.answers()[0].tags["Refund"]) == (str(fee), str(82 - fee))
+    assert it.balance(ALICE) == MONEY - fee and not it.errors()
+
+
+@pytest.mark.parametrize("used, fee", [("0", 3), ("10", 13), ("11", 13), (None, 13), ("-1", 13), ("1e1", 13)])
+def test_a_worker_that_counts_oddly_or_not_at_all_is_paid_at_most_what_was_asked(used, fee):
+    it = HerdStory()
+    it.pay(ALICE, NEEDED)
+    tags = {} if used is None else {"Tokens_Used": used}
+    it.speak(worker_id(0), HERDER, "Inference-Response", "text", Job="job-1", **tags)
+    it.check_books()
+    assert it.ledger()["earned"] == fee and it.balance(ALICE) == MONEY - fee
+
+
+def test_where_everything_was_made_nothing_travels_back():
+    it = HerdStory()
+    it.pay(ALICE, NEEDED)
+    it.answer()
+    assert only(it.answers()).tags["Refund"] == "0" and not it.received(ALICE, "Credit-Notice")[1:]
+
+
+def test_nothing_that_a_worker_says_makes_an_answer_too_long_to_send():
+    it = HerdStory(money={ALICE: 10**38})
+    it.pay(ALICE, 10**37, X_Reference="r" * 128)
+    long = dict.fromkeys(["Model", "Model_Name", "Arithmetic", "Finish", "Prompt_Tokens", "Inference"], "m" * 64)
+    it.answer(Tokens_Used="0", Prompt_Ids="p" * 1200, Token_Ids="t" * 1500, **long)
+    answer = only(it.answers())
+    assert "Token-Ids" in answer.tags and "Prompt-Ids" not in answer.tags
+    it.pay(ALICE, 10**37, X_Reference="r" * 128)
+    it.answer(Tokens_Used="0", Prompt_Ids="p" * 1100, Token_Ids="t" * 1500, **long)
+    assert len(it.answers()[-1].tags["Prompt-Ids"]) == 1100
+    it.pay(ALICE, 10**37)
+    it.answer(Token_Ids="not base64!", **dict.fromkeys(long, "m" * 500))
+    assert it.answers()[-1].tags["Model"] == MODEL and "Token-Ids" not in it.answers()[-1].tags
+
+
+def counting(**herd) -> HerdStory:
+    return HerdStory(extension="Llama", **herd)
+
+
+def test_the_prompt_is_counted_by_the_tokenizer_of_the_model_that_a_request_names():
+    it = counting()
+    # The played tokenizer makes 5 tokens of the chat form and one of each word.
+    quote = it.ask(ALICE, HERDER, "Quote", "日 本", Tokens="10", X_Model="fake").tags
+    assert (quote["Counted"], quote["Prompt-Count"], quote["Words"], quote["Needed"]) == ("tokens", "7", "0", "18")
+    it.pay(ALICE, 17, prompt="日 本", X_Model=MODEL)
+    assert only(it.errors()).tags["Needed"] == "18"
+    it.pay(ALICE, 18, prompt="日 本", X_Model=MODEL)
+    it.answer(Tokens_Used="4")
+    answer = only(it.answers()).tags
+    assert (answer["Fee"], answer["Counted"], answer["Prompt-Count"]) == ("12", "tokens", "7")
+
+
+def test_a_request_that_names_no_model_is_counted_in_words_as_published_clients_do():
+    it = counting()
+    quote = it.ask(ALICE, HERDER, "Quote", "hi there", Tokens="10").tags
+    assert (quote["Counted"], quote["Prompt-Count"], quote["Needed"]) == ("words", "2", "13")
+    it.pay(ALICE, NEEDED)
+    assert len(it.jobs()) == 1 and not it.engine.requests
+
+
+def test_a_prompt_laid_out_by_its_program_is_counted_as_it_is():
+    it = counting()
+    quote = it.ask(ALICE, HERDER, "Quote", "<|user|>\na b<|end|>\n<|assistant|>", Tokens="1", X_Model="fake").tags
+    assert quote["Prompt-Count"] == "5" and it.engine.requests[-1]["special"] is True
+
+
+def test_without_tokenizer_words_are_counted_and_said():
+    info = HerdStory().ask(BOB, HERDER, "Info").tags
+    assert (info["Counted"], info["Counted-With-Model"]) == ("words", "words")
+    it = counting()
+    assert it.ask(BOB, HERDER, "Info").tags["Counted-With-Model"] == "tokens"
+    it.engine.trouble = "the model is not on this node"
+    it.processes[HERDER].lua.execute("_host = function() return nil, 'no such model' end")
+    assert it.ask(BOB, HERDER, "Quote", "hi", Tokens="1", X_Model="fake").tags["Counted"] == "words"
 
 
 def test_the_article_costs_27_winston():
@@ -135,8 +230,16 @@ def test_fault_4_prompts_sent_ahead_are_limited_in_size_and_number():
     it = HerdStory()
     assert it.ask(ALICE, HERDER, "Prompt", "x" * 32769, Label="p").action == "Prompt-Error"
     assert it.ask(ALICE, HERDER, "Prompt", "x").action == "Prompt-Error"
+    it.send(OPERATOR, HERDER, "Set-Limits", **{"Max-Queued-Per-Payer": "20"})
     answers = [it.ask(ALICE, HERDER, "Prompt", "x", Label=str(n)).action for n in range(21)]
     assert answers == ["Prompt-Stored"] * 20 + ["Prompt-Error"]
+    assert it.ask(ALICE, HERDER, "Prompt", "y", Label="3").action == "Prompt-Stored"  # in place of the older one
+    it.send(OPERATOR, HERDER, "Set-Limits", **{"Max-Queued-Per-Payer": "2000"})
+    answers = [it.ask(BOB, HERDER, "Prompt", "x", Label=str(n)).action for n in range(981)]
+    assert answers == ["Prompt-Stored"] * 980 + ["Prompt-Error"]
+    it.later(10)
+    assert it.ask(BOB, HERDER, "Prompt", "x", Label="p").action == "Prompt-Stored"
+    assert it.herd("herd.texts") == 1 == it.herd("herd.text_bytes")
 
 
 def test_fault_6_a_prompt_over_the_limit_is_refunded():
@@ -350,31 +453,22 @@ def test_an_upstream_worker_that_names_no_job_is_understood():
 
 
 def test_fault_17_a_full_queue_refunds_the_cheapest():
-    it = HerdStory()
-    for n in range(25):
-        it.money[f"payer{n}"] = 1
-    lua = it.processes[HERDER].lua
-    it.pay(ALICE, 100)  # running
-    lua.execute(  # 500 jobs of many payers, as they would have come
-        "for n = 2, 501 do local id = 'job-' .. n "
-        f"Herd.jobs[id] = {{id = id, number = n, payer = 'P' .. n, reference = 'r', prompt = 'p', tokens = 10, "
-        f"model = '{MODEL}', needed = '13', paid = '26', at = 0, deadline = math.maxinteger, tries = 0, "
-        "state = 'queued'} "
-        "table.insert(Herd.queue, id) end "
-        "Herd.jobs_ever = 501 Herd.ledger.credits = tostring(100 + 500 * 26) Herd.ledger.held = Herd.ledger.credits"
-    )
-    it.send(OPERATOR, TOKEN, "Mint", Recipient=HERDER, Quantity=str(500 * 26))
-    lua.execute("Herd.ledger.credits = '13100' Herd.ledger.earned, Herd.ledger.refunded = '0', '0'")
-    it.send(BOB, TOKEN, "Transfer", Recipient=HERDER, Quantity="13", X_Prompt="hi there", X_Tokens="10")
-    assert only(it.errors(BOB)).tags["Code"] == "queue-full" and it.balance(BOB) == MONEY
-    it.send(BOB, TOKEN, "Transfer", Recipient=HERDER, Quantity="39", X_Prompt="hi there", X_Tokens="10")
-    assert len(it.errors(BOB)) == 1 and it.balance(BOB) == MONEY - 39
-    assert only(it.received("P501", "Inference-Error")).tags["Code"] == "queue-full"
+    payers = [named_id(f"P{n}") for n in range(501)]
+    it = HerdStory(money=dict.fromkeys([BOB, *payers], 1000))
+    for payer in payers:
+        it.pay(payer, 26)  # the first is running, 500 wait
+    it.pay(BOB, 13)
+    assert only(it.errors(BOB)).tags["Code"] == "queue-full" and it.balance(BOB) == 1000
+    it.pay(BOB, 39)
+    assert len(it.errors(BOB)) == 1 and it.balance(BOB) == 1000 - 39
+    assert only(it.errors(payers[-1])).tags["Code"] == "queue-full"
     assert it.herd("#herd.queue") == 500
+    it.answer()
+    assert it.jobs()[-1].tags["Client"] == BOB
 
 
 def test_fault_17_one_payer_cannot_fill_the_queue():
-    it = HerdStory()
+    it = HerdStory(limits={"Max-Queued-Per-Payer": "20"})
     for _ in range(22):
         it.pay(ALICE, NEEDED)
     assert only(it.errors()).tags["Code"] == "queue-full"
@@ -462,7 +556,276 @@ def test_fault_24_quote_answers_the_exact_price():
     assert "Error" in it.ask(ALICE, HERDER, "Quote", "hi", Tokens="0").tags
 
 
+# System text and top-p
+
+
+def test_a_system_text_travels_before_the_prompt_and_is_counted():
+    it = HerdStory()
+    it.pay(ALICE, 15, X_System="be brief", X_Top_P="0.9")
+    job = only(it.jobs())
+    assert (job.data, job.tags["System-Bytes"], job.tags["Top-P"]) == ("be brief\n\nhi there", "8", "0.9")
+    it.pay(ALICE, 14, X_System="be brief")
+    assert only(it.errors()).tags["Needed"] == "15"
+    assert it.ask(ALICE, HERDER, "Quote", "hi there", Tokens="10", X_System="be brief").tags["Needed"] == "15"
+    it.answer()
+    assert only(it.answers()).tags["Top-P"] == "0.9"
+
+
+def test_a_long_system_text_can_be_sent_ahead_too():
+    it = HerdStory()
+    long = "be brief " * 1000
+    it.send(ALICE, HERDER, "Prompt", long, Label="s")
+    it.send(ALICE, HERDER, "Prompt", "what now", Label="p")
+    it.pay(ALICE, 10_000, prompt=None, X_Prompt_Ref="p", X_System_Ref="s")
+    job = only(it.jobs())
+    assert job.data == long + "\n\nwhat now" and job.tags["System-Bytes"] == "9000"
+    assert it.herd("next(herd.prompts)") is None and it.herd("herd.texts") == 0
+
+
+@pytest.mark.parametrize("tags", [{"X_System_Ref": "none"}, {"prompt": "<|user|>\nhi", "X_System": "be brief"},
+                                  {"X_Top_P": "0"}, {"X_Top_P": "1.1"}, {"X_Top_P": "x"}])  # fmt: skip
+def test_system_texts_and_shares_that_make_no_sense_are_refunded(tags):
+    it = HerdStory()
+    it.pay(ALICE, 100, **tags)
+    assert only(it.errors()).tags["Code"] == "bad-request" and it.balance(ALICE) == MONEY
+
+
+def test_a_blank_system_text_is_none():
+    it = HerdStory()
+    it.pay(ALICE, NEEDED, X_System="  ")
+    assert only(it.jobs()).data == "hi there"
+
+
+# What the owner may do
+
+
+def test_a_paused_herd_refunds_new_requests_and_keeps_those_that_wait():
+    it = HerdStory()
+    it.pay(ALICE, NEEDED, prompt="running now")
+    it.pay(ALICE, NEEDED, prompt="waits here")
+    assert it.ask(OPERATOR, HERDER, "Pause").tags["Queue-Length"] == "1"
+    it.pay(BOB, NEEDED)
+    assert only(it.errors(BOB)).tags["Code"] == "paused" and it.balance(BOB) == MONEY
+    assert "paused" in it.ask(BOB, HERDER, "Quote", "hi", Tokens="1").tags["Error"]
+    assert it.ask(BOB, HERDER, "Info").tags["Paused"] == "true"
+    it.answer()
+    assert it.given() == ["running now"] and len(it.answers()) == 1
+    assert it.ask(OPERATOR, HERDER, "Resume").action == "Resumed"
+    assert it.given() == ["running now", "waits here"] and "Paused" not in it.ask(BOB, HERDER, "Info").tags
+    it.answer()
+    assert len(it.answers()) == 2
+
+
+def test_what_waits_in_a_paused_herd_is_refunded_at_its_deadline():
+    it = HerdStory()
+    it.send(OPERATOR, HERDER, "Pause")
+    it.send(OPERATOR, HERDER, "Resume")
+    it.pay(BOB, NEEDED)
+    it.pay(ALICE, NEEDED)
+    it.send(OPERATOR, HERDER, "Pause")
+    it.answer()
+    it.later(60)
+    assert only(it.errors(ALICE)).tags["Code"] == "deadline" and it.balance(ALICE) == MONEY
+
+
+def test_new_prices_hold_for_jobs_to_come_and_held_ones_keep_theirs():
+    it = HerdStory()
+    it.pay(ALICE, NEEDED)
+    it.pay(ALICE, NEEDED, X_Reference="waits")
+    told = it.ask(OPERATOR, HERDER, "Set-Price", Base_Fee="100", Token_Fee="7").tags
+    assert (told["Action"], told["Base-Fee"], told["Token-Fee"]) == ("Price-Set", "100", "7")
+    it.answer(Tokens_Used="5")
+    answer = only(it.answers()).tags
+    assert (answer["Fee"], answer["Base-Fee"], answer["Token-Fee"]) == ("8", "1", "1")
+    it.pay(BOB, 183)
+    assert only(it.errors(BOB)).tags["Needed"] == "184"
+    it.pay(ALICE, 184, X_Reference="dearer")
+    it.send(ALICE, HERDER, "Cancel", X_Reference="dearer")
+    it.check_books()
+    assert it.errors()[-1].tags["Refund"] == "84"
+    it.answer()
+    assert it.answers()[-1].tags["Base-Fee"] == "1"
+
+
+def test_a_job_that_is_cancelled_costs_the_base_fee_of_when_it_was_paid():
+    it = HerdStory()
+    it.pay(ALICE, NEEDED)
+    it.pay(ALICE, NEEDED, X_Reference="waits")
+    it.send(OPERATOR, HERDER, "Set-Price", Base_Fee="1000")
+    it.send(ALICE, HERDER, "Cancel", X_Reference="waits")
+    it.check_books()
+    assert only(it.errors()).tags["Refund"] == "12" and it.ledger()["earned"] == 1
+
+
+def test_a_free_herd_gives_everything_back():
+    it = HerdStory()
+    it.send(OPERATOR, HERDER, "Set-Price", Base_Fee="0", Token_Fee="0")
+    assert it.ask(BOB, HERDER, "Quote", "hi there", Tokens="10").tags["Price"] == "1"
+    it.pay(ALICE, 5)
+    it.pay(BOB, 5, X_Reference="b")
+    it.send(BOB, HERDER, "Cancel", X_Reference="b")
+    it.answer()
+    assert it.balance(ALICE) == MONEY == it.balance(BOB) and it.ledger()["earned"] == 0
+
+
+@pytest.mark.parametrize("tags", [{}, {"Base-Fee": "-1"}, {"Token-Fee": "x"}, {"Base-Fee": "1.5"},
+                                  {"Token-Fee": str(10**12 + 1)}, {"Base-Fee": "0x10"}])  # fmt: skip
+def test_prices_that_are_none_are_refused_and_change_nothing(tags):
+    it = HerdStory()
+    assert it.ask(OPERATOR, HERDER, "Set-Price", **tags).action == "Price-Error"
+    assert it.ask(BOB, HERDER, "Info").tags["Base-Fee"] == "1"
+
+
+def test_limits_are_set_by_spawn_tags_and_by_the_owner():
+    it = HerdStory(limits={"Max-Tokens": "20", "Max-Queue": "nonsense"})
+    info = it.ask(BOB, HERDER, "Info").tags
+    assert (info["Max-Tokens"], info["Max-Queue"], info["Max-Queued-Per-Payer"]) == ("20", "500", "250")
+    it.pay(ALICE, 100, tokens="21")
+    assert only(it.errors()).tags["Error"] == "X-Tokens must be a whole number from 1 to 20"
+    told = it.ask(OPERATOR, HERDER, "Set-Limits", **{"Max-Tokens": "600", "Max-Wait": "120000"}).tags
+    assert (told["Action"], told["Max-Tokens"], told["Max-Wait"]) == ("Limits-Set", "600", "120000")
+    it.pay(ALICE, 1000, tokens="600")
+    it.pay(ALICE, 1000)
+    it.later(2)
+    assert it.errors()[-1].tags["Code"] == "deadline" and len(it.jobs()) == 1
+
+
+@pytest.mark.parametrize("tag", ["Max-Queue", "Max-Queued-Per-Payer", "Max-Tokens", "Max-Prompt", "Max-Prompt-Data",
+                                 "Max-Wait"])  # fmt: skip
+@pytest.mark.parametrize("value", ["0", "-5", "", "x", "9" * 14, "1e3"])
+def test_limits_out_of_bounds_are_refused_and_none_is_changed(tag, value):
+    it = HerdStory()
+    before = it.ask(BOB, HERDER, "Info").tags
+    other = "Max-Tokens" if tag != "Max-Tokens" else "Max-Queue"
+    told = it.ask(OPERATOR, HERDER, "Set-Limits", **{other: "100", tag: value}).tags
+    assert told["Action"] == "Limits-Error" and told["Error"].startswith(tag)
+    after = it.ask(BOB, HERDER, "Info").tags
+    assert (after[tag], after[other]) == (before[tag], before[other])
+
+
+OWNERS = {"Register-Worker": "Register-Error", "Retire-Worker": "Retire-Error", "Pause": "Pause-Error",
+          "Resume": "Resume-Error", "Set-Price": "Price-Error", "Set-Limits": "Limits-Error",
+          "Withdraw": "Withdraw-Error"}  # fmt: skip
+
+
+@pytest.mark.parametrize("action, refusal", OWNERS.items())
+def test_strangers_are_refused_what_is_the_owners_with_an_answer(action, refusal):
+    it = HerdStory()
+    before = it.image()
+    for stranger in (ALICE, named_id("PROGRAM")):
+        tags = {"Worker": worker_id(0), "Base-Fee": "9", "Max-Tokens": "9", "Quantity": "1"}
+        told = it.ask(stranger, HERDER, action, **tags)
+        assert told.action == refusal and "Only the owner" in told.tags["Error"]
+    assert it.image() == before
+
+
+@pytest.mark.parametrize("worker", [None, "", "not an id", "x" * 129, HERDER, TOKEN])
+def test_what_is_no_worker_is_not_registered(worker):
+    it = HerdStory(workers=0)
+    tags = {} if worker is None else {"Worker": worker}
+    assert it.ask(OPERATOR, HERDER, "Register-Worker", **tags).action == "Register-Error"
+    assert it.herd("next(herd.workers)") is None
+
+
+def test_two_hundred_calls_of_one_payer_on_four_workers_all_finish_each_paid_once():
+    it = HerdStory(workers=4)
+    for n in range(200):
+        it.pay(ALICE, NEEDED, prompt="hi there", X_Reference=f"call-{n}")
+    while it.herd("next(herd.jobs)"):
+        for number in range(4):
+            if it.worker_state(number) == "busy":
+                it.answer(number, Tokens_Used="4")
+    assert not it.errors()
+    assert sorted(answer.tags["X-Reference"] for answer in it.answers()) == sorted(f"call-{n}" for n in range(200))
+    assert it.balance(ALICE) == MONEY - 200 * 7 and it.ledger()["earned"] == 200 * 7
+    queue = json.loads(it.ask(BOB, HERDER, "Queue").data)
+    assert sum(worker["answered"] for worker in queue["workers"]) == 200
+    assert sum(int(worker["earned"]) for worker in queue["workers"]) == 200 * 7
+
+
+def test_a_reference_used_twice_names_two_requests_and_each_is_answered():
+    it = HerdStory(workers=1)
+    it.pay(ALICE, NEEDED, prompt="first one", X_Reference="same")
+    it.pay(ALICE, NEEDED, prompt="second one", X_Reference="same")
+    assert it.ask(ALICE, HERDER, "Status", X_Reference="same").tags["Job"] == "job-1"
+    it.answer(text="one")
+    assert it.ask(ALICE, HERDER, "Status", X_Reference="same").tags["Job"] == "job-2"
+    it.answer(text="two")
+    assert [(a.tags["Job"], a.data) for a in it.answers()] == [("job-1", "one"), ("job-2", "two")]
+
+
+def test_a_model_that_disappears_gives_everybody_their_money_back():
+    it = HerdStory(workers=1)
+    it.register(1, model="OTHER", Model_Name="other")
+    it.pay(ALICE, NEEDED, X_Model="other", prompt="running now")
+    it.pay(ALICE, NEEDED, X_Model="other", prompt="waits here")
+    it.send(OPERATOR, HERDER, "Retire-Worker", Worker=worker_id(1))
+    assert only(it.errors()).tags["Error"] == "No worker for this model is left"
+    it.fail(1, error="the model is not on this node")
+    assert len(it.errors()) == 2 and it.balance(ALICE) == MONEY
+    it.pay(ALICE, NEEDED, X_Model="other")
+    assert it.errors()[-1].tags["Error"] == "No worker offers the model other" and it.balance(ALICE) == MONEY
+
+
+def test_a_silent_worker_is_asked_again_every_ten_minutes_and_is_never_lost():
+    it = HerdStory(workers=1)
+    it.pay(ALICE, NEEDED)
+    for _ in range(4):
+        it.later(10)
+    assert it.worker_state() == "quarantined" and len(it.received(worker_id(0), "Ping")) == 4
+    it.speak(worker_id(0), HERDER, "Worker-Heartbeat")
+    assert it.worker_state() == "busy" and len(it.jobs()) == 2
+
+
 # Order and time
+
+
+def test_a_minute_of_waiting_counts_as_much_as_paying_the_price_once_more():
+    it = HerdStory(workers=1)
+    it.pay(BOB, NEEDED, prompt="busy now")
+    it.pay(ALICE, NEEDED, prompt="patient one")
+    it.later(2)
+    it.pay(BOB, 3 * NEEDED - 1, prompt="rich one")
+    it.pay(BOB, 3 * NEEDED, prompt="as good")
+    it.pay(BOB, 3 * NEEDED + 1, prompt="richer one")
+    for _ in range(5):
+        it.answer()
+    assert it.given() == ["busy now", "richer one", "patient one", "as good", "rich one"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.integers(13, 700), st.integers(0, 400_000), st.sampled_from([0, 1, 10**9])), max_size=14))
+def test_the_queue_is_ordered_by_what_was_paid_and_how_long_it_waits(requests):
+    """Exactly: paid/needed, at most 30, plus the minutes waited. Who came 30 minutes earlier is before all others."""
+    it = HerdStory(limits={"Max-Wait": str(24 * 60 * 60_000), "Max-Tokens": "512"}, money={ALICE: 10**15, BOB: MONEY})
+    it.pay(BOB, 10**6, tokens="512")
+    keys = {}
+    for n, (units, gap, extra) in enumerate(requests, start=2):
+        it.clock.pass_ms(gap)
+        it.send(OPERATOR, HERDER, "Set-Price", Base_Fee=str(1 + extra))
+        needed = 13 + extra
+        it.pay(ALICE, units * needed // 13)
+        lead = min(Fraction(units * needed // 13, needed), 30)
+        keys[f"job-{n}"] = (-(lead - Fraction(it.clock.now_ms, 60_000)), n)
+        it.processes[HERDER].lua.execute(
+            "for _, w in pairs(Herd.workers) do Herd.jobs[w.job].due = math.maxinteger end"
+        )
+    queue = [it.herd(f"herd.queue[{place}]") for place in range(1, len(requests) + 1)]
+    assert queue == sorted(keys, key=keys.get)
+
+
+def test_a_patient_job_is_served_though_richer_ones_keep_coming():
+    it = HerdStory(workers=1)
+    it.pay(BOB, NEEDED, prompt="busy now")
+    it.pay(ALICE, NEEDED, prompt="patient one")
+    passed_by = 0
+    while it.given()[-1] != "patient one":
+        it.pay(BOB, 10**6, prompt="rich one")
+        it.answer()
+        it.later(1)
+        passed_by += 1
+    assert passed_by <= 31  # LEAD_MAX minutes, whatever is paid
+    it.answer()
 
 
 def test_59_the_higher_multiplier_runs_first_and_equals_in_the_order_they_came():
@@ -477,10 +840,10 @@ def test_59_the_higher_multiplier_runs_first_and_equals_in_the_order_they_came()
 
 
 def test_multipliers_are_compared_as_exact_fractions():
-    it = HerdStory(money={ALICE: 10**30})
-    it.pay(ALICE, NEEDED)
-    it.pay(ALICE, 10**20 * 13, prompt="a b", tokens=10)
-    it.pay(ALICE, 10**20 * 14 + 1, prompt="a b c", tokens=10)  # larger by less than one part in 10^20
+    it = HerdStory(money={ALICE: 10**30}, token_fee=10**12, base_fee=1)
+    it.pay(ALICE, 10**15)
+    it.pay(ALICE, 2 * (12 * 10**12 + 1), prompt="a b", tokens=10)
+    it.pay(ALICE, 2 * (13 * 10**12 + 1) + 1, prompt="a b c", tokens=10)  # larger by one part in 10^13
     it.answer()
     assert it.given()[-1] == "a b c"
     it.answer()

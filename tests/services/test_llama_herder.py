@@ -180,6 +180,109 @@ def test_loading_the_package_again_keeps_labels_and_callbacks():
     assert answers(it) == ["still here|nil"]
 
 
+def sent(it: HerdStory, action: str) -> list:
+    return [entry for e in it.log if e.process == APP for entry in e.sent if entry.action == action]
+
+
+def test_what_an_answer_really_cost_is_known_and_the_rest_comes_back_without_a_word():
+    it = app_story()
+    do(it, f'Llama.run("{QUESTION}", 20, {KEEP})')
+    it.answer(text="42", Tokens_Used="3")
+    assert answers(it) == ["42|nil"]
+    assert (client(it, "lastFeePaid"), client(it, "lastFee")) == (27, 10) and it.balance(APP) == MONEY - 10
+
+
+def test_a_settlement_that_overtakes_its_answer_is_no_failure():
+    it = app_story()
+    do(it, f'Llama.run("a", 1, {KEEP})')
+    tags = {"X-Reason": "fewer tokens", "X-Code": "settled", "X-Reference": "herder-0"}
+    it.speak(TOKEN, APP, "Credit-Notice", Sender=HERDER, Quantity="1", **tags)
+    assert answers(it) == []
+    it.answer(text="here it is")
+    assert answers(it) == ["here it is|nil"]
+
+
+@pytest.mark.parametrize("sender", [named_id("STRANGER"), HERDER])
+def test_fault_22_a_forged_refund_is_none(sender):
+    it = app_story()
+    do(it, f'Llama.run("a", 1, {KEEP})')
+    it.speak(sender, APP, "Credit-Notice", Sender=HERDER, Quantity="3", X_Reference="herder-0", X_Reason="refund")
+    assert answers(it) == [] and not it.errors(APP)
+    it.answer(text="true")
+    assert answers(it) == ["true|nil"]
+
+
+def test_fault_4_a_text_too_long_for_a_payment_is_sent_ahead_of_it():
+    it = app_story()
+    long = "word " * 700
+    do(it, f'Llama.run("{long}", 20, {KEEP}, nil, nil, {{ System = "be brief" }})')
+    (payment,), (ahead,) = transfers(it), sent(it, "Prompt")
+    assert ahead.data == long and payment.tags["X-Prompt-Ref"] == ahead.tags["Label"]
+    assert payment.tags["Quantity"] == str(1 + 702 + 20) and "X-Prompt" not in payment.tags
+    assert it.jobs()[-1].data == f"be brief\n\n{long}"
+    it.answer(text="fine")
+    assert answers(it) == ["fine|nil"] and it.processes[APP].eval("next(Llama.steps)") is None
+
+
+def test_fault_4_two_long_texts_go_ahead_one_after_the_other():
+    it = app_story()
+    do(it, f'Llama.run(string.rep("p ", 2000), 20, {KEEP}, nil, nil, {{ System = string.rep("s ", 1700) }})')
+    assert [ahead.data[0] for ahead in sent(it, "Prompt")] == ["p", "s"] and len(transfers(it)) == 1
+    assert it.jobs()[-1].data == "s " * 1700 + "\n\n" + "p " * 2000 and not it.dropped
+
+
+def test_a_prompt_that_the_herder_does_not_keep_calls_back_before_paying():
+    it = app_story()
+    it.send(OPERATOR, HERDER, "Set-Limits", **{"Max-Queued-Per-Payer": "1"})
+    it.speak(APP, HERDER, "Prompt", "already here", Label="x")
+    do(it, f'Llama.run(string.rep("p ", 2000), 20, {KEEP})')
+    assert answers(it) == ["nil|Too many prompts wait for their payment"] and not transfers(it)
+
+
+def test_a_request_that_names_a_model_is_quoted_because_its_tokenizer_counts():
+    it = app_story(extension="Llama")
+    options = '{ Model = "fake", System = "be brief", TopP = "0.5" }'
+    do(it, f'Llama.run("a b c", 7, {KEEP}, {{ Multiplier = 2 }}, nil, {options})')
+    (payment,) = transfers(it)
+    assert payment.tags["Quantity"] == str(2 * (1 + 5 + 2 + 3 + 7)) and payment.tags["X-Top-P"] == "0.5"
+    assert len(sent(it, "Quote")) == 1
+    it.answer(text="fine")
+    assert answers(it) == ["fine|nil"]
+    do(it, f'Llama.run("a b c", 7, {KEEP}, nil, nil, {{ Model = "nobody" }})')
+    assert answers(it)[-1] == "nil|No worker offers this model" and len(transfers(it)) == 1
+
+
+def test_a_herder_that_counts_words_is_not_asked_for_a_quote():
+    it = app_story()
+    do(it, f'Llama.run("a b c", 7, {KEEP}, nil, nil, {{ Model = "fake" }})')
+    assert transfers(it)[0].tags["Quantity"] == "11" and not sent(it, "Quote")
+
+
+def test_answers_of_strangers_to_our_questions_are_none():
+    it = app_story()
+    do(it, "Llama.getPrices()")
+    it.silent.add(HERDER)
+    do(it, f'Llama.run(string.rep("p ", 2000), 20, {KEEP})')
+    for action in ("Prompt-Stored", "Prompt-Error", "Quote-Response"):
+        it.speak(named_id("STRANGER"), APP, action, X_Reference="herder-0", Error="false")
+    assert answers(it) == [] and not transfers(it)
+    it.wake(HERDER)
+    assert len(transfers(it)) == 1
+
+
+def test_a_reference_that_is_under_way_is_not_used_twice():
+    it = app_story()
+    do(it, f'Llama.run("a", 1, {KEEP}, nil, "mine")')
+    said = do(
+        it, f'local label, fault = Llama.run("b", 1, {KEEP}, nil, "mine") return tostring(label) .. fault'
+    ).printed
+    assert "a request with the reference mine is under way" in said and len(transfers(it)) == 1
+    it.answer(text="first")
+    do(it, f'Llama.run("c", 1, {KEEP}, nil, "mine")')
+    it.answer(text="second")
+    assert answers(it) == ["first|nil", "second|nil"]
+
+
 HEAR = "function(piece, msg) table.insert(ANSWERS, msg.Index .. ':' .. piece) end"
 
 
@@ -224,7 +327,9 @@ def test_pieces_too_small_are_refunded_and_what_is_no_function_is_said_before_pa
 def test_what_cannot_be_sent_is_said_before_paying():
     it = app_story()
     for call, fault in [('"", 5', "empty"), ('"x", 0', "at least 1"), ('"x", 1.5', "at least 1"),
-                        ('string.rep("x", 3001), 5', "3001 bytes")]:  # fmt: skip
+                        ('string.rep("x", 32769), 5', "32769 bytes"),
+                        ('"x", 5, nil, nil, nil, {System = string.rep("x", 32769)}', "32769 bytes"),
+                        ('"x", 5, nil, nil, nil, {System = 7}', "System must be text")]:  # fmt: skip
         assert fault in do(it, f"local label = Llama.run({call}) assert(label == nil)").printed
     assert not transfers(it)
 
@@ -257,7 +362,7 @@ def test_temperature_and_seed_travel_with_the_requests_to_come():
 
 
 @pytest.mark.parametrize("call", ["setTemperature(2.1)", "setTemperature(-1)", 'setTemperature("hot")', "setSeed(1.5)",
-                                  "setSeed(-1)", "setSeed(1 << 32)"])  # fmt: skip
+                                  "setSeed(-1)", "setSeed(1 << 32)", "setTopP(0)", "setTopP(1.1)"])  # fmt: skip
 def test_what_is_no_temperature_or_seed_is_refused(call):
     it = app_story()
     assert "is a " in do(it, f"local ok, fault = pcall(function() Llama.{call} end) return fault").printed

@@ -105,7 +105,7 @@ async def test_a_newer_version_of_a_package_is_added_to_the_older_one(link, stor
     newer = Package("@puna", "Llama-Herder", "1.10.0", programs.LLAMA_HERDER, "newer", knows=("herder", "token"))
     monkeypatch.setattr(stock, "PACKAGES", (*PACKAGES, newer))
     await stocked(link, store, network)
-    assert versions(link, network)["@puna/Llama-Herder"] == ["1.2.0", "1.10.0"]
+    assert versions(link, network)["@puna/Llama-Herder"] == ["1.3.0", "1.10.0"]
 
 
 async def test_a_package_that_the_registry_refuses_is_told(link, store, monkeypatch, tmp_path):
@@ -137,8 +137,8 @@ async def test_a_network_of_an_earlier_version_is_stocked_when_it_starts_again(l
 
 PUBLISHED = {
     "@apm/apm@2.1.0": "2e15188f53cc1665",
-    "@puna/Llama-Herder@1.2.0": "71a81530ed1f368e",
-    "@sam/Llama-Herder@1.2.0": "71a81530ed1f368e",
+    "@puna/Llama-Herder@1.3.0": "682f5cc0c487cd8c",
+    "@sam/Llama-Herder@1.3.0": "682f5cc0c487cd8c",
 }
 
 

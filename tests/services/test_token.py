@@ -1,6 +1,7 @@
 """The token: transfers, notices, refusals, conservation. Numbers are those of the conformance checklist."""
 
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -146,3 +147,42 @@ def test_46_the_sum_of_balances_is_the_supply_after_every_message(steps):
         story.send(sender, TOKEN, action, Recipient=recipient, Quantity=quantity)
         assert sum(balances(story).values()) == supply(story)
         assert all(units > 0 for units in balances(story).values())
+
+
+WHOLE = re.compile(r"[1-9][0-9]{0,38}\Z", re.ASCII)
+ANY_QUANTITY = st.one_of(
+    st.integers(-10, 2000).map(str),
+    st.sampled_from(
+        [HUGE, str(2**256), str(2**255), "9" * 39, "9" * 40, "0x10", "+5", "005", "1e3", "5.0", "1_0", "٣"]
+    ),
+    st.integers(0, 2**300).map(str),
+    st.text(max_size=8),
+)
+STEP = st.tuples(st.sampled_from(["Transfer", "Transfer", "Mint"]), PEOPLE, PEOPLE, ANY_QUANTITY, st.booleans())
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(STEP, max_size=20))
+def test_46_the_token_does_what_a_ledger_of_python_integers_does(steps):
+    """Any text is a quantity or refused, nothing wraps, and both sides are told exactly what moved."""
+    story, _ = token_story()
+    ledger, supply = dict.fromkeys((ALICE, BOB, OPERATOR), 0), 0
+    for action, sender, recipient, quantity, cast in steps:
+        heard = {who: len(story.wallets.get(who, ())) for who in ledger}
+        tags = {"Recipient": recipient, "Quantity": quantity} | ({"Cast": "1"} if cast else {})
+        story.send(sender, TOKEN, action, **tags)
+        units = int(quantity) if WHOLE.match(quantity) else None
+        if action == "Mint":
+            done = sender == OPERATOR and units is not None and len(str(supply + units)) <= 39
+            supply += units if done else 0
+            ledger[recipient] += units if done else 0
+        else:
+            done = units is not None and ledger[sender] >= units
+            ledger[sender] -= units if done else 0
+            ledger[recipient] += units if done else 0
+            notices = [entry for who, at in heard.items() for entry in story.wallets.get(who, ())[at:]]
+            wanted = ["Credit-Notice", "Debit-Notice"] * (not cast) if done else ["Transfer-Error"]
+            assert sorted(entry.action for entry in notices) == sorted(wanted)
+            assert all(entry.tags["Quantity"] == str(units) for entry in notices if done)
+        assert balances(story) == {who: units for who, units in ledger.items() if units}
+        assert int(story.ask(BOB, TOKEN, "Total-Supply").data) == supply == sum(ledger.values())

@@ -26,10 +26,14 @@ async def test_ask_pays_streams_and_accounts_for_everything(tmp_path):
         heard = []
         answer = await ask(it.link, USER, it.network, "What is the meaning of life?", 20, on_text=heard.append)
         assert answer.text == "to eat grass" == "".join(heard) and len(heard) == 3
-        assert (answer.fee_winston, answer.tokens, answer.model) == (27, 3, "Played")
+        assert (answer.fee_winston, answer.tokens, answer.model) == (10, 3, "Played")
+        assert (answer.paid_winston, answer.refund_winston) == (27, 17)
+        assert (answer.prompt_ids, answer.token_ids) == ((1, *range(3, 9)), (0, 1, 2))
+        (credit,) = it.store.find(Query(recipients=(it.network.herder,), tags=(("Action", ("Credit-Notice",)),)))
+        assert answer.payment == credit.item.id and answer.inference
         assert answer.canonical and answer.worker in it.network.workers
-        assert await balance(it.link, it.network.token, USER.address) == START_WINSTON - 27
-        assert await balance(it.link, it.network.token, it.network.herder) == 27
+        assert await balance(it.link, it.network.token, USER.address) == START_WINSTON - 10
+        assert await balance(it.link, it.network.token, it.network.herder) == 10
         for process, message in ((answer.token, answer.transfer), (answer.worker, answer.inference)):
             assert (await it.link.result(process, message)).error is None
         assert ("X-Reference", answer.reference) in it.store.view(answer.response).tags
@@ -73,7 +77,7 @@ async def test_50_a_person_installs_the_package_funds_the_process_and_hears_the_
         question = "What is the meaning of life?"
         await type_in(f'Llama.run("{question}", 20, function(text) table.insert(OUTPUTS, text) end)')
         assert await type_in("return OUTPUTS[1]") == "to eat grass"
-        assert await balance(it.link, network.token, spawn.id) == 1000 - 27
+        assert await balance(it.link, network.token, spawn.id) == 1000 - 10
         found = await info(it.link, network.registry, "@sam/Llama-Herder")
         assert found.owner == OPERATOR.address and found.hash == digest(
             (await source(it.link, network.registry, "@puna/Llama-Herder")).encode()
@@ -133,6 +137,6 @@ async def test_killed_at_any_moment_a_question_is_answered_once_and_paid_once(tm
         answers = it.store.find(Query(recipients=(USER.address,), tags=(("Action", ("Inference-Response",)),)))
         paid = it.store.find(Query(owners=(USER.address,), recipients=(network.token,)))
         assert len(answers) == len(paid) <= 1
-        earned = 10 * len(answers)  # 1 + 4 words + 5 tokens
+        earned = 8 * len(answers)  # 1 + 4 words + 3 of 5 tokens
         assert await balance(it.link, network.token, USER.address) == START_WINSTON - earned
         assert await balance(it.link, network.token, network.herder) == earned

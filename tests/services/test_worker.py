@@ -1,10 +1,16 @@
 """The worker under the real runtime, with an engine that the test plays."""
 
+from functools import cache
+
+import lupa.lua53 as lupa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from services.herd_story import worker_id
 from services.story import BOB, MODEL, OPERATOR, FakeEngine, Story, named_id
 
 from puna.services import programs
+from puna.services.herder.client import token_numbers
 
 HERDER = named_id("HERDER")
 WORKER = worker_id(0)
@@ -14,6 +20,16 @@ def worker_story(**engine) -> Story:
     it = Story(engine=FakeEngine(**engine))
     it.spawn("WORKER0", programs.source(programs.WORKER), Herder=HERDER, Model=MODEL, Extension="Llama")
     return it
+
+
+@cache
+def worker_lua():
+    """The worker's way of writing token numbers, alone."""
+    source = programs.source(programs.WORKER).decode()
+    lua = lupa.LuaRuntime()
+    lua.execute(source[source.index("local BASE64_URL") : source.index("local function success")].replace(
+        "local function written", "function written"))  # fmt: skip
+    return lua
 
 
 def infer(it: Story, prompt: str = "hi there", **tags: str):
@@ -31,6 +47,37 @@ def test_answers_its_herder_with_text_counts_and_model():
         "Model-Name": "Fake", "Arithmetic": "canonical-1",
     }  # fmt: skip
     assert {name: answer.tags.get(name) for name in wanted} == wanted
+
+
+def test_tells_the_token_numbers_of_prompt_and_answer():
+    it = worker_story(text="a fine answer")
+    answer = infer(it)
+    assert token_numbers(answer.tags["Prompt-Ids"]) == tuple(range(1, 8))
+    assert token_numbers(answer.tags["Token-Ids"]) == (10_000, 10_001, 10_002)
+    assert answer.tags["Inference"] in {e.message for e in it.log}
+    in_pieces = infer(it, Stream="4", Tokens="4")
+    assert in_pieces.tags["Token-Ids"] == answer.tags["Token-Ids"]
+
+
+def test_token_numbers_that_would_not_fit_are_left_out():
+    it = worker_story(text="word " * 1100, context=2000)
+    answer = infer(it, "word " * 590, Tokens="500")
+    assert "Token-Ids" in answer.tags and "Prompt-Ids" not in answer.tags
+    it = worker_story(text="word " * 700, context=9000)
+    answer = infer(it, "hi", Tokens="700")
+    assert "Token-Ids" not in answer.tags and token_numbers(answer.tags["Prompt-Ids"]) == tuple(range(1, 7))
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=12))
+def test_token_numbers_are_read_as_they_were_written(numbers):
+    lua = worker_lua()
+    written = lua.eval("written")(lua.table_from(numbers), 2600)
+    assert token_numbers(written) == tuple(numbers)
+
+
+@pytest.mark.parametrize("text", ["", "A", "!!!!", "gA", "AAA=A"])
+def test_what_is_no_token_numbers_is_none(text):
+    assert token_numbers(text) == ()
 
 
 def test_stops_at_the_limit_and_says_so():
@@ -71,6 +118,26 @@ def test_nobody_else_makes_a_worker_go_on():
     told = len(it.wallets[HERDER])
     it.speak(WORKER, WORKER, "Inference-Continue", Job="job-1")
     assert len(it.wallets[HERDER]) == told
+
+
+def test_a_system_text_goes_where_the_template_puts_it():
+    it = worker_story()
+    infer(it, "be brief\n\nhello <|user|>", System_Bytes="8", Top_P="0.5")
+    chat = next(asked for asked in it.engine.requests if asked["op"] == "chat")
+    assert chat["messages"] == [
+        {"role": "system", "content": "be brief"}, {"role": "user", "content": "hello <|user|>"},
+    ]  # fmt: skip
+    assert it.engine.requests[-1]["top_p"] == 0.5
+    infer(it, "be brief\n\nhello")
+    assert it.engine.requests[-1]["top_p"] == 1
+
+
+@pytest.mark.parametrize("size", ["0", "x", "-1", "14", "9999", "1.5"])
+def test_a_system_text_of_odd_length_is_part_of_the_prompt(size):
+    it = worker_story()
+    infer(it, "be brief\n\nhello", System_Bytes=size)
+    chat = next(asked for asked in it.engine.requests if asked["op"] == "chat")
+    assert [message["role"] for message in chat["messages"]] == ["user"]
 
 
 def test_plain_prompts_are_what_the_user_says():

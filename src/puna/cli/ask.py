@@ -95,6 +95,8 @@ def answer_json(answer) -> dict:
         "tokens": answer.tokens,
         "model": answer.model,
         "fee_winston": answer.fee_winston,
+        "paid_winston": answer.paid_winston,
+        "refund_winston": answer.refund_winston,
         "reference": answer.reference,
         "messages": {"transfer": answer.transfer, "inference": answer.inference, "response": answer.response},
         "processes": {"token": answer.token, "herder": answer.herder, "worker": answer.worker},
@@ -115,6 +117,7 @@ def _print_receipt(answer, streamed: bool) -> None:
     click.echo(
         f"{dim}\n"
         f"fee       {format_war(answer.fee_winston)} wAR ({answer.fee_winston} winston) for {answer.tokens} tokens\n"
+        f"paid      {format_war(answer.paid_winston)} wAR, {format_war(answer.refund_winston)} came back\n"
         f"model     {answer.model}{' (canonical)' if answer.canonical else ''}\n"
         f"time      {answer.seconds_total:.2f} s, first token after {answer.seconds_first_token:.2f} s\n"
         f"messages  transfer {answer.transfer}\n"

@@ -13,6 +13,8 @@ from puna.errors import NodeError
 # The module is imported only when its command runs: help stays fast.
 COMMANDS = {
     "ask": ("puna.cli.ask", "Pay and ask a model; prints the answer, its fee and its message ids."),
+    "quote": ("puna.cli.quote", "Show what a question would cost, and how long it would take, before paying."),
+    "herd": ("puna.cli.herd", "Watch workers, queue, prices and earnings; give the herd orders."),
     "aos": ("puna.cli.aos.command", "Enter a process: a Lua prompt, its messages as they come, its past."),
     "up": ("puna.cli.up", "Run the network until stopped."),
     "wallet": ("puna.cli.wallet", "Make a wallet, show its address and balance, send wAR."),

@@ -50,6 +50,7 @@ from puna.errors import Invalid
     default=None,
     help="The most memory one process may have, like 4-gb (default: 1-gb). Large published modules need more.",
 )
+@click.option("--land/--no-land", default=True, show_default=True, help="Raise Llama Land beside the network.")
 @click.option("--arweave", metavar="URL", default=None, help="A gateway to read from what is missing here.")
 @click.option("--uploader", metavar="URL", default=None, help="An uploader that gets everything stored here, too.")
 @click.option(
@@ -59,7 +60,20 @@ from puna.errors import Invalid
 @home_option
 @json_option
 def command(
-    host, port, workers, model, threads, block_seconds, memory_max, arweave, uploader, gifts, open_it, home, as_json
+    host,
+    port,
+    workers,
+    model,
+    threads,
+    block_seconds,
+    memory_max,
+    land,
+    arweave,
+    uploader,
+    gifts,
+    open_it,
+    home,
+    as_json,
 ) -> None:
     """Run the network until stopped.
 
@@ -75,7 +89,7 @@ def command(
             raise Invalid(f"{name} {url} is not a URL.", "Give one that begins with https:// or http://.")
     options = Options(
         serve=True, host=host, port=port, workers=workers, model=model, threads=threads, block_s=block_seconds,
-        arweave=arweave, uploader=uploader, memory_max=_size(memory_max), pages=partial(web_routes, gifts=gifts),
+        arweave=arweave, uploader=uploader, land=land, memory_max=_size(memory_max), pages=partial(web_routes, gifts=gifts),
     )  # fmt: skip
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_up(home_of(home), options, open_it, as_json))

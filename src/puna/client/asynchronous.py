@@ -473,9 +473,10 @@ class AsyncClient:
         """What the herder asks for, its limits and its queue."""
         return await herder.prices(self._link, self.network.herder)
 
-    async def quote(self, prompt: str, tokens: int, *, model: str | None = None) -> Quote:
+    async def quote(self, prompt: str, tokens: int, *, model: str | None = None, system: str | None = None) -> Quote:
         """What a prompt would cost now, and how long it would take. `model` is an id or a name."""
-        return await herder.quote(self._link, self.network.herder, prompt, tokens, model=self._model(model))
+        named = self._model(model)
+        return await herder.quote(self._link, self.network.herder, prompt, tokens, model=named, system=system)
 
     async def ask(
         self,
@@ -487,6 +488,8 @@ class AsyncClient:
         temperature: float | None = None,
         seed: int | None = None,
         deadline_ms: int | None = None,
+        system: str | None = None,
+        top_p: float | None = None,
         fee_winston: int | None = None,
         reference: str | None = None,
         on_text: Callable[[str], None] = lambda text: None,
@@ -504,6 +507,8 @@ class AsyncClient:
             temperature=temperature,
             seed=seed,
             deadline_ms=deadline_ms,
+            system=system,
+            top_p=top_p,
             fee_winston=fee_winston,
             reference=reference,
             on_text=on_text,

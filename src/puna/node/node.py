@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from starlette.routing import BaseRoute
 
@@ -30,6 +31,9 @@ from puna.arweave.store.sqlite import open_store
 from puna.arweave.wallet import Wallet
 from puna.arweave.weave import Weave, WeaveClock
 from puna.clock import wall_ms
+from puna.errors import NodeError
+from puna.llamaland.genesis import raise_land
+from puna.llamaland.land import Land, standing_land
 from puna.llm.models import read_info
 from puna.models import DEMO_MODEL
 from puna.node.blocks import blocks_of
@@ -66,6 +70,7 @@ class Options:
     uploader: str | None = None  # the URL of an uploader that gets our bundles too
     packages: bool = True  # see that package registry and blueprints stand; a single question needs none
     pages: "Callable[[Node], Sequence[BaseRoute]] | None" = None  # routes for browsers, from a floor above
+    land: bool = False  # raise Llama Land, in the background
     memory_max: int | None = None  # bytes one process may have at most; None: what compute units grant by default
 
 
@@ -81,6 +86,7 @@ class Node:
     units: Units
     doors: Doors | None = None  # where it listens, once it does
     running: Running | None = None
+    land: Land | None = None  # once it stands
 
     def __init__(self, home: Home, options: Options):
         self.home = home
@@ -157,6 +163,22 @@ class Node:
         if doors is not None:
             progress("opening the doors")
             await self._serve(doors, units, Library(self.weave, upstream.fetch if upstream else None))
+        self.land = standing_land(self.store)
+        if options.land:
+            self._stack.push_async_callback(_end, asyncio.create_task(self._raise_land(warming)))
+
+    async def _raise_land(self, warming: asyncio.Task[int]) -> None:
+        """In the background, and after the herd is warm: whoever asks a question does not wait for a land."""
+        await asyncio.wait([warming])
+        try:
+            self.land = await raise_land(self.link, self.store, self.keys.operator, self.network)
+        except NodeError:
+            log.exception("Llama Land could not be raised; it is tried again at the next start")
+
+    def _told(self, doors: Doors) -> dict[str, Any]:
+        """What `GET /network` says."""
+        land = {"land": self.land.to_json()} if self.land else {}
+        return {**self.network.to_json(), "units": doors.urls, **land}
 
     async def _serve(self, doors: Doors, units: Units, library: Library) -> None:
         self.doors = doors
@@ -171,7 +193,7 @@ class Node:
             doors,
             {
                 "gateway": gateway_app(
-                    library, units.hub, lambda: {**self.network.to_json(), "units": doors.urls}, self.home.cache,
+                    library, units.hub, lambda: self._told(doors), self.home.cache,
                     pages=self.options.pages(self) if self.options.pages else (),
                 ),
                 "mu": messenger_app(units.messenger),
@@ -192,6 +214,11 @@ class Node:
         upstream = Upstream(self.weave, self.options.arweave, self.home.cache)
         self._stack.push_async_callback(upstream.close)
         return upstream
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _limits(options: Options) -> Limits:

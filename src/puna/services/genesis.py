@@ -1,7 +1,8 @@
 """Raises a network: publishes modules and model, spawns token, herder and workers, and introduces them to each other.
 
-Called when a node starts, every time: what is there already is left as it is. It goes in durable steps (steps.py), so
-a genesis that was killed anywhere goes on where it was.
+Called when a node starts, every time: what is there already is left as it is, but for programs of an earlier version,
+which get the present one. It goes in durable steps (steps.py), so a genesis that was killed anywhere goes on where it
+was.
 """
 
 import asyncio
@@ -65,7 +66,8 @@ async def genesis(
     raising = _Raising(steps, store, progress)
     network = standing(store) or await raising.standing_programs(model, module, user)
     network = await raising.publish_sqlite(network, sqlite_module)
-    return await raising.serve(network, model, workers)
+    network = await raising.serve(network, model, workers)
+    return await raising.renew(network)
 
 
 class _Raising:
@@ -88,7 +90,7 @@ class _Raising:
         self.progress("spawning the herder")
         herder = await self.steps.spawn(
             "herder", module_id, programs.HERDER,
-            {"Name": "Llama Herder", "Token": token, "Model": model.id,
+            {"Name": "Llama Herder", "Token": token, "Model": model.id, "Extension": "Llama",
              "Base-Fee": str(BASE_FEE), "Token-Fee": str(TOKEN_FEE)},
         )  # fmt: skip
         mint = {"Action": "Mint", "Recipient": user, "Quantity": str(START_WINSTON)}
@@ -125,6 +127,16 @@ class _Raising:
         joined = await asyncio.gather(*(self._spawn_worker(network, served, number) for number, served in numbered))
         network = replace(network, models=models, herd=(*network.herd, *joined))
         await self.steps.done(network)
+        return network
+
+    async def renew(self, network: Network) -> Network:
+        """See that every standing program is as it is in this version of Puna: homes outlive versions."""
+        herd = ((worker, programs.WORKER) for worker in network.workers)
+        standing_programs = ((network.token, programs.TOKEN), (network.herder, programs.HERDER), *herd)
+        renewed = [await self.steps.renew(process, program) for process, program in standing_programs]
+        if any(renewed):
+            self.progress("brought the programs up to date")
+            await self.steps.done(network)
         return network
 
     async def _spawn_worker(self, network: Network, model: Model, number: int) -> Worker:

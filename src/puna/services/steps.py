@@ -23,6 +23,8 @@ from . import letters, programs
 from .network import NETWORK_NOTE, Network
 from .outbox import first
 
+PROGRAM = "genesis/program/"  # + process: digest of the program that it has
+
 
 class Steps:
     """What an operator does on a network. The name of a step says which it is; it must not be used for another.
@@ -34,18 +36,33 @@ class Steps:
         self.operator, self.scheduler, self.authority = operator, scheduler, authority
         self._notes, self._link, self._store = notes, link, store
 
-    async def spawn(self, step: str, module: str, program: Path, tags: Mapping[str, str]) -> str:
-        """Spawn a process and see that its program loaded; returns its id."""
+    async def spawn(self, step: str, module: str, program: Path | bytes, tags: Mapping[str, str]) -> str:
+        """Spawn a process and see that its program, a file or its text, loaded; returns its id."""
+        source = programs.source(program) if isinstance(program, Path) else program
         named = {"Module": module, "Scheduler": self.scheduler, "Authority": self.authority, "On-Boot": "Data"}
         item = await self._written(
             step,
-            lambda: letters.process(self.operator, named | tags, programs.source(program), anchor_of(step)),
+            lambda: letters.process(self.operator, named | tags, source, anchor_of(step)),
+            lambda item: {PROGRAM + item.id: digest_of(source)},
         )
         await self._link.submit(item)
         result = await self._link.result(item.id, item.id)
         if result.error is not None:
             raise NodeError(f"The program of the {step} did not load: {result.error}", "This is a fault of Puna's.")
         return item.id
+
+    async def renew(self, process: str, program: Path) -> bool:
+        """See that a process of ours has the program as it is now; whether it had an older one.
+
+        The program is loaded into the running process, as its owner may: programs of ours keep what they know then.
+        """
+        source = programs.source(program)
+        digest = digest_of(source)
+        if self._store.note(PROGRAM + process) == digest:
+            return False
+        await self.send(f"renew {digest.hex()} {process}", process, {"Action": "Eval"}, source)
+        await self._store.append([], {PROGRAM + process: digest})
+        return True
 
     async def tell(self, step: str, process: str, tags: Mapping[str, str], answer: str) -> None:
         """Send a message as the operator and see that it was answered with that action."""
@@ -63,19 +80,28 @@ class Steps:
             raise NodeError(f"The step {step} failed: {result.error}", "This is a fault of Puna's.")
         return result
 
-    async def _written(self, step: str, make: Callable[[], DataItem]) -> DataItem:
-        """The item of a step: the one written down earlier, or a new one, written down."""
+    async def _written(
+        self,
+        step: str,
+        make: Callable[[], DataItem],
+        notes: Callable[[DataItem], Mapping[str, bytes]] = lambda item: {},
+    ) -> DataItem:
+        """The item of a step: the one written down earlier, or a new one, written down along with `notes` of it."""
         key = self._notes + step
         if known := self._store.note(key):
             return decode_item(known)
         item = make()
-        await self._store.append([], {key: encode_item(item)})
+        await self._store.append([], {key: encode_item(item), **notes(item)})
         return item
 
     async def done(self, network: Network, notes: Mapping[str, bytes] = {}) -> None:
         """Write down that the network stands like this; the written steps have done their work."""
         steps = {key: None for key, _ in self._store.notes(self._notes)}
         await self._store.append([], {NETWORK_NOTE: msgspec.json.encode(network), **notes, **steps})
+
+
+def digest_of(source: bytes) -> bytes:
+    return sha256(source).digest()
 
 
 def named_tags(named: Mapping[str, str]) -> Sequence[Tag]:

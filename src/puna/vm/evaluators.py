@@ -237,7 +237,7 @@ class _Worker:
         self._numbers = itertools.count(1)
         self._room = asyncio.Semaphore(CALLS_MAX)
         self._running = asyncio.Event()
-        self._sending = asyncio.Lock()
+        self._unsent: list[bytes] = []
         self._stopped = False
         self.under_way = 0
         self._keeper: asyncio.Task[None] | None = None
@@ -281,16 +281,24 @@ class _Worker:
 
     def send_and_forget(self, operation: str, process_id: str) -> None:
         if self._running.is_set() and not self._stopped:
-            with suppress(ConnectionError, RuntimeError):
-                self._process.stdin.write(frames.encode(frames.Call(next(self._numbers), operation, process_id)))
+            self._put(frames.encode(frames.Call(next(self._numbers), operation, process_id)))
 
     async def _send(self, frame: bytes) -> None:
-        pipe = self._process.stdin
-        async with self._sending:
-            # A pipe that has broken is no concern of ours: who reads the replies sees the end and tells.
-            with suppress(ConnectionError, RuntimeError):
-                pipe.write(frame)
-                await pipe.drain()
+        self._put(frame)
+        with suppress(ConnectionError, RuntimeError):
+            await self._process.stdin.drain()
+
+    def _put(self, frame: bytes) -> None:
+        """Send a frame together with those of the same round of the event loop: waking the evaluator is what costs."""
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush, self._process.stdin)
+        self._unsent.append(frame)
+
+    def _flush(self, pipe: asyncio.StreamWriter) -> None:
+        unsent, self._unsent = self._unsent, []
+        # A pipe that has broken is no concern of ours: who reads the replies sees the end and tells.
+        with suppress(ConnectionError, RuntimeError):
+            pipe.write(b"".join(unsent))
 
     async def _spawn(self) -> None:
         self._process = await asyncio.create_subprocess_exec(

@@ -148,8 +148,7 @@ def _standing(node: Node) -> dict[str, str]:
     }  # fmt: skip
     named |= {model.id: f"Model {model.name}" for model in network.models}
     named |= {worker.id: f"Worker {number}" for number, worker in enumerate(network.herd, start=1)}
-    land = getattr(node, "land", None)  # not every network has one, and it is raised after the rest
-    named |= _land(land.to_json()) if land else {}
+    named |= _land(node.land.to_json()) if node.land else {}  # it is raised after the rest
     named.pop("", None)
     return named
 

@@ -110,6 +110,7 @@ class ModuleHost:
     def handle(self, message: dict, environment: dict) -> dict:
         self.process.program = replace(self.process.program, environment=json.dumps(environment).encode())
         step = self.process.apply(json.dumps(message).encode())
+        self.gas_used = step.gas_used
         return {"ok": False, "response": step.stopped} if step.answer is None else decode(step.answer)
 
     def restart(self) -> None:

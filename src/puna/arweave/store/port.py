@@ -27,6 +27,10 @@ class Query:
     after: int | None = None
     newest_first: bool = False
 
+    @property
+    def is_everything(self) -> bool:
+        return not (self.ids or self.owners or self.recipients or self.tags)
+
     def matches(self, item: DataItem) -> bool:
         """Whether `item` is meant, `after` and `limit` aside. The plain rule that every index answers to."""
         return (

@@ -169,8 +169,11 @@ class SqliteStore:
         return [found.get(id) for id in ids]
 
     def find(self, query: Query) -> list[Entry]:
-        with self._reading() as db, closing(self._matching(query, db)) as entries:
-            return list(islice(entries, max(query.limit, 0)))
+        with self._reading() as db:
+            if query.is_everything and not query.newest_first:
+                return self._following_on(query, db)
+            with closing(self._matching(query, db)) as entries:
+                return list(islice(entries, max(query.limit, 0)))
 
     def note(self, key: str) -> bytes | None:
         known, value = self._notes.recent(key) if not self.read_only else (False, None)
@@ -251,6 +254,18 @@ class SqliteStore:
                     yield db
                 finally:
                     db.execute("COMMIT")
+
+    def _following_on(self, query: Query, db: sqlite3.Connection) -> list[Entry]:
+        """The entries from a place on. Sequence numbers have no holes, so those at hand need not be asked for."""
+        found: list[Entry] = []
+        at, limit = max(query.after or 0, 0) + 1, max(query.limit, 0)
+        while len(found) < limit and (entry := self._hot.get(at)) is not None:
+            found.append(entry)
+            at += 1
+        if len(found) < limit:
+            rows = db.execute(f"{_SELECT} WHERE sequence >= ? ORDER BY sequence LIMIT ?", (at, limit - len(found)))
+            found += [self._entry(row, keep=False) for row in rows.fetchall()]
+        return found
 
     def _matching(self, query: Query, db: sqlite3.Connection) -> Iterator[Entry]:
         with closing(self._index.candidates(db, query)) as sequences:

@@ -44,7 +44,7 @@ class Package:
 
 def _llama_herder(vendor: str) -> Package:
     return Package(
-        vendor, "Llama-Herder", "1.2.0", programs.LLAMA_HERDER,
+        vendor, "Llama-Herder", "1.3.0", programs.LLAMA_HERDER,
         "Pay the herd of this network for inference and get the answer in a callback",
         knows=("herder", "token"),
         keywords=("llama", "ai", "inference"),

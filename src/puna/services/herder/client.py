@@ -5,12 +5,14 @@ What is known about a request under way is one record, `Inquiry`, advanced by wh
 """
 
 import asyncio
+import base64
 import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Any, Protocol
 
 import msgspec
@@ -55,13 +57,18 @@ class Prices:
     workers_idle: int
     workers_in_service: int
     model: str
+    text_bytes_max: int = 0  # of a prompt or a system text that is sent ahead of its payment
+    counted_with_model: str = "words"  # or "tokens": how the prompt of a request that names a model is counted
+    paused: bool = False
 
 
 @dataclass(frozen=True)
 class Quote:
     """What one prompt would cost now. `needed` is the least that is taken, `price` what is asked at the present
     multiplier, both in winston; times in milliseconds, estimated by the herder from past jobs. A prompt of more than
-    `prompt_bytes_max` bytes does not fit into a payment."""
+    `prompt_bytes_max` bytes does not fit into a payment and is sent ahead, up to `text_bytes_max`. `prompt_count` is
+    the prompt's length in what is `counted`: "tokens" of the model where one is named and the herder has its tokenizer,
+    else "words"."""
 
     needed: int
     price: int
@@ -73,6 +80,9 @@ class Quote:
     wait_ms: int
     duration_ms: int
     prompt_bytes_max: int
+    prompt_count: int = 0
+    counted: str = "words"
+    text_bytes_max: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,6 +91,12 @@ class Answer:
 
     `canonical` says that the arithmetic was the one which any node can repeat bit by bit. `seconds_generate` runs
     from the worker's getting the job to its answer.
+
+    Money: `paid_winston` was paid, `fee_winston` of it earned by the tokens really made, and `refund_winston` goes
+    back: paid = fee + refund. `payment` is the message that brought the herder the money, `prompt_count` the length
+    of the prompt in what was `counted`: "words" or the model's "tokens". `prompt_ids` and `token_ids` are what the
+    model was given and what it made, in its own token numbers; empty where the worker did not tell, or they were too
+    many.
     """
 
     text: str
@@ -101,6 +117,19 @@ class Answer:
     seconds_total: float
     seconds_first_token: float
     seconds_generate: float
+    paid_winston: int = 0
+    refund_winston: int = 0
+    base_fee: int = 0
+    token_fee: int = 0
+    prompt_count: int = 0
+    counted: str = "words"
+    payment: str = ""
+    arithmetic: str = ""
+    temperature: str = "0"
+    seed: str = "0"
+    top_p: str = "1"
+    prompt_ids: tuple[int, ...] = ()
+    token_ids: tuple[int, ...] = ()
 
 
 # Before paying -----------------------------------------------------------------------------------------------------
@@ -109,6 +138,22 @@ class Answer:
 def count_words(prompt: str) -> int:
     """Words as the published price counts them: runs of ASCII letters and digits."""
     return len(re.findall(rb"[A-Za-z0-9]+", prompt.encode()))
+
+
+def token_numbers(text: str) -> tuple[int, ...]:
+    """Token numbers out of a tag: base64url without padding of unsigned LEB128. What is none of that is ()."""
+    try:
+        packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except ValueError:
+        return ()
+    numbers, number, shift = [], 0, 0
+    for byte in packed:
+        number |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            numbers.append(number)
+            number, shift = 0, 0
+    return () if shift else tuple(numbers)
 
 
 async def prices(link: Link, herder: str) -> Prices:
@@ -126,13 +171,20 @@ async def prices(link: Link, herder: str) -> Prices:
         workers_idle=_number(tags, "Workers-Idle"),
         workers_in_service=_number(tags, "Workers-In-Service"),
         model=tags.get("Model", ""),
+        text_bytes_max=_number(tags, "Max-Prompt-Data"),
+        counted_with_model=tags.get("Counted-With-Model", "words"),
+        paused=tags.get("Paused") == "true",
     )
 
 
-async def quote(link: Link, herder: str, prompt: str, tokens: int, *, model: str | None = None) -> Quote:
+async def quote(
+    link: Link, herder: str, prompt: str, tokens: int, *, model: str | None = None, system: str | None = None
+) -> Quote:
     """The exact price of a prompt now. `model` is an id or a name. Raises Invalid when it cannot be run."""
     asked = {"Action": "Quote", "Tokens": str(tokens)} | ({"X-Model": model} if model else {})
-    tags = (await _consult(link, herder, herder, asked, "Quote-Response", prompt)).tags
+    asked |= {"System-Bytes": str(len(system.encode()))} if system else {}
+    text = f"{system}\n\n{prompt}" if system else prompt
+    tags = (await _consult(link, herder, herder, asked, "Quote-Response", text)).tags
     if "Error" in tags:
         if tokens > (most := _number(tags, "Max-Tokens")):
             raise Invalid(
@@ -150,12 +202,18 @@ async def quote(link: Link, herder: str, prompt: str, tokens: int, *, model: str
         wait_ms=_number(tags, "Expected-Wait"),
         duration_ms=_number(tags, "Expected-Duration"),
         prompt_bytes_max=_number(tags, "Max-Prompt"),
+        prompt_count=_number(tags, "Prompt-Count" if "Prompt-Count" in tags else "Words"),
+        counted=tags.get("Counted", "words"),
+        text_bytes_max=_number(tags, "Max-Prompt-Data"),
     )
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of the herder, in the units of the wire. `temperature` None and 0 mean greedy."""
+    """What is asked of the herder, in the units of the wire. `temperature` None and 0 mean greedy.
+
+    `ahead` names the texts, of "X-Prompt" and "X-System", that are sent ahead of the payment as the data of a message.
+    """
 
     prompt: str
     tokens: int
@@ -164,20 +222,40 @@ class Request:
     temperature: float | None = None
     seed: int | None = None
     deadline_ms: int | None = None
+    system: str | None = None
+    top_p: float | None = None
+    ahead: tuple[str, ...] = ()
+
+    @property
+    def texts(self) -> dict[str, str]:
+        return {"X-Prompt": self.prompt} | ({"X-System": self.system} if self.system else {})
 
     def tags(self, reference: str) -> dict[str, str]:
-        tags = {"X-Prompt": self.prompt, "X-Tokens": str(self.tokens), "X-Reference": reference}
+        tags = {"X-Tokens": str(self.tokens), "X-Reference": reference}
+        for name, text in self.texts.items():
+            tags |= {f"{name}-Ref": label_of(name, reference)} if name in self.ahead else {name: text}
+        if self.top_p is not None:
+            tags["X-Top-P"] = _decimal(self.top_p)
         if self.model:
             tags["X-Model"] = self.model
         if self.stop:
             tags["X-Termination"] = msgspec.json.encode(self.stop).decode()
         if self.temperature is not None:
-            tags["X-Temperature"] = f"{self.temperature:.4f}".rstrip("0").rstrip(".")
+            tags["X-Temperature"] = _decimal(self.temperature)
         if self.seed is not None:
             tags["X-Seed"] = str(self.seed)
         if self.deadline_ms is not None:
             tags["X-Deadline"] = str(self.deadline_ms)
         return tags
+
+
+def _decimal(number: float) -> str:
+    return f"{number:.4f}".rstrip("0").rstrip(".")
+
+
+def label_of(name: str, reference: str) -> str:
+    """The label under which a text of a request is sent ahead: as short whatever the reference."""
+    return f"{name.lower()}-{sha256(reference.encode()).hexdigest()[:32]}"
 
 
 def check_request(request: Request) -> None:
@@ -190,24 +268,32 @@ def check_request(request: Request) -> None:
         raise Invalid(f"At most {STOPS_MAX} stop texts of 1 to {STOP_BYTES_MAX} bytes are taken.", "Shorten them.")
     if request.temperature is not None and not 0 <= request.temperature <= 2:
         raise Invalid(f"The temperature {request.temperature} is not between 0 and 2.", "Use 0 for the likeliest text.")
+    if request.top_p is not None and not 0.0001 <= request.top_p <= 1:
+        raise Invalid(f"top_p {request.top_p} is not between 0.0001 and 1.", "Use 1 for all tokens.")
     if request.seed is not None and not 0 <= request.seed < 2**32:
         raise Invalid(f"The seed {request.seed} is not between 0 and {2**32 - 1}.", "Choose another seed.")
 
 
-def check_prompt_fits(request: Request, prompt_bytes_max: int) -> None:
-    """Raises Invalid when the prompt is more than a tag holds, or prompt and options more than the notices carry."""
-    size = len(request.prompt.encode())
-    if size > prompt_bytes_max:
-        raise Invalid(
-            f"The prompt has {size} bytes; it travels in a tag, where {prompt_bytes_max} fit.",
-            "Shorten the prompt.",
-        )
-    bytes_in_all = sum(len(name) + len(value.encode()) + 4 for name, value in request.tags("x" * 20).items())
-    if bytes_in_all > X_TAG_BYTES_MAX:
-        raise Invalid(
-            f"The prompt and its options take {bytes_in_all} bytes of tags; {X_TAG_BYTES_MAX} fit.",
-            "Shorten the prompt or the stop texts.",
-        )
+def fitted(request: Request, reference: str, offer: Quote) -> Request:
+    """The request with the texts sent ahead that do not fit into the tags of a payment, the longest first.
+
+    Raises Invalid for a text that is longer than the herder keeps.
+    """
+    sizes = {name: len(text.encode()) for name, text in request.texts.items()}
+    for name, size in sizes.items():
+        if size > (most := max(offer.text_bytes_max, offer.prompt_bytes_max)):
+            what = "prompt" if name == "X-Prompt" else "system text"
+            raise Invalid(f"The {what} has {size} bytes; the herder takes {most}.", "Shorten it.")
+    for name in sorted(sizes, key=lambda name: -sizes[name]):
+        within = sizes[name] <= offer.prompt_bytes_max
+        if within and _tag_bytes(request.tags(reference)) <= X_TAG_BYTES_MAX:
+            break
+        request = replace(request, ahead=(*request.ahead, name))
+    return request
+
+
+def _tag_bytes(tags: dict[str, str]) -> int:
+    return sum(len(name) + len(value.encode()) + 4 for name, value in tags.items())
 
 
 # A request under way ------------------------------------------------------------------------------------------------
@@ -290,7 +376,7 @@ def _after_herder(inquiry: Inquiry, entry: Sent) -> Inquiry:
     if entry.target != inquiry.payer:
         return inquiry
     if entry.action == "Inference-Response":
-        return replace(inquiry, answered=entry)
+        return replace(inquiry, answered=entry, refund_due=entry.tags.get("Refund", "0") != "0")
     if entry.action == "Inference-Error":
         return replace(inquiry, failure=refused(entry), refund_due=entry.tags.get("Refund", "0") != "0")
     return inquiry
@@ -324,6 +410,8 @@ async def ask(
     temperature: float | None = None,
     seed: int | None = None,
     deadline_ms: int | None = None,
+    system: str | None = None,
+    top_p: float | None = None,
     fee_winston: int | None = None,
     reference: str | None = None,
     on_text: Callable[[str], None] = lambda text: None,
@@ -332,20 +420,25 @@ async def ask(
 ) -> Answer:
     """Pay the herder for at most `tokens` tokens after `prompt`, and return the answer.
 
+    `system` is laid out by the model's template. What does not fit into a payment is sent ahead of it.
+
     `on_text` gets the text piece by piece as it is generated, and in the end has got exactly the answer.
     `fee_winston` replaces the quoted price. Raises Invalid for what the asker must change, NotYet for what may work
     later; whenever money had moved, the error says what came back.
     """
     began, label = monotonic(), _label(reference)
-    request = Request(prompt, tokens, model or None, tuple(stop), temperature, seed, deadline_ms)
+    request = Request(prompt, tokens, model or None, tuple(stop), temperature, seed, deadline_ms, system or None, top_p)
     check_request(request)
     payer = owner_address(wallet)
     offer, owned = await asyncio.gather(
-        quote(link, network.herder, prompt, tokens, model=model), balance(link, network.token, payer)
+        quote(link, network.herder, prompt, tokens, model=model, system=request.system),
+        balance(link, network.token, payer),
     )
-    check_prompt_fits(request, offer.prompt_bytes_max)
+    request = fitted(request, label, offer)
     fee = fee_winston or offer.price
     _check_balance(payer, owned, fee)
+    for name in request.ahead:
+        await send_ahead(link, wallet, network.herder, label_of(name, label), request.texts[name])
 
     paid = {"Action": "Transfer", "Recipient": network.herder, "Quantity": str(fee)}
     item = letters.message(wallet, network.token, paid | request.tags(label))
@@ -362,6 +455,17 @@ async def ask(
     finally:
         poking.cancel()
     return watch.receipt(fee)
+
+
+async def send_ahead(link: Link, wallet: Wallet, herder: str, label: str, text: str) -> None:
+    """Leave a text with the herder, for a payment to name by its label within ten minutes. Raises NotYet if refused."""
+    item = letters.message(wallet, herder, {"Action": "Prompt", "Label": label}, text.encode())
+    await link.submit(item)
+    result = await link.result(herder, item.id)
+    if first(result.messages, "Prompt-Stored") is None:
+        refusal = first(result.messages, "Prompt-Error")
+        why = refusal.tags.get("Error", "") if refusal else result.error or "no reply"
+        raise NotYet(f"The herder did not keep the prompt: {why}.", "Nothing was paid; ask again in a while.")
 
 
 class Ticker:
@@ -420,14 +524,14 @@ class _Watch:
         self._ticker.settle(self._text())
 
     def _over(self, event: dict[str, Any]) -> bool:
-        """Whether nothing more will come that belongs to the end: the answer's own item, or the money itself."""
+        """Whether nothing more will come that belongs to the end: the answer's own item, and money that goes back."""
         if not self.inquiry.ended:
             return False
         if self._end_root is None:
             self._end_root = event.get("root")
         if event["kind"] == "finished" and event.get("root") == self._end_root:
             return True
-        return self.response != "" or (self.inquiry.failure is not None and not self.inquiry.refund_due)
+        return (self.response != "" or self.inquiry.failure is not None) and not self.inquiry.refund_due
 
     async def _see(self, event: dict[str, Any]) -> None:
         kind = event["kind"]
@@ -479,9 +583,22 @@ class _Watch:
             model_id=tags.get("Model", ""),
             canonical=tags.get("Arithmetic", "").startswith("canonical"),
             fee_winston=int(tags.get("Fee", fee)),
+            paid_winston=int(tags.get("Paid", fee)),
+            refund_winston=_number(tags, "Refund"),
+            base_fee=_number(tags, "Base-Fee"),
+            token_fee=_number(tags, "Token-Fee"),
+            prompt_count=_number(tags, "Prompt-Count"),
+            counted=tags.get("Counted", "words"),
+            payment=tags.get("Payment", ""),
+            arithmetic=tags.get("Arithmetic", ""),
+            temperature=tags.get("Temperature", "0"),
+            seed=tags.get("Seed", "0"),
+            top_p=tags.get("Top-P", "1"),
+            prompt_ids=token_numbers(tags.get("Prompt-Ids", "")),
+            token_ids=token_numbers(tags.get("Token-Ids", "")),
             reference=inquiry.reference,
             transfer=inquiry.transfer,
-            inference=inquiry.inference or "",
+            inference=inquiry.inference or tags.get("Inference", ""),
             response=self.response,
             token=inquiry.token,
             herder=inquiry.herder,

@@ -2,58 +2,122 @@
 
 Who talks to it: the token process (Credit-Notice is a paid request), payers (Prompt, Quote, Status, Cancel, Info,
 Queue), workers (Inference-Response, Inference-Error, Worker-Heartbeat), the owner (Register-Worker, Retire-Worker,
-Withdraw). Spawn tags: Token, Base-Fee, Token-Fee, Model (the default model's id).
+Pause, Resume, Set-Price, Set-Limits, Withdraw). Spawn tags: Token, Base-Fee, Token-Fee, Model (the default model's id),
+the limits by the names under which Info tells them, and Extension=Llama, with which the prompts of requests that name
+a model are counted by its tokenizer.
 
 How it is built: everything known is one table, `Herd`. A *rule* is a function over a herd that changes only that
-table and appends to `sends`; it sends nothing itself. `turn` runs the rule of a message on a copy of the herd, asserts the
-ledger, installs the copy and then sends. A rule that fails therefore changes nothing, and when it was about money
-the payer is refunded.
+table and appends to `sends`; it sends nothing itself. `turn` runs the rule of a message on a draft of the herd, asserts
+the ledger, takes the draft over and then sends. A rule that fails therefore changes nothing, and when it was about
+money the payer is refunded. A draft copies only what the rule asks for, so a message costs about the same however many
+jobs wait.
 
-The ledger, in winston: credits = earned + refunded + held. Every credited unit ends as earned or refunded, once.
+The ledger, in winston: credits = earned + refunded + held. Every credited unit ends as earned or refunded, once. What
+is paid is held until the job ends, and then pays for the tokens that were really made; the rest goes back.
 ]]
 
 local bint = require(".bint")(256)
 local json = require("json")
 
--- Every queue has an end; Info-Response publishes the limits that a payer can meet.
+-- Every queue has an end; Info-Response publishes the limits that a payer can meet. These may be set by spawn tags of
+-- the same names and by Set-Limits: {field, tag, default, least, most}.
+local LIMITS = {
+  { "queue", "Max-Queue", 500, 1, 10000 }, -- past it the last in the queue is refunded
+  { "per_payer", "Max-Queued-Per-Payer", 250, 1, 10000 }, -- of jobs, and of prompts sent ahead
+  { "tokens", "Max-Tokens", 512, 1, 4096 },
+  { "prompt_bytes", "Max-Prompt", 3000, 1, 3400 }, -- of a prompt in a tag
+  { "text_bytes", "Max-Prompt-Data", 32768, 1, 1048576 }, -- of a text sent ahead as data
+  { "wait_ms", "Max-Wait", 60 * 60000, 60000, 24 * 60 * 60000 }, -- a job not begun by then is refunded
+}
 local QUANTITY_DIGITS_MAX = 39 -- what our token keeps to; longer ones could wrap around 2^256
-local QUEUE_MAX = 500 -- past it the cheapest job is refunded
-local QUEUED_PER_PAYER_MAX = 20
-local PROMPT_BYTES_MAX = 3000 -- of a prompt in a tag
-local STORED_PROMPT_BYTES_MAX = 32768 -- of a prompt sent ahead as data
-local STORED_PROMPTS_MAX = 500
-local STORED_PROMPT_MS = 10 * 60000
-local TOKENS_MAX = 512
+local FEE_MAX = 1000000000000 -- one wAR a token; keeps every price within 64 bits
+local TEXTS_MAX = 1000 -- sent ahead
+local TEXTS_BYTES_MAX = 16777216
+local TEXT_MS = 10 * 60000
 local PIECE_TOKENS_MIN = 4 -- of an answer told in pieces: each costs messages
-local WAIT_MS_MAX = 60 * 60000 -- nobody waits for ever: a job not begun by then is refunded
 local TRIES_MAX = 2
 local FAILURES_MAX = 3
+local PING_MS = 10 * 60000 -- a worker in quarantine is asked again
 local REFERENCE_BYTES_MAX = 128
 local STOP_BYTES_MAX = 64
 local STOPS_MAX = 4
 local SEED_MAX = 4294967295 -- what survives JSON numbers everywhere
+local WORKER_TAG_BYTES_MAX = 64
+local REASON_BYTES_MAX = 500
+local IDS_BYTES_MAX = 1500 -- of a tag with token numbers
+local ALL_IDS_BYTES_MAX = 2600 -- of both such tags: with the others they must fit into an item's 4096
+local SHOWN_MAX = 50 -- of the queue
 
 local MILLION = 1000000 -- multipliers are integers in millionths, so that every node agrees
-local MULTIPLIER_MAX = MILLION * MILLION
 local MINUTE_MS = 60000
+-- A minute of waiting counts as much as having paid the price once more. Nobody buys more than this many prices' worth
+-- of place, so nobody is passed by what comes more than that many minutes after him.
+local LEAD_MAX = 30
+local MULTIPLIER_MAX = LEAD_MAX * MILLION
 
--- Quantities are decimal text in the herd and big integers only while they are being compared or added.
-local function plus(a, b) return tostring(bint(a) + bint(b)) end
-local function minus(a, b) return tostring(bint(a) - bint(b)) end
+-- Quantities are decimal text without sign or leading zeros, and numbers only while they are compared or added: plain
+-- ones where they fit, big ones where not.
+local SMALL_DIGITS = 18
+
+local function is_small(a, b) return #a <= SMALL_DIGITS and #b <= SMALL_DIGITS end
+
+local function integer(text) return math.tointeger(tonumber(text)) end
+
+local function plus(a, b)
+  if is_small(a, b) then return tostring(integer(a) + integer(b)) end
+  return tostring(bint(a) + bint(b))
+end
+
+local function minus(a, b)
+  if is_small(a, b) then return tostring(integer(a) - integer(b)) end
+  return tostring(bint(a) - bint(b))
+end
+
+local function less(a, b)
+  if #a ~= #b then return #a < #b end
+  return a < b
+end
+
+--- floor(a * b / c), c above 0.
+local function share(a, b, c)
+  if #a + #b <= SMALL_DIGITS and #c <= SMALL_DIGITS then return tostring(integer(a) * integer(b) // integer(c)) end
+  return tostring(bint(a) * bint(b) // bint(c))
+end
+
+--- A whole number within bounds written in plain digits, else nil.
+local function whole(text, least, most)
+  text = tostring(text or "")
+  if #text > 15 or not (text == "0" or text:match("^[1-9]%d*$")) then return nil end
+  local number = integer(text)
+  return number and number >= least and number <= most and number or nil
+end
+
+local function is_quantity(text)
+  return type(text) == "string" and #text <= QUANTITY_DIGITS_MAX and text:match("^[1-9][0-9]*$") ~= nil
+end
+
+--- The first bytes of a text, without the half of a character at the end.
+local function cut(text, bytes)
+  if #text <= bytes then return text end
+  while bytes > 0 and (text:byte(bytes + 1) & 0xC0) == 0x80 do bytes = bytes - 1 end
+  return text:sub(1, bytes)
+end
+
+local function short(text) return type(text) == "string" and #text <= REFERENCE_BYTES_MAX and text ~= "" end
 
 -- The herd -------------------------------------------------------------------
 
 local function new_herd(tags)
   return {
     token = tags.Token,
-    base_fee = math.tointeger(tonumber(tags["Base-Fee"] or "1")),
-    token_fee = math.tointeger(tonumber(tags["Token-Fee"] or "1")),
+    base_fee = integer(tags["Base-Fee"] or "1"),
+    token_fee = integer(tags["Token-Fee"] or "1"),
     default_model = tags.Model or "", -- "" is any model: upstream workers name none
     workers = {}, -- id -> worker
     idle = {}, -- worker ids, the longest idle first
     jobs = {}, -- id -> job, queued or running
     queue = {}, -- job ids, the next first
-    prompts = {}, -- sender .. " " .. label -> prompt sent ahead of its payment
+    prompts = {}, -- sender .. " " .. label -> text sent ahead of its payment
     jobs_ever = 0,
     ledger = { credits = "0", earned = "0", refunded = "0", held = "0", withdrawn = "0" },
     withdrawals = {}, -- label -> quantity on its way
@@ -64,51 +128,176 @@ local function new_herd(tags)
   }
 end
 
+--- What a herd of any earlier version of this program lacks is put in, when the program is loaded.
+local function complete(herd, tags)
+  herd.limits = herd.limits or {}
+  for _, limit in ipairs(LIMITS) do
+    local field, tag, default, least, most = table.unpack(limit)
+    herd.limits[field] = herd.limits[field] or whole(tags[tag], least, most) or default
+  end
+  for _, job in pairs(herd.jobs) do
+    job.length, job.counted = job.length or select(2, job.prompt:gsub("%w+", "")), job.counted or "words"
+    job.base_fee, job.token_fee = job.base_fee or herd.base_fee, job.token_fee or herd.token_fee
+  end
+  herd.waiting, herd.queued_by = {}, {} -- how many are queued for each model, and by each payer
+  for _, id in ipairs(herd.queue) do
+    local job = herd.jobs[id]
+    herd.waiting[job.model] = (herd.waiting[job.model] or 0) + 1
+    herd.queued_by[job.payer] = (herd.queued_by[job.payer] or 0) + 1
+  end
+  herd.texts, herd.text_bytes = 0, 0 -- how many texts wait for their payment, and how long they are
+  herd.texts_of = {} -- the same by sender
+  for _, text in pairs(herd.prompts) do
+    herd.texts, herd.text_bytes = herd.texts + 1, herd.text_bytes + #text.text
+    herd.texts_of[text.from] = (herd.texts_of[text.from] or 0) + 1
+  end
+  -- No deadline of a queued job, and no end of a text sent ahead, is earlier than these.
+  herd.next_deadline, herd.next_text_end = 0, 0
+  return herd
+end
+
+local function count(counts, key, change)
+  local number = (counts[key] or 0) + change
+  counts[key] = number ~= 0 and number or nil
+end
+
 local function assert_ledger(herd)
   local l = herd.ledger
+  for _, name in ipairs({ "credits", "earned", "refunded", "held", "withdrawn" }) do
+    assert(l[name]:match("^%d+$"), "nothing in the ledger may be negative")
+  end
   assert(l.credits == plus(plus(l.earned, l.refunded), l.held), "credits must equal earned + refunded + held")
-  assert(not (bint(l.earned) < bint(l.withdrawn)), "only what was earned may be withdrawn")
+  assert(not less(l.earned, l.withdrawn), "only what was earned may be withdrawn")
 end
+
+-- Drafts ---------------------------------------------------------------------
+
+local GONE = {} -- stands in a draft for what was taken out
+
+--- A draft of a table of records: each is copied when it is asked for; the table itself stays as it is until `keep`.
+local function draft_of(records)
+  local own = {}
+  return setmetatable({}, {
+    records = records,
+    own = own,
+    __index = function(_, id)
+      local record = own[id]
+      if record == nil and records[id] ~= nil then
+        record = ao.clone(records[id])
+        own[id] = record
+      end
+      if record ~= GONE then return record end
+    end,
+    __newindex = function(_, id, record) own[id] = record == nil and GONE or record end,
+    __pairs = function() error("records of a draft are walked by each") end,
+  })
+end
+
+--- A record to read and not to change: it is not copied.
+local function look(draft, id)
+  local meta = getmetatable(draft)
+  local record = meta.own[id]
+  if record == nil then return meta.records[id] end
+  if record ~= GONE then return record end
+end
+
+--- All records of a draft, to read and not to change, in no order.
+local function each(draft)
+  local meta = getmetatable(draft)
+  local found = {}
+  for id, record in pairs(meta.records) do
+    if meta.own[id] == nil then found[id] = record end
+  end
+  for id, record in pairs(meta.own) do
+    if record ~= GONE then found[id] = record end
+  end
+  return pairs(found)
+end
+
+local DRAFTED = { "workers", "jobs", "prompts", "withdrawals", "queued_by", "texts_of" }
+local COPIED = { "ledger", "quote", "limits", "waiting" }
+local LISTS = { "idle", "queue" }
+
+local function draft_herd(herd)
+  local draft = {}
+  for name, value in pairs(herd) do draft[name] = value end
+  for _, name in ipairs(DRAFTED) do draft[name] = draft_of(herd[name]) end
+  for _, name in ipairs(COPIED) do draft[name] = ao.clone(herd[name]) end
+  for _, name in ipairs(LISTS) do draft[name] = table.move(herd[name], 1, #herd[name], 1, {}) end
+  return draft
+end
+
+--- The draft becomes the herd.
+local function keep(draft)
+  for _, name in ipairs(DRAFTED) do
+    local meta = getmetatable(draft[name])
+    for id, record in pairs(meta.own) do meta.records[id] = record ~= GONE and record or nil end
+    draft[name] = meta.records
+  end
+  return draft
+end
+
+-- Prices ---------------------------------------------------------------------
 
 -- Words that the published price counts: runs of ASCII letters and digits.
 local function count_words(text)
   return select(2, text:gsub("%w+", ""))
 end
 
---- Price in winston before any multiplier, as text.
-local function needed_for(herd, prompt, tokens)
-  return tostring(bint(herd.base_fee) + bint(count_words(prompt) + tokens) * bint(herd.token_fee))
+-- Whether this process may ask the node about models at all. A herder spawned without the extension counts words.
+local HAS_TOKENIZER = (ao.env.Process.Tags.Extension or ""):find("Llama", 1, true) ~= nil
+
+local ROLE_MARKERS = { "<|system|>", "<|user|>", "<|assistant|>" }
+
+--- Whether a program has laid out the conversation itself. As the worker has it.
+local function is_laid_out(prompt)
+  for _, marker in ipairs(ROLE_MARKERS) do
+    if prompt:sub(1, #marker) == marker then return true end
+  end
+  return false
 end
 
-local function is_quantity(text)
-  return type(text) == "string" and #text <= QUANTITY_DIGITS_MAX and text:match("^[1-9][0-9]*$") ~= nil
+--- What upstream workers get of a system text: it stands before the prompt.
+local function joined(system, prompt) return system and system .. "\n\n" .. prompt or prompt end
+
+--- Tokens of a prompt as the worker puts it before the model; nil when this node cannot say.
+local function count_tokens(model, system, prompt)
+  local ok, tokens = pcall(function()
+    local llama = require("llama")
+    llama.load(model)
+    if is_laid_out(prompt) or not llama.model().template then
+      llama.setPrompt(joined(system, prompt))
+    else
+      llama.chat({ system = system, user = prompt })
+    end
+    local tokens = #llama.tokens()
+    llama.stop()
+    return tokens
+  end)
+  return ok and tokens or nil
 end
 
---- A whole number within bounds written in plain digits, else nil.
-local function whole(text, least, most)
-  text = tostring(text or "")
-  if #text > 15 or not (text == "0" or text:match("^[1-9]%d*$")) then return nil end
-  local number = math.tointeger(tonumber(text))
-  return number and number >= least and number <= most and number or nil
+local function names_model(model) return model ~= nil and model ~= "" end
+
+--- How long a prompt is: its tokens where the request names a model, else the words that published clients count.
+-- Returns a count and what was counted.
+local function measure(system, prompt, model, is_named)
+  local tokens = is_named and HAS_TOKENIZER and count_tokens(model, system, prompt)
+  if tokens then return tokens, "tokens" end
+  return count_words(prompt) + (system and count_words(system) or 0), "words"
 end
 
-local function short(text) return text and #text <= REFERENCE_BYTES_MAX and text ~= "" end
-
--- Saying things --------------------------------------------------------------
-
---- An answer that `Send{...}.receive()` and Reply-To find, as msg.reply would make it.
-local function answer(msg, message)
-  message.Target = msg["Reply-To"] or msg.From
-  message["X-Reference"] = msg["X-Reference"] or msg.Reference
-  return message
+--- Price in winston before any multiplier, as text. `price` has base_fee and token_fee; `length` counts the prompt.
+local function needed_for(price, length, tokens)
+  return tostring(price.base_fee + (length + tokens) * price.token_fee)
 end
 
-local function pay(herd, recipient, quantity, tags)
-  tags.Target, tags.Action, tags.Recipient, tags.Quantity = herd.token, "Transfer", recipient, quantity
-  return tags
+--- What of a job's payment was earned when it made so many tokens: floor(paid * used / needed).
+local function fee_for(job, tokens_used)
+  if job.needed == "0" then return "0" end
+  local used = needed_for(job, job.length, tokens_used)
+  return used == job.needed and job.paid or share(job.paid, used, job.needed)
 end
-
--- Prices ---------------------------------------------------------------------
 
 --- Multiplier in millionths as text with at most six decimals: 2400000 -> "2.4".
 local function multiplier_text(millionths)
@@ -135,20 +324,47 @@ end
 --- The quote follows the dispatched job, at most four times up at once: one rich payer cannot price out all others.
 local function heat_quote(herd, job)
   local most = math.min(4 * herd.quote.multiplier, MULTIPLIER_MAX)
-  local paid = bint(job.paid) * bint(MILLION)
-  local multiplier = most
-  if paid < bint(most) * bint(job.needed) then
-    multiplier = math.tointeger(tonumber(tostring(paid // bint(job.needed))))
-  end
-  herd.quote.multiplier = math.max(MILLION, multiplier)
+  local paid_for = job.needed == "0" and tostring(most) or share(job.paid, tostring(MILLION), job.needed)
+  herd.quote.multiplier = math.max(MILLION, less(paid_for, tostring(most)) and integer(paid_for) or most)
   herd.quote.at = herd.now
+end
+
+-- Saying things --------------------------------------------------------------
+
+--- An answer that `Send{...}.receive()` and Reply-To find, as msg.reply would make it.
+local function answer(msg, message)
+  message.Target = msg["Reply-To"] or msg.From
+  message["X-Reference"] = msg["X-Reference"] or msg.Reference
+  return message
+end
+
+local function pay(herd, recipient, quantity, tags)
+  tags.Target, tags.Action, tags.Recipient, tags.Quantity = herd.token, "Transfer", recipient, quantity
+  return tags
 end
 
 -- The queue ------------------------------------------------------------------
 
---- Whether job a runs before job b: the higher paid/needed first, compared as exact fractions; then first come.
+-- Up to here the product of two prices, a lead and the milliseconds of a minute fits into 64 bits.
+local QUICK_DIGITS = 6
+
+--- What a job's place is reckoned from: its price, and what of its payment buys place. Both as text.
+local function stakes_of(job)
+  local price = job.needed ~= "0" and job.needed or "1"
+  local most = tostring(LEAD_MAX * integer(price))
+  return price, less(job.paid, most) and job.paid or most
+end
+
+--- Whether job a runs before job b: the higher paid/needed + minutes waited first, compared as exact fractions; then
+-- first come. Both wait on, so it never changes while they do.
 local function runs_before(a, b)
-  local left, right = bint(a.paid) * bint(b.needed), bint(b.paid) * bint(a.needed)
+  local later = math.max(-LEAD_MAX * MINUTE_MS, math.min(LEAD_MAX * MINUTE_MS, b.at - a.at))
+  local a_price, a_offer = stakes_of(a)
+  local b_price, b_offer = stakes_of(b)
+  local number = #a_price <= QUICK_DIGITS and #b_price <= QUICK_DIGITS and integer or bint
+  a_price, b_price = number(a_price), number(b_price)
+  local left = number(a_offer) * b_price * MINUTE_MS + a_price * b_price * later
+  local right = number(b_offer) * a_price * MINUTE_MS
   if left == right then return a.number < b.number end
   return right < left
 end
@@ -158,7 +374,7 @@ local function place_for(herd, job)
   local low, high = 1, #herd.queue + 1
   while low < high do
     local middle = (low + high) // 2
-    if runs_before(job, herd.jobs[herd.queue[middle]]) then high = middle else low = middle + 1 end
+    if runs_before(job, look(herd.jobs, herd.queue[middle])) then high = middle else low = middle + 1 end
   end
   return low
 end
@@ -166,6 +382,9 @@ end
 local function enqueue(herd, job)
   job.state = "queued"
   table.insert(herd.queue, place_for(herd, job), job.id)
+  count(herd.waiting, job.model, 1)
+  count(herd.queued_by, job.payer, 1)
+  herd.next_deadline = math.min(herd.next_deadline, job.deadline)
 end
 
 local function place_of(list, id)
@@ -179,18 +398,16 @@ local function remove_from(list, id)
   if place then table.remove(list, place) end
 end
 
-local function queued_by(herd, payer)
-  local count = 0
-  for _, id in ipairs(herd.queue) do
-    if herd.jobs[id].payer == payer then count = count + 1 end
-  end
-  return count
+local function leave_queue(herd, job)
+  remove_from(herd.queue, job.id)
+  count(herd.waiting, job.model, -1)
+  count(herd.queued_by, job.payer, -1)
 end
 
 -- Ends of a job: earned or refunded, once --------------------------------------
 
 local function drop_job(herd, job)
-  remove_from(herd.queue, job.id)
+  if job.state == "queued" then leave_queue(herd, job) end
   herd.jobs[job.id] = nil
   herd.ledger.held = minus(herd.ledger.held, job.paid)
 end
@@ -206,7 +423,7 @@ local function refund(herd, claim, quantity, code, reason, sends)
   }))
   table.insert(sends, {
     Target = claim.payer, Action = "Inference-Error", ["X-Reference"] = claim.reference, Job = claim.id,
-    Code = code, Error = reason, Refund = quantity, Needed = claim.needed, Data = reason,
+    Code = code, Error = reason, Refund = quantity, Needed = claim.needed, Payment = claim.payment, Data = reason,
   })
 end
 
@@ -224,7 +441,7 @@ end
 
 --- Some worker in service for a model, other than `except`; nil when there is none.
 local function has_worker(herd, model, except)
-  for id, worker in pairs(herd.workers) do
+  for id, worker in each(herd.workers) do
     if id ~= except and serves(worker, model) then return true end
   end
   return false
@@ -232,10 +449,10 @@ end
 
 --- The id of a model asked for by id or by name: nil when nobody offers it.
 local function model_offered(herd, wanted)
-  if not wanted or wanted == "" then wanted = herd.default_model end
+  if not names_model(wanted) then wanted = herd.default_model end
   if has_worker(herd, wanted) then return wanted end
   local found
-  for _, worker in pairs(herd.workers) do
+  for _, worker in each(herd.workers) do
     -- Names may repeat; the smallest id makes the choice independent of table order.
     if worker.model_name == wanted and serves(worker, worker.model) and (not found or worker.model < found) then
       found = worker.model
@@ -245,7 +462,7 @@ local function model_offered(herd, wanted)
 end
 
 local function make_idle(herd, worker)
-  worker.job, worker.lost = nil, nil
+  worker.job, worker.lost, worker.pinged = nil, nil, nil
   if worker.leaving then
     worker.state = "retired"
   else
@@ -259,7 +476,7 @@ end
 local function worker_for(herd, job)
   local avoid = job.avoid and has_worker(herd, job.model, job.avoid) and job.avoid
   for _, id in ipairs(herd.idle) do
-    if id ~= avoid and serves(herd.workers[id], job.model) then return herd.workers[id] end
+    if id ~= avoid and serves(look(herd.workers, id), job.model) then return id end
   end
 end
 
@@ -267,35 +484,51 @@ local function job_time_ms(tokens) return math.max(10 * MINUTE_MS, 2 * MINUTE_MS
 
 --- The only place where a worker becomes busy.
 local function lease(herd, worker, job, sends)
-  remove_from(herd.queue, job.id)
+  leave_queue(herd, job)
   remove_from(herd.idle, worker.id)
   worker.state, worker.job = "busy", job.id
   job.state, job.worker, job.tries = "running", worker.id, job.tries + 1
   job.started, job.due = herd.now, herd.now + job_time_ms(job.tokens)
   heat_quote(herd, job)
   table.insert(sends, {
-    Target = worker.id, Action = "Inference", Tokens = tostring(job.tokens), Job = job.id, Data = job.prompt,
-    Termination = job.termination, Temperature = job.temperature, Seed = job.seed, Stream = job.stream,
-    Client = job.payer, ["X-Reference"] = job.reference,
+    Target = worker.id, Action = "Inference", Tokens = tostring(job.tokens), Job = job.id,
+    Data = joined(job.system, job.prompt), ["System-Bytes"] = job.system and tostring(#job.system),
+    Termination = job.termination, Temperature = job.temperature, Seed = job.seed, ["Top-P"] = job.top_p,
+    Stream = job.stream, Client = job.payer, ["X-Reference"] = job.reference,
   })
+end
+
+--- Whether some idle worker serves a model that somebody waits for.
+local function can_lease(herd)
+  for _, id in ipairs(herd.idle) do
+    local worker = look(herd.workers, id)
+    for model in pairs(herd.waiting) do
+      if serves(worker, model) then return true end
+    end
+  end
+  return false
 end
 
 --- Lease workers until no queued job finds one.
 local function dispatch(herd, sends)
+  if herd.paused or not can_lease(herd) then return end
   local place = 1
   while place <= #herd.queue and #herd.idle > 0 do
-    local job = herd.jobs[herd.queue[place]]
-    local worker = worker_for(herd, job)
-    if worker then lease(herd, worker, job, sends) else place = place + 1 end
+    local id = herd.queue[place]
+    local worker = worker_for(herd, look(herd.jobs, id))
+    if worker then lease(herd, herd.workers[worker], herd.jobs[id], sends) else place = place + 1 end
   end
 end
 
 --- Jobs that no worker will ever take are given back rather than kept.
 local function refund_orphans(herd, sends)
+  local orphaned = false
+  for model in pairs(herd.waiting) do orphaned = orphaned or not has_worker(herd, model) end
+  if not orphaned then return end
   for place = #herd.queue, 1, -1 do
-    local job = herd.jobs[herd.queue[place]]
-    if not has_worker(herd, job.model) then
-      refund_job(herd, job, "worker-failed", "No worker for this model is left", sends)
+    local id = herd.queue[place]
+    if not has_worker(herd, look(herd.jobs, id).model) then
+      refund_job(herd, herd.jobs[id], "worker-failed", "No worker for this model is left", sends)
     end
   end
 end
@@ -315,38 +548,79 @@ local function count_failure(worker)
   if worker.failures >= FAILURES_MAX then worker.leaving = true end
 end
 
+local function ping(herd, worker, sends)
+  worker.pinged = herd.now
+  table.insert(sends, { Target = worker.id, Action = "Ping" })
+end
+
 --- A worker past its deadline gets nothing more until it gives a sign of life. The ping asks for one.
 local function quarantine(herd, worker, sends)
   worker.lost, worker.job = worker.job, nil
   count_failure(worker)
   worker.state = worker.leaving and "retired" or "quarantined"
-  if worker.state == "quarantined" then table.insert(sends, { Target = worker.id, Action = "Ping" }) end
+  if worker.state == "quarantined" then ping(herd, worker, sends) end
 end
 
 -- Time -------------------------------------------------------------------------
 
-local function sorted_jobs(herd)
-  local jobs = {}
-  for _, job in pairs(herd.jobs) do table.insert(jobs, job) end
-  table.sort(jobs, function(a, b) return a.number < b.number end)
-  return jobs
+local function by_number(a, b) return a.number < b.number end
+
+--- Jobs whose worker is late, the oldest first; and workers in quarantine to be asked again, by id.
+local function overdue(herd)
+  local late, silent = {}, {}
+  for id, worker in each(herd.workers) do
+    local job = worker.state == "busy" and look(herd.jobs, worker.job)
+    if job and job.due <= herd.now then table.insert(late, job) end
+    if worker.state == "quarantined" and (worker.pinged or 0) + PING_MS <= herd.now then table.insert(silent, id) end
+  end
+  table.sort(late, by_number)
+  table.sort(silent)
+  return late, silent
+end
+
+--- Refund what nobody began in time.
+local function expire_queued(herd, sends)
+  if herd.now < herd.next_deadline then return end
+  local expired, soonest = {}, math.maxinteger
+  for _, id in ipairs(herd.queue) do
+    local job = look(herd.jobs, id)
+    if job.deadline <= herd.now then table.insert(expired, job) else soonest = math.min(soonest, job.deadline) end
+  end
+  herd.next_deadline = soonest
+  table.sort(expired, by_number)
+  for _, job in ipairs(expired) do
+    refund_job(herd, herd.jobs[job.id], "deadline", "The deadline passed before a worker was free", sends)
+  end
+end
+
+local function forget_text(herd, key)
+  local text = look(herd.prompts, key)
+  herd.prompts[key] = nil
+  herd.texts, herd.text_bytes = herd.texts - 1, herd.text_bytes - #text.text
+  count(herd.texts_of, text.from, -1)
+end
+
+local function expire_texts(herd)
+  if herd.now < herd.next_text_end then return end
+  local soonest = math.maxinteger
+  for key, text in each(herd.prompts) do
+    local ends = text.at + TEXT_MS
+    if ends <= herd.now then forget_text(herd, key) else soonest = math.min(soonest, ends) end
+  end
+  herd.next_text_end = soonest
 end
 
 --- Look at every deadline. Runs before the rule of each message.
 local function pass_time(herd, sends)
   cool_quote(herd)
-  for _, job in ipairs(sorted_jobs(herd)) do
-    if job.state == "running" and job.due <= herd.now then
-      quarantine(herd, herd.workers[job.worker], sends)
-      retry_or_refund(herd, job, "The worker did not answer in time", sends)
-    end
-    if job.state == "queued" and herd.jobs[job.id] and job.deadline <= herd.now then
-      refund_job(herd, job, "deadline", "The deadline passed before a worker was free", sends)
-    end
+  local late, silent = overdue(herd)
+  for _, seen in ipairs(late) do
+    quarantine(herd, herd.workers[seen.worker], sends)
+    retry_or_refund(herd, herd.jobs[seen.id], "The worker did not answer in time", sends)
   end
-  for key, prompt in pairs(herd.prompts) do
-    if prompt.at + STORED_PROMPT_MS <= herd.now then herd.prompts[key] = nil end
-  end
+  for _, id in ipairs(silent) do ping(herd, herd.workers[id], sends) end
+  expire_queued(herd, sends)
+  expire_texts(herd)
 end
 
 -- What a request must be ---------------------------------------------------------
@@ -367,10 +641,17 @@ local function termination_fault(text)
   end
 end
 
+local function is_decimal(text, most)
+  return #text <= 12 and text:match("^%d%.?%d*$") ~= nil and tonumber(text) <= most
+end
+
 local function temperature_fault(text)
-  if text == nil then return nil end
-  if not (text:match("^%d%.?%d*$") and #text <= 12 and tonumber(text) <= 2) then
-    return "X-Temperature must be a decimal number from 0 to 2"
+  if text and not is_decimal(text, 2) then return "X-Temperature must be a decimal number from 0 to 2" end
+end
+
+local function top_p_fault(text)
+  if text and not (is_decimal(text, 1) and tonumber(text) > 0) then
+    return "X-Top-P must be a decimal number above 0 and at most 1"
   end
 end
 
@@ -381,28 +662,45 @@ local function prompt_fault(prompt, bytes_max)
   end
 end
 
-local function tokens_fault(text)
-  if not whole(text, 1, TOKENS_MAX) then
-    return "X-Tokens must be a whole number from 1 to " .. TOKENS_MAX
+local function tokens_fault(herd, text)
+  if not whole(text, 1, herd.limits.tokens) then
+    return "X-Tokens must be a whole number from 1 to " .. herd.limits.tokens
   end
 end
 
---- The prompt of a credit: in its tag, or sent ahead under a label.
-local function prompt_of(herd, credit)
-  if not credit.prompt_label then return credit.prompt, prompt_fault(credit.prompt, PROMPT_BYTES_MAX) end
-  local stored = herd.prompts[credit.payer .. " " .. credit.prompt_label]
-  if not stored then return nil, "X-Prompt-Ref names no prompt of yours that is still kept" end
-  return stored.text, nil
+local function key_of(sender, label) return sender .. " " .. label end
+
+--- A text of a credit: in its tag, or sent ahead under a label. Nil without either; or nil and what is wrong.
+local function text_of(herd, credit, tag, text, label)
+  if not label then return text end
+  local stored = look(herd.prompts, key_of(credit.payer, label))
+  if not stored then return nil, tag .. "-Ref names no text of yours that is still kept" end
+  return stored.text
+end
+
+--- The prompt and the system text of a credit, or nil, nil and what is wrong.
+local function texts_of(herd, credit)
+  local prompt, fault = text_of(herd, credit, "X-Prompt", credit.prompt, credit.prompt_label)
+  fault = fault or not credit.prompt_label and prompt_fault(prompt, herd.limits.prompt_bytes)
+  if fault then return nil, nil, fault end
+  local system, system_fault = text_of(herd, credit, "X-System", credit.system, credit.system_label)
+  if system_fault then return nil, nil, system_fault end
+  if system and not system:match("%S") then system = nil end
+  if system and is_laid_out(prompt) then
+    return nil, nil, "X-System does not go with a prompt that lays out its roles itself"
+  end
+  return prompt, system
 end
 
 --- Everything wrong with a request that can be said before looking at its money, as a sentence.
-local function request_fault(credit)
-  return tokens_fault(credit.tokens)
+local function request_fault(herd, credit)
+  return tokens_fault(herd, credit.tokens)
     or termination_fault(credit.termination)
     or temperature_fault(credit.temperature)
+    or top_p_fault(credit.top_p)
     or (credit.seed and not whole(credit.seed, 0, SEED_MAX) and "X-Seed must be a whole number from 0 to " .. SEED_MAX)
-    or (credit.stream and not whole(credit.stream, PIECE_TOKENS_MIN, TOKENS_MAX)
-      and "X-Stream must be a whole number of tokens from " .. PIECE_TOKENS_MIN .. " to " .. TOKENS_MAX)
+    or (credit.stream and not whole(credit.stream, PIECE_TOKENS_MIN, herd.limits.tokens)
+      and "X-Stream must be a whole number of tokens from " .. PIECE_TOKENS_MIN .. " to " .. herd.limits.tokens)
     or (credit.deadline and not whole(credit.deadline, 0, math.maxinteger)
       and "X-Deadline must be a time in milliseconds since 1970")
     or (credit.long_reference and "X-Reference has more than " .. REFERENCE_BYTES_MAX .. " bytes")
@@ -413,11 +711,13 @@ local function credit_of(msg)
   local reference = msg["X-Reference"]
   return {
     payer = msg.Sender, quantity = msg.Quantity,
-    reference = short(reference) and reference or reference and reference:sub(1, REFERENCE_BYTES_MAX) or msg.Id,
+    reference = short(reference) and reference or reference and reference ~= "" and cut(reference, REFERENCE_BYTES_MAX) or msg.Id,
     long_reference = reference and #reference > REFERENCE_BYTES_MAX,
     prompt = msg["X-Prompt"], prompt_label = msg["X-Prompt-Ref"], tokens = msg["X-Tokens"],
+    system = msg["X-System"], system_label = msg["X-System-Ref"], top_p = msg["X-Top-P"],
     termination = msg["X-Termination"], temperature = msg["X-Temperature"], seed = msg["X-Seed"],
     stream = msg["X-Stream"], deadline = msg["X-Deadline"], model = msg["X-Model"], is_refund = msg["X-Reason"] ~= nil,
+    payment = msg.Id,
   }
 end
 
@@ -425,28 +725,31 @@ end
 
 local rules = {}
 
-local function new_job(herd, credit, prompt, model)
+local function new_job(herd, credit, prompt, system, model)
   herd.jobs_ever = herd.jobs_ever + 1
-  local deadline = herd.now + WAIT_MS_MAX
+  local deadline, tokens = herd.now + herd.limits.wait_ms, whole(credit.tokens, 1, herd.limits.tokens)
   if credit.deadline then deadline = math.min(deadline, whole(credit.deadline, 0, math.maxinteger)) end
+  local length, counted = measure(system, prompt, model, names_model(credit.model))
   return {
     id = "job-" .. herd.jobs_ever, number = herd.jobs_ever, payer = credit.payer, reference = credit.reference,
-    prompt = prompt, tokens = whole(credit.tokens, 1, TOKENS_MAX), model = model,
-    needed = needed_for(herd, prompt, whole(credit.tokens, 1, TOKENS_MAX)), paid = credit.quantity,
-    termination = credit.termination, temperature = credit.temperature, seed = credit.seed,
+    payment = credit.payment, prompt = prompt, system = system, tokens = tokens, model = model,
+    length = length, counted = counted,
+    base_fee = herd.base_fee, token_fee = herd.token_fee, needed = needed_for(herd, length, tokens),
+    paid = credit.quantity,
+    termination = credit.termination, temperature = credit.temperature, seed = credit.seed, top_p = credit.top_p,
     stream = credit.stream, at = herd.now, deadline = deadline, tries = 0, state = "new",
   }
 end
 
---- Take a job in, and let the cheapest go when that is one too many.
+--- Take a job in, and let the last in the queue go when that is one too many.
 local function hold(herd, job, sends)
   herd.jobs[job.id] = job
   herd.ledger.held = plus(herd.ledger.held, job.paid)
   enqueue(herd, job)
   dispatch(herd, sends)
-  if #herd.queue > QUEUE_MAX then
-    local cheapest = herd.jobs[herd.queue[#herd.queue]]
-    refund_job(herd, cheapest, "queue-full", "The queue is full and others pay more; ask again later", sends)
+  if #herd.queue > herd.limits.queue then
+    local last = herd.jobs[herd.queue[#herd.queue]]
+    refund_job(herd, last, "queue-full", "The queue is full and others pay more; ask again later", sends)
   end
 end
 
@@ -459,22 +762,26 @@ local function admit(herd, credit, sends)
   end
   local function back(code, reason) refund(herd, credit, credit.quantity, code, reason, sends) end
 
-  local prompt, fault = prompt_of(herd, credit)
-  fault = fault or request_fault(credit)
+  if herd.paused then return back("paused", "The herd is paused and takes no new requests; ask again later") end
+  local prompt, system, fault = texts_of(herd, credit)
+  fault = fault or request_fault(herd, credit)
   if fault then return back("bad-request", fault) end
   local model = model_offered(herd, credit.model)
   if not model then
-    return back("bad-request", credit.model and "No worker offers the model " .. credit.model:sub(1, 64)
+    return back("bad-request", credit.model and "No worker offers the model " .. cut(credit.model, 64)
       or "No worker is in service")
   end
-  local job = new_job(herd, credit, prompt, model)
+  local job = new_job(herd, credit, prompt, system, model)
   credit.needed, credit.id = job.needed, job.id
-  if bint(job.paid) < bint(job.needed) then return back("insufficient", "Insufficient payment") end
+  if less(job.paid, job.needed) then return back("insufficient", "Insufficient payment") end
   if job.deadline <= herd.now then return back("deadline", "The deadline had passed when the payment arrived") end
-  if queued_by(herd, job.payer) >= QUEUED_PER_PAYER_MAX then
-    return back("queue-full", "You have " .. QUEUED_PER_PAYER_MAX .. " jobs waiting already")
+  if (herd.queued_by[job.payer] or 0) >= herd.limits.per_payer then
+    return back("queue-full", "You have " .. herd.limits.per_payer .. " jobs waiting already")
   end
-  if credit.prompt_label then herd.prompts[credit.payer .. " " .. credit.prompt_label] = nil end
+  for _, label in ipairs({ credit.prompt_label or "", credit.system_label }) do
+    local key = key_of(job.payer, label)
+    if look(herd.prompts, key) then forget_text(herd, key) end
+  end
   hold(herd, job, sends)
 end
 
@@ -493,12 +800,25 @@ end
 --- The running job an answer is about; nil when it is late, doubled, or from a stranger.
 local function job_answered(herd, msg)
   local worker = herd.workers[msg.From]
-  if not worker then return nil end
+  if not worker then
+    print(msg.Action .. " ignored: not from a worker of this herd. From: " .. msg.From)
+    return nil
+  end
   if worker.state == "busy" and (msg.Job or worker.job) == worker.job then return herd.jobs[worker.job], worker end
   -- An upstream worker names no job; what it says while in quarantine can only be about the one it lost.
   if worker.state == "quarantined" and (msg.Job or worker.lost) == worker.lost then make_idle(herd, worker) end
   print("Answer dropped: no such job is running. From: " .. msg.From)
   return nil
+end
+
+--- The end of a job that was answered: what it earned, and what goes back. Both as text.
+local function settle(herd, job, tokens_used)
+  local fee = fee_for(job, tokens_used)
+  local rest = minus(job.paid, fee)
+  drop_job(herd, job)
+  earn(herd, fee)
+  herd.ledger.refunded = plus(herd.ledger.refunded, rest)
+  return fee, rest
 end
 
 local function learn_speed(herd, job, tokens)
@@ -507,12 +827,28 @@ local function learn_speed(herd, job, tokens)
   herd.us_per_token = (7 * herd.us_per_token + us) // 8
 end
 
+--- What a worker says about its answer, if it is short text: with one tag too long nothing of it could be sent.
+local function said(text)
+  return type(text) == "string" and text ~= "" and #text <= WORKER_TAG_BYTES_MAX and text or nil
+end
+
+--- The token numbers of prompt and answer as the worker wrote them, as far as there is room for them.
+local function ids_of(msg)
+  local function fits(ids, room)
+    return type(ids) == "string" and #ids <= room and ids:match("^[%w_-]+$") or nil
+  end
+  local token_ids = fits(msg["Token-Ids"], IDS_BYTES_MAX)
+  local room = math.min(IDS_BYTES_MAX, ALL_IDS_BYTES_MAX - #(token_ids or ""))
+  return fits(msg["Prompt-Ids"], room), token_ids
+end
+
 -- A piece of an answer still under way. It earns nothing and ends nothing.
 rules["Inference-Part"] = function(herd, msg, sends)
   local job, worker = job_answered(herd, msg)
   if not job or type(msg.Data) ~= "string" then return end
   table.insert(sends, {
-    Target = job.payer, Action = "Inference-Part", ["X-Reference"] = job.reference, Job = job.id, Index = msg.Index,
+    Target = job.payer, Action = "Inference-Part", ["X-Reference"] = job.reference, Job = job.id,
+    Index = said(msg.Index),
     Try = tostring(job.tries), Worker = worker.id, Data = msg.Data,
   })
 end
@@ -520,19 +856,31 @@ end
 rules["Inference-Response"] = function(herd, msg, sends)
   local job, worker = job_answered(herd, msg)
   if not job then return end
-  local tokens_used = whole(msg["Tokens-Used"], 0, TOKENS_MAX)
+  local tokens_used = whole(msg["Tokens-Used"], 0, job.tokens)
   learn_speed(herd, job, tokens_used)
-  worker.failures = 0
-  drop_job(herd, job)
-  earn(herd, job.paid)
+  -- A published worker does not say how many it made: it makes all that were asked.
+  local fee, rest = settle(herd, job, tokens_used or job.tokens)
+  worker.failures, worker.answered = 0, (worker.answered or 0) + 1
+  worker.earned = plus(worker.earned or "0", fee)
   make_idle(herd, worker)
+  local prompt_ids, token_ids = ids_of(msg)
   table.insert(sends, {
     Target = job.payer, Action = "Inference-Response", ["X-Reference"] = job.reference, Job = job.id,
-    ["Tokens-Used"] = tokens_used and tostring(tokens_used), ["Prompt-Tokens"] = msg["Prompt-Tokens"],
-    Finish = msg.Finish, Worker = worker.id, Duration = tostring(herd.now - job.started), Fee = job.paid,
-    Model = msg.Model or worker.model, ["Model-Name"] = msg["Model-Name"] or worker.model_name,
-    Arithmetic = msg.Arithmetic, Data = type(msg.Data) == "string" and msg.Data or json.encode(msg.Data or ""),
+    Worker = worker.id, Model = said(msg.Model) or worker.model,
+    ["Model-Name"] = said(msg["Model-Name"]) or worker.model_name, Arithmetic = said(msg.Arithmetic),
+    ["Prompt-Tokens"] = said(msg["Prompt-Tokens"]), ["Tokens-Used"] = tokens_used and tostring(tokens_used),
+    Finish = said(msg.Finish), Duration = tostring(herd.now - job.started),
+    Paid = job.paid, Fee = fee, Refund = rest, ["Base-Fee"] = tostring(job.base_fee),
+    ["Token-Fee"] = tostring(job.token_fee), ["Prompt-Count"] = tostring(job.length), Counted = job.counted,
+    Temperature = job.temperature or "0", Seed = job.seed or "0", ["Top-P"] = job.top_p,
+    Payment = job.payment, Inference = said(msg.Inference), ["Prompt-Ids"] = prompt_ids, ["Token-Ids"] = token_ids,
+    Data = type(msg.Data) == "string" and msg.Data or json.encode(msg.Data or ""),
   })
+  if rest ~= "0" then
+    table.insert(sends, pay(herd, job.payer, rest, {
+      ["X-Reason"] = "Fewer tokens were made than paid for", ["X-Code"] = "settled", ["X-Reference"] = job.reference,
+    }))
+  end
 end
 
 -- The request itself cannot be run; another worker would say the same.
@@ -541,7 +889,7 @@ local REQUEST_CODES = { ["bad-request"] = true, ["context-full"] = true }
 rules["Inference-Error"] = function(herd, msg, sends)
   local job, worker = job_answered(herd, msg)
   if not job then return end
-  local reason = tostring(msg.Error or "The worker failed"):sub(1, 500)
+  local reason = msg.Error and msg.Error ~= "" and cut(msg.Error, REASON_BYTES_MAX) or "The worker failed"
   if REQUEST_CODES[msg.Code] then
     worker.failures = 0
     make_idle(herd, worker)
@@ -557,30 +905,38 @@ rules["Worker-Heartbeat"] = function(herd, msg)
   if worker and worker.state == "quarantined" then make_idle(herd, worker) end
 end
 
+-- A text sent ahead of its payment: too long for a tag. The same label again replaces it.
 rules["Prompt"] = function(herd, msg, sends)
-  local fault = prompt_fault(msg.Data, STORED_PROMPT_BYTES_MAX)
+  local fault = prompt_fault(msg.Data, herd.limits.text_bytes)
     or (not short(msg.Label) and "Label must be text of 1 to " .. REFERENCE_BYTES_MAX .. " bytes")
-  local count, mine = 0, 0
-  for _, prompt in pairs(herd.prompts) do
-    count = count + 1
-    if prompt.from == msg.From then mine = mine + 1 end
-  end
-  if not fault and (mine >= QUEUED_PER_PAYER_MAX or count >= STORED_PROMPTS_MAX) then
-    fault = "Too many prompts wait for their payment"
+  if not fault then
+    local key = key_of(msg.From, msg.Label)
+    if look(herd.prompts, key) then forget_text(herd, key) end
+    local is_full = herd.texts >= TEXTS_MAX or herd.text_bytes + #msg.Data > TEXTS_BYTES_MAX
+    if is_full or (herd.texts_of[msg.From] or 0) >= herd.limits.per_payer then
+      fault = "Too many prompts wait for their payment"
+    end
   end
   if fault then
-    return table.insert(sends, answer(msg, { Action = "Prompt-Error", Label = msg.Label, Error = fault }))
+    local label = short(msg.Label) and msg.Label or nil
+    return table.insert(sends, answer(msg, { Action = "Prompt-Error", Label = label, Error = fault }))
   end
-  herd.prompts[msg.From .. " " .. msg.Label] = { from = msg.From, text = msg.Data, at = herd.now }
+  herd.prompts[key_of(msg.From, msg.Label)] = { from = msg.From, text = msg.Data, at = herd.now }
+  herd.texts, herd.text_bytes = herd.texts + 1, herd.text_bytes + #msg.Data
+  count(herd.texts_of, msg.From, 1)
+  herd.next_text_end = math.min(herd.next_text_end, herd.now + TEXT_MS)
   table.insert(sends, answer(msg, { Action = "Prompt-Stored", Label = msg.Label, Bytes = tostring(#msg.Data) }))
 end
 
---- A job by its number, or by its payer's own reference.
+--- A job by its number, or the oldest with its payer's own reference. To read and not to change.
 local function job_named(herd, msg)
-  if msg.Job then return herd.jobs[msg.Job] end
-  for _, job in ipairs(sorted_jobs(herd)) do
-    if job.payer == msg.From and job.reference == msg["X-Reference"] then return job end
+  if msg.Job then return look(herd.jobs, msg.Job) end
+  local found
+  for _, job in each(herd.jobs) do
+    local is_it = job.payer == msg.From and job.reference == msg["X-Reference"]
+    if is_it and (not found or job.number < found.number) then found = job end
   end
+  return found
 end
 
 rules["Status"] = function(herd, msg, sends)
@@ -598,7 +954,8 @@ rules["Cancel"] = function(herd, msg, sends)
   local fault = (not job or job.payer ~= msg.From) and "You have no such job"
     or job.state ~= "queued" and "The job runs already"
   if fault then return table.insert(sends, answer(msg, { Action = "Cancel-Error", Error = fault })) end
-  local kept = tostring(herd.base_fee)
+  local kept = tostring(job.base_fee)
+  job = herd.jobs[job.id]
   drop_job(herd, job)
   earn(herd, kept)
   local rest = minus(job.paid, kept)
@@ -612,48 +969,63 @@ end
 --- What running a prompt now would cost: the price times the quoted multiplier, half a percent more behind a queue.
 local function price_now(herd, needed)
   local per_mille = #herd.queue > 0 and 1005 or 1000
-  local price = tostring(bint(needed) * bint(herd.quote.multiplier) * bint(per_mille) // bint(MILLION * 1000))
+  local price = share(needed, tostring(herd.quote.multiplier * per_mille), tostring(MILLION * 1000))
   return price ~= "0" and price or "1" -- the token moves no zero
 end
 
 --- How many queued jobs a newcomer would wait for, and the tokens still to be made before its turn.
 local function work_ahead(herd, paid, needed)
-  local ahead = place_for(herd, { paid = paid, needed = needed, number = math.maxinteger }) - 1
+  local ahead = place_for(herd, { paid = paid, needed = needed, at = herd.now, number = math.maxinteger }) - 1
   local tokens = 0
-  for place = 1, ahead do tokens = tokens + herd.jobs[herd.queue[place]].tokens end
-  for _, job in pairs(herd.jobs) do
-    if job.state == "running" then tokens = tokens + job.tokens end
+  for place = 1, ahead do tokens = tokens + look(herd.jobs, herd.queue[place]).tokens end
+  for _, worker in each(herd.workers) do
+    if worker.state == "busy" then tokens = tokens + look(herd.jobs, worker.job).tokens end
   end
   return ahead, tokens
 end
 
 local function in_service(herd)
-  local count = 0
-  for _, worker in pairs(herd.workers) do
-    if worker.state == "idle" or worker.state == "busy" then count = count + 1 end
+  local found = 0
+  for _, worker in each(herd.workers) do
+    if worker.state == "idle" or worker.state == "busy" then found = found + 1 end
   end
-  return count
+  return found
+end
+
+--- System text and prompt of a question about prices: the one in a tag, or both in the data, the system text first,
+-- with a blank line between them and its length in a tag. A system text that is blank is none.
+local function parted(msg)
+  local system, prompt = msg["X-System"], msg.Data
+  local bytes = type(prompt) == "string" and whole(msg["System-Bytes"], 1, #prompt - 3)
+  if bytes then system, prompt = prompt:sub(1, bytes), prompt:sub(bytes + 3) end
+  return system and system:match("%S") and system or nil, prompt
 end
 
 rules["Quote"] = function(herd, msg, sends)
   local model = model_offered(herd, msg["X-Model"] or msg.Model)
-  local fault = prompt_fault(msg.Data, STORED_PROMPT_BYTES_MAX) or tokens_fault(msg.Tokens)
-    or (not model and "No worker offers this model")
+  local system, prompt = parted(msg)
+  local fault = herd.paused and "The herd is paused and takes no new requests"
+    or prompt_fault(prompt, herd.limits.text_bytes)
+    or tokens_fault(herd, msg.Tokens) or (not model and "No worker offers this model")
   if fault then
     return table.insert(sends, answer(msg, {
-      Action = "Quote-Response", ["Max-Prompt"] = tostring(PROMPT_BYTES_MAX), ["Max-Tokens"] = tostring(TOKENS_MAX),
+      Action = "Quote-Response", ["Max-Prompt"] = tostring(herd.limits.prompt_bytes),
+      ["Max-Prompt-Data"] = tostring(herd.limits.text_bytes), ["Max-Tokens"] = tostring(herd.limits.tokens),
       Error = fault, Data = fault,
     }))
   end
-  local tokens = whole(msg.Tokens, 1, TOKENS_MAX)
-  local needed = needed_for(herd, msg.Data, tokens)
+  local tokens = whole(msg.Tokens, 1, herd.limits.tokens)
+  local length, counted = measure(system, prompt, model, names_model(msg["X-Model"] or msg.Model))
+  local needed = needed_for(herd, length, tokens)
   local price = price_now(herd, needed)
   local ahead, work = work_ahead(herd, price, needed)
   if #herd.idle > 0 then work = 0 end
   local wait_us = work * herd.us_per_token // math.max(1, in_service(herd))
   table.insert(sends, answer(msg, {
-    Action = "Quote-Response", ["Max-Prompt"] = tostring(PROMPT_BYTES_MAX), ["Max-Tokens"] = tostring(TOKENS_MAX),
-    Needed = needed, Price = price, Words = tostring(count_words(msg.Data)),
+    Action = "Quote-Response", ["Max-Prompt"] = tostring(herd.limits.prompt_bytes),
+    ["Max-Prompt-Data"] = tostring(herd.limits.text_bytes), ["Max-Tokens"] = tostring(herd.limits.tokens),
+    Needed = needed, Price = price, Words = tostring(count_words(prompt)),
+    ["Prompt-Count"] = tostring(length), Counted = counted,
     Tokens = tostring(tokens), Model = model, ["Last-Multiplier"] = multiplier_text(herd.quote.multiplier),
     ["Queue-Length"] = tostring(#herd.queue), Ahead = tostring(ahead),
     ["Expected-Wait"] = tostring(wait_us // 1000),
@@ -662,56 +1034,70 @@ rules["Quote"] = function(herd, msg, sends)
 end
 
 rules["Info"] = function(herd, msg, sends)
-  table.insert(sends, answer(msg, {
+  local info = answer(msg, {
     Action = "Info-Response", Name = "Llama-Herder", Version = "0.2",
     ["Base-Fee"] = tostring(herd.base_fee), ["Token-Fee"] = tostring(herd.token_fee),
     ["Last-Multiplier"] = multiplier_text(herd.quote.multiplier), ["Queue-Length"] = tostring(#herd.queue),
-    ["Max-Queue"] = tostring(QUEUE_MAX), ["Max-Queued-Per-Payer"] = tostring(QUEUED_PER_PAYER_MAX),
-    ["Max-Prompt"] = tostring(PROMPT_BYTES_MAX), ["Max-Prompt-Data"] = tostring(STORED_PROMPT_BYTES_MAX),
-    ["Max-Tokens"] = tostring(TOKENS_MAX), ["Max-Wait"] = tostring(WAIT_MS_MAX),
+    ["Max-Multiplier"] = tostring(LEAD_MAX), Paused = herd.paused and "true" or nil,
     Token = herd.token, Model = herd.default_model ~= "" and herd.default_model or nil,
+    Counted = "words", ["Counted-With-Model"] = HAS_TOKENIZER and "tokens" or "words",
     ["Workers-Idle"] = tostring(#herd.idle), ["Workers-In-Service"] = tostring(in_service(herd)),
     Data = "A herd of language models. Pay with a Transfer of wAR to this process: X-Prompt, X-Tokens, X-Reference. "
       .. "The price is (Base-Fee + Token-Fee * (words of the prompt + tokens)) * Last-Multiplier, words being runs of "
-      .. "ASCII letters and digits; ask Quote for the exact price of a prompt.",
-  }))
+      .. "ASCII letters and digits, or tokens of the model where X-Model names one; ask Quote for the exact price of a "
+      .. "prompt. What was paid for tokens that were not made goes back.",
+  })
+  for _, limit in ipairs(LIMITS) do info[limit[2]] = tostring(herd.limits[limit[1]]) end
+  table.insert(sends, info)
 end
 
 rules["Queue"] = function(herd, msg, sends)
-  local workers = {}
-  for id, worker in pairs(herd.workers) do
+  local workers, running = {}, 0
+  for id, worker in each(herd.workers) do
+    local job = worker.job and look(herd.jobs, worker.job)
+    if job then running = running + 1 end
     table.insert(workers, {
       id = id, state = worker.state, model = worker.model, name = worker.model_name, failures = worker.failures,
+      answered = worker.answered or 0, earned = worker.earned or "0",
+      job = worker.job, tokens = job and job.tokens, started = job and job.started, due = job and job.due,
     })
   end
   table.sort(workers, function(a, b) return a.id < b.id end)
-  local running = 0
-  for _, job in pairs(herd.jobs) do
-    if job.state == "running" then running = running + 1 end
+  local queue = {}
+  for place = 1, math.min(#herd.queue, SHOWN_MAX) do
+    local job = look(herd.jobs, herd.queue[place])
+    queue[place] = {
+      job = job.id, model = job.model, tokens = job.tokens, paid = job.paid, needed = job.needed, at = job.at,
+      deadline = job.deadline, tries = job.tries,
+    }
   end
   local l = herd.ledger
   table.insert(sends, answer(msg, {
     Action = "Queue-Response", ["Queue-Length"] = tostring(#herd.queue), Running = tostring(running),
     Credits = l.credits, Earned = l.earned, Refunded = l.refunded, Held = l.held, Withdrawn = l.withdrawn,
-    Data = json.encode({ workers = workers }),
+    Paused = herd.paused and "true" or nil, Data = json.encode({ workers = workers, queue = queue }),
   }))
 end
 
 -- Rules for the owner ------------------------------------------------------------------
 
-local function owner_only(rule)
+local function owner_only(refusal, rule)
   return function(herd, msg, sends)
-    if msg.From ~= Owner then return print(msg.Action .. " ignored: not from the owner. From: " .. msg.From) end
-    rule(herd, msg, sends)
+    if msg.From == Owner then return rule(herd, msg, sends) end
+    local fault = "Only the owner of this herd may do this"
+    table.insert(sends, answer(msg, { Action = refusal, Error = fault, Data = fault }))
   end
 end
 
+local function is_id(text) return short(text) and text:match("^[%w_-]+$") ~= nil end
+
 --- A new worker, or one that returns from quarantine or retirement. A working one is left at its work.
-rules["Register-Worker"] = owner_only(function(herd, msg, sends)
+rules["Register-Worker"] = owner_only("Register-Error", function(herd, msg, sends)
   local id = msg.Worker
-  if not short(id) then
-    return table.insert(sends, answer(msg, { Action = "Register-Error", Error = "Worker must be a process id" }))
-  end
+  local fault = (not is_id(id) or id == ao.id or id == herd.token) and "Worker must be the id of a worker process"
+    or (msg.Model and not short(msg.Model)) and "Model must be an id, of at most " .. REFERENCE_BYTES_MAX .. " bytes"
+    or (msg["Model-Name"] and #msg["Model-Name"] > WORKER_TAG_BYTES_MAX) and "Model-Name is too long"
+  if fault then return table.insert(sends, answer(msg, { Action = "Register-Error", Error = fault })) end
   local worker = herd.workers[id]
   if not worker then
     worker = { id = id, state = "new", failures = 0 }
@@ -725,7 +1111,7 @@ rules["Register-Worker"] = owner_only(function(herd, msg, sends)
   }))
 end)
 
-rules["Retire-Worker"] = owner_only(function(herd, msg, sends)
+rules["Retire-Worker"] = owner_only("Retire-Error", function(herd, msg, sends)
   local worker = herd.workers[msg.Worker or ""]
   if not worker then
     return table.insert(sends, answer(msg, { Action = "Retire-Error", Error = "There is no such worker" }))
@@ -737,11 +1123,53 @@ rules["Retire-Worker"] = owner_only(function(herd, msg, sends)
   table.insert(sends, answer(msg, { Action = "Worker-Retired", Worker = worker.id, State = worker.state }))
 end)
 
-rules["Withdraw"] = owner_only(function(herd, msg, sends)
+rules["Pause"] = owner_only("Pause-Error", function(herd, msg, sends)
+  herd.paused = true
+  table.insert(sends, answer(msg, { Action = "Paused", ["Queue-Length"] = tostring(#herd.queue) }))
+end)
+
+rules["Resume"] = owner_only("Resume-Error", function(herd, msg, sends)
+  herd.paused = nil
+  table.insert(sends, answer(msg, { Action = "Resumed", ["Queue-Length"] = tostring(#herd.queue) }))
+end)
+
+-- The prices of jobs to come: those that are held keep theirs.
+rules["Set-Price"] = owner_only("Price-Error", function(herd, msg, sends)
+  local base, token = msg["Base-Fee"] or herd.base_fee, msg["Token-Fee"] or herd.token_fee
+  base, token = whole(base, 0, FEE_MAX), whole(token, 0, FEE_MAX)
+  if not base or not token or not (msg["Base-Fee"] or msg["Token-Fee"]) then
+    local fault = "Base-Fee or Token-Fee must be given, in whole winston from 0 to " .. FEE_MAX
+    return table.insert(sends, answer(msg, { Action = "Price-Error", Error = fault }))
+  end
+  herd.base_fee, herd.token_fee = base, token
+  table.insert(sends, answer(msg, {
+    Action = "Price-Set", ["Base-Fee"] = tostring(base), ["Token-Fee"] = tostring(token),
+  }))
+end)
+
+-- All limits that are named, or none. What waits already is not sent away by a smaller one.
+rules["Set-Limits"] = owner_only("Limits-Error", function(herd, msg, sends)
+  local told = answer(msg, { Action = "Limits-Set" })
+  for _, limit in ipairs(LIMITS) do
+    local field, tag, _, least, most = table.unpack(limit)
+    if msg[tag] then
+      local number = whole(msg[tag], least, most)
+      if not number then
+        local fault = tag .. " must be a whole number from " .. least .. " to " .. most
+        return table.insert(sends, answer(msg, { Action = "Limits-Error", Error = fault }))
+      end
+      told[tag] = tostring(number)
+    end
+  end
+  for _, limit in ipairs(LIMITS) do herd.limits[limit[1]] = integer(told[limit[2]] or herd.limits[limit[1]]) end
+  table.insert(sends, told)
+end)
+
+rules["Withdraw"] = owner_only("Withdraw-Error", function(herd, msg, sends)
   local l = herd.ledger
   local left = minus(l.earned, l.withdrawn)
   local recipient, quantity = msg.Recipient or msg.From, msg.Quantity or left
-  if not is_quantity(quantity) or bint(left) < bint(quantity) then
+  if not is_quantity(quantity) or less(left, quantity) then
     local fault = "At most " .. left .. " can be withdrawn"
     return table.insert(sends, answer(msg, { Action = "Withdraw-Error", Error = fault }))
   end
@@ -775,21 +1203,22 @@ rules["Cron"] = function() end
 
 -- The shell ------------------------------------------------------------------------------
 
-Herd = Herd or new_herd(ao.env.Process.Tags)
+Herd = complete(Herd or new_herd(ao.env.Process.Tags), ao.env.Process.Tags)
 assert(Herd.token, "a herder needs the tag Token: the id of the token process that pays it")
-assert(Herd.base_fee and Herd.base_fee >= 0 and Herd.token_fee and Herd.token_fee >= 0,
-  "Base-Fee and Token-Fee must be whole numbers of winston")
+for _, fee in ipairs({ Herd.base_fee or -1, Herd.token_fee or -1 }) do
+  assert(fee >= 0 and fee <= FEE_MAX, "Base-Fee and Token-Fee must be whole numbers of winston, at most " .. FEE_MAX)
+end
 
---- Run a change on a copy of the herd, assert the ledger, then install the copy and send.
+--- Run a change on a draft of the herd, assert the ledger, then take the draft over and send.
 -- Returns true, or false and what failed, in which case nothing has changed and nothing was sent.
 local function commit(change)
-  local draft, sends = ao.clone(Herd), {}
+  local draft, sends = draft_herd(Herd), {}
   local ok, trouble = pcall(function()
     change(draft, sends)
     assert_ledger(draft)
   end)
   if not ok then return false, trouble end
-  Herd = draft
+  Herd = keep(draft)
   for _, message in ipairs(sends) do ao.send(message) end
   return true
 end

@@ -6,8 +6,11 @@
 It speaks the published wire protocol and keeps the published names. What is told apart from the published client:
 a callback always runs, once. It is called with (answer, message), or with (nil, message, reason) when the payment was
 refused or refunded; an error inside it is printed and undoes nothing. Prices are asked again when they are older than
-five minutes and after any failure. Labels are `herder-<n>`, so that they cannot be taken for the reference numbers
-with which aos matches replies.
+five minutes and after any failure; where a model is named, whose tokenizer counts, the herder is asked for a quote. The
+message of an answer has `Paid`, `Fee` and `Refund`: what was paid for tokens that were not made comes back by itself.
+Texts too long for a payment are sent ahead of it.
+
+Labels are `herder-<n>`, so that they cannot be taken for the reference numbers with which aos matches replies.
 
 The state is a global that survives loading the package again: callbacks of requests under way are kept.
 
@@ -16,7 +19,9 @@ Without that the ids are those of the public network.
 ]]
 
 local PRICES_MS_MAX = 5 * 60000
-local PROMPT_BYTES_MAX = 3000 -- it travels in a tag
+local PROMPT_BYTES_MAX = 3000 -- of a text in a tag
+local X_TAG_BYTES_MAX = 3500 -- what the token carries on: the names and values of all X- tags
+local TEXT_BYTES_MAX = 32768 -- of a text sent ahead, unless the herder's prices say otherwise
 local PIECE_TOKENS = 8 -- of an answer that is heard as it comes
 
 local network = NETWORK or {}
@@ -34,10 +39,13 @@ LlamaHerder = LlamaHerder or {
   lastFeePaid = nil,
   temperature = nil, -- text of what `setTemperature` said; nil leaves it to the worker
   seed = nil, -- likewise
+  topP = nil, -- likewise
+  lastFee = nil, -- what the last answer cost, once what was paid too much is back
 }
 
 local M = LlamaHerder
 M.pieceCallbacks = M.pieceCallbacks or {} -- label -> what hears the answer's pieces as they come
+M.steps = M.steps or {} -- label -> what goes on when the herder has answered, before the payment
 
 local function say(text)
   if M.printResponses then print("LlamaHerder: " .. text) end
@@ -104,6 +112,16 @@ function M.setSeed(seed)
   M.seed = number and tostring(number)
 end
 
+--- Share of the likelihood from which tokens of the requests to come are chosen, above 0 to 1; nil leaves it to the
+-- worker.
+function M.setTopP(share)
+  local number = tonumber(share)
+  if share ~= nil and not (number and number > 0 and number <= 1) then
+    error("A top-p is a number above 0 and at most 1", 0)
+  end
+  M.topP = number and tostring(number)
+end
+
 -- Requests -----------------------------------------------------------------------
 
 local function new_label()
@@ -112,10 +130,12 @@ local function new_label()
   return label
 end
 
-local function fault_of(prompt, tokens)
+local function fault_of(prompt, tokens, options)
   if type(prompt) ~= "string" or not prompt:match("%S") then return "the prompt is empty" end
-  if #prompt > PROMPT_BYTES_MAX then
-    return "the prompt has " .. #prompt .. " bytes; at most " .. PROMPT_BYTES_MAX .. " fit in a tag"
+  if options.System ~= nil and type(options.System) ~= "string" then return "System must be text" end
+  local most = M.textBytes or TEXT_BYTES_MAX
+  for name, text in pairs({ prompt = prompt, ["system text"] = options.System }) do
+    if #text > most then return "the " .. name .. " has " .. #text .. " bytes; at most " .. most .. " are taken" end
   end
   tokens = math.tointeger(tonumber(tokens))
   if not tokens or tokens < 1 then return "tokens must be a whole number of at least 1" end
@@ -125,35 +145,91 @@ local function print_answer(answer)
   if answer and M.printResponses then print("LlamaHerder response: " .. tostring(answer)) end
 end
 
-local function pay(prompt, tokens, callback, fees, label, options)
-  local fee = fee_for(prompt, tokens, fees)
-  M.lastFeePaid = fee
-  M.inferenceCallbacks[label] = callback or print_answer
-  M.pieceCallbacks[label] = options.Stream
-  ao.send({
-    Target = M.token, Action = "Transfer", Recipient = M.herder, Quantity = string.format("%.0f", math.floor(fee)),
-    ["X-Reference"] = label, ["X-Prompt"] = prompt, ["X-Tokens"] = string.format("%d", tokens),
+--- The payment of a request but for its sum.
+local function payment_of(request)
+  local options = request.options
+  return {
+    Target = M.token, Action = "Transfer", Recipient = M.herder,
+    ["X-Reference"] = request.label, ["X-Prompt"] = request.prompt, ["X-System"] = options.System,
+    ["X-Tokens"] = string.format("%d", request.tokens),
     ["X-Termination"] = options.Termination, ["X-Deadline"] = options.Deadline, ["X-Model"] = options.Model,
     ["X-Temperature"] = options.Temperature or M.temperature, ["X-Seed"] = options.Seed or M.seed,
-    ["X-Stream"] = options.Stream and tostring(options.Piece or PIECE_TOKENS),
-  })
+    ["X-Top-P"] = options.TopP or M.topP, ["X-Stream"] = options.Stream and tostring(options.Piece or PIECE_TOKENS),
+  }
+end
+
+--- Ask the herder something for a request that is not paid yet; `go_on(message)` runs when it has answered.
+local function step(label, message, go_on)
+  M.steps[label] = go_on
+  message.Target, message["X-Reference"] = M.herder, label
+  ao.send(message)
+end
+
+local function tag_bytes(payment)
+  local bytes = 0
+  for name, value in pairs(payment) do
+    if name:sub(1, 2) == "X-" then bytes = bytes + #name + #value + 4 end
+  end
+  return bytes
+end
+
+--- Send the payment, and before it the texts that it cannot carry, the longest first.
+local function send_off(payment, label)
+  local longest
+  for _, name in ipairs({ "X-Prompt", "X-System" }) do
+    if payment[name] and (not longest or #payment[name] > #payment[longest]) then longest = name end
+  end
+  if not longest or #payment[longest] <= PROMPT_BYTES_MAX and tag_bytes(payment) <= X_TAG_BYTES_MAX then
+    return ao.send(payment)
+  end
+  local text_label = label:sub(1, 100) .. longest:lower()
+  local ahead = { Action = "Prompt", Label = text_label, Data = payment[longest] }
+  payment[longest .. "-Ref"], payment[longest] = text_label, nil
+  step(label, ahead, function() send_off(payment, label) end)
+end
+
+local function pay(request, fee)
+  M.lastFeePaid = fee
+  local payment = payment_of(request)
+  payment.Quantity = string.format("%.0f", math.floor(fee))
+  send_off(payment, request.label)
+end
+
+--- Find out what to pay, and pay it.
+local function price(request)
+  local fees, system = request.fees, request.options.System
+  local text = system and system .. "\n\n" .. request.prompt or request.prompt
+  if fees.Fee or not request.options.Model or M.countedWithModel ~= "tokens" then
+    return pay(request, fee_for(text, request.tokens, fees))
+  end
+  step(request.label, {
+    Action = "Quote", Tokens = string.format("%d", request.tokens), ["X-Model"] = request.options.Model,
+    ["System-Bytes"] = system and tostring(#system), Data = text,
+  }, function(msg) pay(request, (tonumber(msg.Price) or 0) * (tonumber(fees.Multiplier) or 1)) end)
 end
 
 --- Pay for `tokens` tokens after `prompt`; returns the request's label, or nil and what is wrong.
 -- `callback(answer, message)`, or `callback(nil, message, reason)` on failure. `fees.Fee` replaces the calculated fee,
--- `fees.Multiplier` multiplies it. `customReference` replaces the label. `options`: Termination, Temperature, Seed,
--- Deadline, Model, all text; Stream, a function `stream(piece, message)` that hears the answer piece by piece while it is
--- made, before `callback` gets it whole; Piece, how many tokens a piece has. A piece numbered 1 begins the answer anew.
+-- `fees.Multiplier` multiplies it. `customReference` replaces the label. `options`: System, Termination, Temperature,
+-- Seed, TopP, Deadline, Model, all text; Stream, a function `stream(piece, message)` that hears the answer piece by
+-- piece while it is made, before `callback` gets it whole; Piece, how many tokens a piece has. A piece numbered 1 begins
+-- the answer anew.
 function M.run(prompt, tokens, callback, fees, customReference, options)
   fees, options = fees or {}, options or {}
-  local fault = fault_of(prompt, tokens)
+  local label = customReference and tostring(customReference)
+  local fault = fault_of(prompt, tokens, options)
+  if label and M.inferenceCallbacks[label] then fault = "a request with the reference " .. label .. " is under way" end
   if options.Stream ~= nil and type(options.Stream) ~= "function" then fault = "Stream must be a function" end
   if fault then
     print("LlamaHerder: not sent: " .. fault)
     return nil, fault
   end
-  local label = customReference and tostring(customReference) or new_label()
-  local function go() pay(prompt, math.tointeger(tonumber(tokens)), callback, fees, label, options) end
+  label = label or new_label()
+  M.inferenceCallbacks[label], M.pieceCallbacks[label] = callback or print_answer, options.Stream
+  local request = {
+    prompt = prompt, tokens = math.tointeger(tonumber(tokens)), fees = fees, label = label, options = options,
+  }
+  local function go() price(request) end
   if fees.Fee or prices_known() then
     go()
   else
@@ -169,7 +245,7 @@ end
 --- End a request: its callback is taken out first, so that it can run only once whatever it does.
 local function finish(label, ...)
   local callback = M.inferenceCallbacks[label]
-  M.inferenceCallbacks[label], M.pieceCallbacks[label] = nil, nil
+  M.inferenceCallbacks[label], M.pieceCallbacks[label], M.steps[label] = nil, nil, nil
   call(callback, ...)
 end
 
@@ -193,6 +269,7 @@ end, function(msg)
   say("Handling new price info...")
   M.feeBase, M.feeToken = tonumber(msg["Base-Fee"]) or 0, tonumber(msg["Token-Fee"]) or 0
   M.lastMultiplier, M.queueLength = tonumber(msg["Last-Multiplier"]) or 1, tonumber(msg["Queue-Length"]) or 0
+  M.textBytes, M.countedWithModel = tonumber(msg["Max-Prompt-Data"]), msg["Counted-With-Model"]
   M.pricesAt = os.time()
   local waiting = M.infoCallbacks
   M.infoCallbacks = {}
@@ -203,6 +280,7 @@ Handlers.add("LlamaHerder.Inference-Response", function(msg)
   return msg.Action == "Inference-Response" and msg.From == M.herder
 end, function(msg)
   local label = msg["X-Reference"] or ""
+  M.lastFee = tonumber(msg.Fee) or M.lastFee
   if M.inferenceCallbacks[label] then return finish(label, msg.Data, msg) end
   print_answer(msg.Data)
 end)
@@ -219,9 +297,25 @@ Handlers.add("LlamaHerder.Transfer-Error", about_our_request("Transfer-Error", "
   fail(msg, tostring(msg.Error))
 end)
 
+--- An answer to a question that a request had before its payment.
+local function about_our_step(action)
+  local is_about_us = about_our_request(action, "herder")
+  return function(msg) return M.steps[msg["X-Reference"] or ""] and is_about_us(msg) or false end
+end
+
+for _, action in ipairs({ "Quote-Response", "Prompt-Stored", "Prompt-Error" }) do
+  Handlers.add("LlamaHerder." .. action, about_our_step(action), function(msg)
+    local label = msg["X-Reference"]
+    local go_on = M.steps[label]
+    M.steps[label] = nil
+    if msg.Error then return fail(msg, tostring(msg.Error)) end
+    call(go_on, msg)
+  end)
+end
+
 -- The published herder says nothing when it refuses; its refund is the only sign.
 Handlers.add("LlamaHerder.Refund", function(msg)
-  return msg["X-Reason"] and about_our_request("Credit-Notice", "token")(msg) or false
+  return msg["X-Reason"] and msg["X-Code"] ~= "settled" and about_our_request("Credit-Notice", "token")(msg) or false
 end, function(msg)
   fail(msg, tostring(msg["X-Reason"]))
 end)
@@ -231,6 +325,7 @@ end)
 local NAMES = { "@puna/Llama-Herder", "@sam/Llama-Herder" }
 local HANDLERS = {
   "Info-Response", "Inference-Response", "Inference-Part", "Inference-Error", "Transfer-Error", "Refund",
+  "Quote-Response", "Prompt-Stored", "Prompt-Error",
 }
 
 --- The package client calls this. A newer version of the package takes over what is under way.

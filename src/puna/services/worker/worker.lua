@@ -48,6 +48,14 @@ local function stop_texts(termination)
   return ok and type(list) == "table" and list or { termination }
 end
 
+--- A system text and the prompt: the herder puts them one after the other, with a blank line between them, and says how
+-- long the first is. Nil and everything where it says nothing of the kind.
+local function parted(text, system_bytes)
+  local bytes = tostring(system_bytes or ""):match("^[1-9]%d*$") and math.tointeger(tonumber(system_bytes))
+  if not bytes or bytes + 2 >= #text then return nil, text end
+  return text:sub(1, bytes), text:sub(bytes + 3)
+end
+
 --- The job a message asks for, or a sentence saying what is wrong with it.
 local function job_of(msg)
   local tokens = tostring(msg.Tokens or ""):match("^[1-9]%d*$") and math.tointeger(tonumber(msg.Tokens))
@@ -55,9 +63,12 @@ local function job_of(msg)
   if type(msg.Data) ~= "string" or not msg.Data:match("%S") then return nil, "the prompt is empty" end
   local stop = stop_texts(msg.Termination)
   local piece = tostring(msg.Stream or ""):match("^[1-9]%d*$") and math.tointeger(tonumber(msg.Stream))
+  local system, prompt = parted(msg.Data, msg["System-Bytes"])
   return {
-    id = msg.Job, prompt = msg.Data, tokens = tokens, stop = stop, piece = #stop == 0 and piece or tokens,
-    generated = 0, text = "", parts = 0, temperature = tonumber(msg.Temperature) or 0, seed = math.tointeger(tonumber(msg.Seed or "0")) or 0,
+    id = msg.Job, message = msg.Id, system = system, prompt = prompt, top_p = tonumber(msg["Top-P"]) or 1,
+    tokens = tokens, stop = stop, piece = #stop == 0 and piece or tokens,
+    generated = 0, text = "", parts = 0,
+    temperature = tonumber(msg.Temperature) or 0, seed = math.tointeger(tonumber(msg.Seed or "0")) or 0,
   }
 end
 
@@ -67,13 +78,15 @@ local function begin(job)
   llama.special = false
   llama.setTemperature(job.temperature)
   llama.setSeed(job.seed)
+  llama.setTopP(job.top_p)
   llama.setStop(job.stop)
   -- Anything else is what a user says, and goes where the model's own template puts the user's words.
   if is_laid_out(job.prompt) or not llama.model().template then
-    llama.setPrompt(job.prompt)
+    llama.setPrompt(job.system and job.system .. "\n\n" .. job.prompt or job.prompt)
   else
-    llama.chat({ user = job.prompt })
+    llama.chat({ system = job.system, user = job.prompt })
   end
+  job.prompt_ids = llama.tokens()
 end
 
 --- Run the next piece of a job; true when it was the last. Raises on any trouble.
@@ -85,12 +98,23 @@ local function go_on(job)
   job.generated, job.text, job.said = job.generated + said.generated, job.text .. said.text, said.text
   job.finish, job.model = said.finish, llama.model()
   local ended = said.finish ~= "length" or said.generated == 0 or job.generated >= job.tokens
-  if ended then llama.stop() end
+  if ended then
+    local tokens = llama.tokens()
+    job.token_ids = table.move(tokens, #job.prompt_ids + 1, #tokens, 1, {})
+    llama.stop()
+  end
   return ended
 end
 
+local ERROR_BYTES_MAX = 500 -- of a text in a tag: nothing is told with one that an item has no room for
+
 --- What went wrong, without the position that Lua and the name that the library put in front.
-local function plain(trouble) return (tostring(trouble):gsub("^%[string .-%]:%d+: ", ""):gsub("^Llama: ", "")) end
+local function plain(trouble)
+  local text = tostring(trouble):gsub("^%[string .-%]:%d+: ", ""):gsub("^Llama: ", "")
+  local bytes = math.min(#text, ERROR_BYTES_MAX)
+  while bytes < #text and bytes > 0 and (text:byte(bytes + 1) & 0xC0) == 0x80 do bytes = bytes - 1 end
+  return text:sub(1, bytes)
+end
 
 local function code_of(trouble)
   return trouble:match("^context full") and "context-full" or "worker-failed"
@@ -100,11 +124,42 @@ local function failure(job_id, code, text)
   return { Action = "Inference-Error", Job = job_id, Code = code, Error = text, Model = Worker.model, Data = text }
 end
 
+local BASE64_URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+local IDS_BYTES_MAX = 1500 -- of a tag with token numbers
+local ALL_IDS_BYTES_MAX = 2600 -- of both: an item has room for 4096 bytes of tags
+
+--- Token numbers as text: each an unsigned LEB128, all together base64url without padding.
+-- Nil when there are none, or too many.
+local function written(ids, room)
+  local bytes = {}
+  for _, id in ipairs(ids) do
+    while id >= 128 do
+      table.insert(bytes, id % 128 + 128)
+      id = id // 128
+    end
+    table.insert(bytes, id)
+  end
+  if #bytes == 0 or (#bytes * 4 + 2) // 3 > math.min(room, IDS_BYTES_MAX) then return nil end
+  local text = {}
+  for at = 1, #bytes, 3 do
+    local a, b, c = bytes[at], bytes[at + 1], bytes[at + 2]
+    local whole = a << 16 | (b or 0) << 8 | (c or 0)
+    for digit = 0, c and 3 or b and 2 or 1 do
+      local place = (whole >> (18 - 6 * digit) & 63) + 1
+      table.insert(text, BASE64_URL:sub(place, place))
+    end
+  end
+  return table.concat(text)
+end
+
 local function success(job)
+  local token_ids = written(job.token_ids, ALL_IDS_BYTES_MAX)
+  local prompt_ids = written(job.prompt_ids, ALL_IDS_BYTES_MAX - #(token_ids or ""))
   return {
     Action = "Inference-Response", Job = job.id, Model = Worker.model, ["Model-Name"] = job.model.name,
     Arithmetic = job.model.arithmetic, ["Tokens-Used"] = tostring(job.generated),
     ["Prompt-Tokens"] = tostring(job.prompt_tokens), Finish = job.finish, Data = job.text,
+    Inference = job.message, ["Prompt-Ids"] = prompt_ids, ["Token-Ids"] = token_ids,
   }
 end
 

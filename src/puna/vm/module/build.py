@@ -105,7 +105,7 @@ def build_module(output: Path, lua_dir: Path, cache_dir: Path, libraries: Sequen
     generated = cache_dir / "embedded" / output.stem / "embedded.c"
     write_if_changed(generated, embedding_c(embedded, {each.name: each.open_function for each in libraries}))
     sources = [source for source in sorted(lua.glob("*.c")) if source.name not in NOT_LIBRARY]
-    own = [HERE / "process.c", HERE / "world.c", HERE / "tag.s", generated]
+    own = [HERE / "process.c", HERE / "heap.c", HERE / "world.c", HERE / "tag.s", generated]
     headers = [HERE / "process.h", *sorted(lua.glob("*.h"))]
     arguments = [*COMPILER, *LINKER, f"-I{lua}", f"-I{HERE}", *(f"-D{name}=puna_{name}" for name in RENAMED)]
     for library in libraries:

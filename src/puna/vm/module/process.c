@@ -221,18 +221,28 @@ static int panic(lua_State *l) {
 /* Prepare a fresh memory; answers 0, or 1 when there is too little of it. Runs no Lua. */
 EXPORT("ao_init")
 int32_t ao_init(void) {
-  L = luaL_newstate();
+  L = lua_newstate(puna_heap, NULL);
   if (!L) return 1;
   lua_atpanic(L, panic);
   lua_pushcfunction(L, open_everything);
   return lua_pcall(L, 0, 0, 0) == LUA_OK ? 0 : 1;
 }
 
+/* Memory for an argument, among the objects of its message. Its size stands before it. */
 EXPORT("ao_alloc")
-void *ao_alloc(size_t size) { return malloc(size); }
+void *ao_alloc(size_t size) {
+  size_t all = size + sizeof(uint64_t);
+  uint64_t *found = all < size ? NULL : puna_heap(NULL, NULL, 0, all);
+  if (!found) return NULL;
+  *found = all;
+  return found + 1;
+}
 
 EXPORT("ao_free")
-void ao_free(void *address) { free(address); }
+void ao_free(void *address) {
+  uint64_t *found = (uint64_t *)address - 1;
+  if (address) puna_heap(NULL, found, *found, 0);
+}
 
 /*
  * Evaluate one message. Both arguments are NUL-terminated JSON (from ao_alloc); the answer is NUL-terminated

@@ -27,4 +27,7 @@ extern const puna_library puna_libraries[];
 /* The time of the message under evaluation, in milliseconds since 1970: all the clock there is. */
 extern int64_t puna_now_ms;
 
+/* Lua's allocator: heap.c. */
+void *puna_heap(void *unused, void *object, size_t size, size_t wanted);
+
 #endif

@@ -1,0 +1,135 @@
+"""What a herd is doing, and telling it what to do: its state read by dry-runs, its owner's orders as messages.
+
+Called by `puna herd` and by the pages of a node.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from puna.ao.link import Link
+from puna.arweave.wallet import Wallet
+from puna.errors import Invalid, NotYet
+
+from .. import letters
+from ..outbox import Sent, first, question, sent
+
+
+class Worker(msgspec.Struct, frozen=True):
+    """`state` is idle, busy, quarantined or retired; `job`, its `tokens` and the times in milliseconds since 1970 are
+    there while it is busy. `answered` jobs have earned `earned` winston so far."""
+
+    id: str
+    state: str
+    model: str = ""
+    name: str = ""
+    failures: int = 0
+    answered: int = 0
+    earned: str = "0"
+    job: str | None = None
+    tokens: int | None = None
+    started: int | None = None
+    due: int | None = None
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A job in the queue: `paid` and `needed` in winston, `at` and `deadline` in milliseconds since 1970."""
+
+    job: str
+    model: str
+    tokens: int
+    paid: str
+    needed: str
+    at: int
+    deadline: int
+    tries: int = 0
+
+    @property
+    def multiplier(self) -> float:
+        return int(self.paid) / max(1, int(self.needed))
+
+
+class Herd(msgspec.Struct, frozen=True):
+    """A herd at one moment. All money in winston: credits = earned + refunded + held. `queue` holds the first of
+    `queue_length` waiting jobs, in the order in which they will run."""
+
+    herder: str
+    base_fee: int
+    token_fee: int
+    multiplier: str
+    paused: bool
+    queue_length: int
+    running: int
+    credits: int
+    earned: int
+    refunded: int
+    held: int
+    withdrawn: int
+    workers: tuple[Worker, ...]
+    queue: tuple[Waiting, ...]
+    limits: dict[str, int]
+
+
+class _Shown(msgspec.Struct):
+    # An empty Lua table is an empty JSON list, so these fit both.
+    workers: tuple[Worker, ...] = ()
+    queue: tuple[Waiting, ...] = ()
+
+
+async def herd(link: Link, herder: str) -> Herd:
+    """The state of a herd, without a message on chain. Raises NotYet when the process does not answer as a herder."""
+    told = await _asked(link, herder, "Info", "Info-Response")
+    seen = await _asked(link, herder, "Queue", "Queue-Response")
+    try:
+        shown = msgspec.json.decode(seen.data, type=_Shown)
+    except msgspec.DecodeError as error:
+        raise NotYet(
+            f"The herder {herder} tells of its herd in a form not known here: {error}.", "Update it."
+        ) from None
+    return Herd(
+        herder=herder,
+        base_fee=_number(told, "Base-Fee"),
+        token_fee=_number(told, "Token-Fee"),
+        multiplier=told.tags.get("Last-Multiplier", "1"),
+        paused=told.tags.get("Paused") == "true",
+        queue_length=_number(seen, "Queue-Length"),
+        running=_number(seen, "Running"),
+        **{name.lower(): _number(seen, name) for name in ("Credits", "Earned", "Refunded", "Held", "Withdrawn")},
+        workers=shown.workers,
+        queue=shown.queue,
+        limits={name: int(value) for name, value in told.tags.items() if name.startswith("Max-") and value.isdigit()},
+    )
+
+
+async def order(link: Link, owner: Wallet, herder: str, action: str, tags: Mapping[str, str] = {}) -> Sent:
+    """Send an order of the herd's owner; the herder's answer. Raises Invalid with its words when it refuses."""
+    item = letters.message(owner, herder, {"Action": action, **tags})
+    await link.submit(item)
+    result = await link.result(herder, item.id)
+    if result.error is not None:
+        raise NotYet(f"The herder failed on {action}: {result.error}", "Nothing was changed.")
+    answers = [each for each in sent(result.messages) if each.target == item.address]
+    if not answers:
+        raise NotYet(f"The herder {herder} does not know the order {action}.", "Nothing was changed.")
+    if "Error" in answers[0].tags:
+        raise Invalid(f"The herder refused {action}: {answers[0].tags['Error'].rstrip('.')}.", "Nothing was changed.")
+    return answers[0]
+
+
+async def _asked(link: Link, herder: str, action: str, wanted: str) -> Sent:
+    result = await link.preview(herder, question(herder, herder, {"Action": action}))
+    answer = first(result.messages, wanted)
+    if answer is None:
+        raise NotYet(f"The process {herder} does not answer as a herder.", "Check the herder's id.")
+    return answer
+
+
+def _number(entry: Sent, name: str) -> int:
+    text = entry.tags.get(name, "0")
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def to_json(state: Herd) -> dict[str, Any]:
+    """As JSON-ready values, for `--json` and for pages."""
+    return msgspec.to_builtins(state)
