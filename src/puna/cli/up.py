@@ -89,7 +89,8 @@ def command(
             raise Invalid(f"{name} {url} is not a URL.", "Give one that begins with https:// or http://.")
     options = Options(
         serve=True, host=host, port=port, workers=workers, model=model, threads=threads, block_s=block_seconds,
-        arweave=arweave, uploader=uploader, land=land, memory_max=_size(memory_max), pages=partial(web_routes, gifts=gifts),
+        arweave=arweave, uploader=uploader, land=land, memory_max=_size(memory_max),
+        pages=partial(web_routes, gifts=gifts),
     )  # fmt: skip
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_up(home_of(home), options, open_it, as_json))
