@@ -62,7 +62,7 @@ def main() -> None:
 
 def start_node(home: Path) -> subprocess.Popen:
     node = subprocess.Popen(
-        [*PUNA, "up", "--json", "--port", "0", "--home", str(home)], stdout=subprocess.PIPE, text=True
+        [*PUNA, "up", "--json", "--no-land", "--port", "0", "--home", str(home)], stdout=subprocess.PIPE, text=True
     )
     json.loads(node.stdout.readline())
     return node

@@ -3,8 +3,8 @@
     python bench/herd.py [--rounds N] [--tokens N] [--requests N] [--concurrent N]
 
 A node with eight workers, and an engine by itself on the same machine, both with the demo model. In alternating rounds
-the engine is asked directly, and the herd over HTTP: quote and balance, a signed payment, token, herder, worker, answer,
-settlement. Both get the same prompts, each once, and must give the same texts. Printed are medians, and the
+the engine is asked directly, and the herd over HTTP: quote and balance, a signed payment, token, herder, worker,
+answer, settlement. Both get the same prompts, each once, and must give the same texts. Printed are medians, and the
 difference round by round: what the road costs. Then the same number of requests one at a time and so many at
 once, by turns: answers a second, and their ratio.
 """
@@ -46,7 +46,18 @@ def main() -> None:
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="puna-bench-") as folder:
         engine = spawn_engine(Path(folder) / "engine.sock")
-        command = [sys.executable, "-m", "puna.cli.main", "up", "--json", "--port", "0", "--workers", str(WORKERS)]
+        command = [
+            sys.executable,
+            "-m",
+            "puna.cli.main",
+            "up",
+            "--json",
+            "--no-land",
+            "--port",
+            "0",
+            "--workers",
+            str(WORKERS),
+        ]
         node = subprocess.Popen([*command, "--home", f"{folder}/home"], stdout=subprocess.PIPE, text=True)
         try:
             places = json.loads(node.stdout.readline())

@@ -44,7 +44,18 @@ def main() -> None:
     parser.add_argument("--warm-up", type=float, default=4.0, help="seconds before counting begins")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="puna-bench-") as folder:
-        command = [sys.executable, "-m", "puna.cli.main", "up", "--json", "--port", "0", "--home", f"{folder}/home"]
+        command = [
+            sys.executable,
+            "-m",
+            "puna.cli.main",
+            "up",
+            "--json",
+            "--no-land",
+            "--port",
+            "0",
+            "--home",
+            f"{folder}/home",
+        ]
         node = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             places = json.loads(node.stdout.readline())

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from services.story import ALICE, BOB, OPERATOR, Story, named_id
 
@@ -345,6 +345,8 @@ ACTIONS = [
     st.dictionaries(st.sampled_from(["EntityId", "Session-Key", "Expires", "Author-Name", "Recipient", "Limit"]),
                     st.text(max_size=30)),
 )  # fmt: skip
+@example("Reality.EntityCreate", {"Metadata": [False]}, {})  # a list is no metadata
+@example("Reality.EntityCreate", {"Metadata": [None, 1]}, {})
 def test_nothing_a_stranger_sends_makes_a_world_fail_or_forget_where_its_people_are(steady, action, data, tags):
     text = data if isinstance(data, str) else json.dumps(data)
     named = [{"name": "Action", "value": action}, *({"name": name, "value": value} for name, value in tags.items())]

@@ -285,7 +285,7 @@ local INTERACTIONS = { Default = true, SchemaForm = true, SchemaExternalForm = t
 --- Metadata as it is shown, and what is wrong with it.
 local function metadata_of(value, id)
   if value == nil then value = {} end
-  if type(value) ~= "table" then return nil, "Invalid Metadata" end
+  if type(value) ~= "table" or type(next(value)) == "number" then return nil, "Invalid Metadata: names with values are wanted" end
   local ok, text = pcall(json.encode, value)
   if not ok or #text > METADATA_BYTES_MAX then
     return nil, "Metadata must be JSON of at most " .. METADATA_BYTES_MAX .. " bytes"
