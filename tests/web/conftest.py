@@ -7,7 +7,7 @@ from web.browser import Window, a_browser
 
 @pytest.fixture(scope="session")
 def node(tmp_path_factory):
-    running = Up(tmp_path_factory.mktemp("web") / "home")
+    running = Up(tmp_path_factory.mktemp("web") / "home", land=True)
     yield running
     running.stop()
 
