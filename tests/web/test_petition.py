@@ -36,6 +36,7 @@ def test_the_tree_of_a_petition_leads_from_the_click_to_the_coin(window, node):
     way = iter(coin.evaluate(CAUSES))
     for step in ("Transfer", "Credit-Notice", "Petition", "Inference", "Inference-Response", "Grade-Petition", "Grant"):
         assert step in way, f"there is no {step} at its place between click and coin"
+    coin.scroll_into_view_if_needed()
     window.picture("petition")
 
 
@@ -47,6 +48,7 @@ def test_an_answer_is_verified_where_it_was_asked(window):
     expect(page.locator("#receipt")).to_contain_text("Came back")
     page.click("#receipt button.verify")
     expect(page.locator(".verdict")).to_contain_text("the same answer, bit for bit", timeout=60_000)
+    page.locator(".verdict").scroll_into_view_if_needed()
     window.picture("verified-answer")
     # The node may not have written its receipt yet; then the page reads what the answer says itself.
     window.wrong = [words for words in window.wrong if "404" not in words]

@@ -115,6 +115,7 @@ def test_true_receipts_are_verified_bit_by_bit_in_the_browser(window, receipts):
         said = verify(window, told)
         assert "the same answer, bit for bit" in said, (name, said)
         assert "the one its publisher signed" in said
+    window.page.locator(".verdict").scroll_into_view_if_needed()
     window.picture("verified")
 
 
@@ -137,6 +138,7 @@ def test_a_receipt_that_was_tampered_with_fails(window, receipts):
         assert "another answer" in verify(window, told), what
     seeded = {**receipts["sampled"], "parameters": {**receipts["sampled"]["parameters"], "seed": 8}}
     assert "another answer" in verify(window, seeded)
+    window.page.locator(".verdict").scroll_into_view_if_needed()
     window.picture("tampered")
 
 
