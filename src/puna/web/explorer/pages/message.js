@@ -15,7 +15,7 @@ export async function page(place, id) {
   const tags = tagsOf(found.tags);
   const causes = treeCard(id);
   const process = summary.nonce === null ? null : summary.to;
-  put(place, 
+  put(place,
     h("h1", h("span.kind", summary.type === "Process" ? "Birth of a process " : "Message "), actionBadge(summary)),
     h("div.columns.telling",
       h("div",

@@ -15,7 +15,7 @@ export async function page(place, id) {
   if (tags.Type !== "Process") throw new Error(`${id} is no process.`);
   const standing = nameOf(id);
   const head = h("dd", "–");
-  put(place, 
+  put(place,
     h("h1", h("span.kind", "Process "), h(standing?.standing ? "span.named" : "span.claimed", standing?.name ?? tags.Name ?? "without a name")),
     h("section.card",
       facts(

@@ -9,7 +9,7 @@ export async function page(place, id) {
   const mine = (await knownWallet())?.address === id;
   const coin = (process) => [nameOf(process)?.name ?? "Coin", later(Promise.all([balance(process, id), token(process)]),
     ([units, about]) => h("span.coin", `${coins(units, about?.denomination ?? 0)} ${about?.ticker ?? ""}`), "…")];
-  put(place, 
+  put(place,
     h("h1", h("span.kind", "Wallet "), nameOf(id)?.name ?? (mine ? "of this browser" : "")),
     h("section.card", facts(["Address", copyable(id)], coin(told.token), told.land?.coin && coin(told.land.coin),
       ["AR", later(fetch(`/wallet/${id}/balance`).then((reply) => reply.text()), (units) => h("span.coin", /^\d+$/.test(units) ? `${coins(units, 12)} AR` : units), "…")])),
