@@ -1,6 +1,7 @@
-"""The build hook: compiles the inference kernel and the Lua modules before the package is put together."""
+"""The build hook: compiles the inference kernel and the Lua modules, and fetches what the web pages need of others."""
 
 import importlib.util
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,7 +9,11 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-BUILD_SCRIPTS = ("src/puna/llm/kernel/build.py", "src/puna/vm/module/build.py")
+BUILD_SCRIPTS = ("src/puna/llm/kernel/build.py", "src/puna/vm/module/build.py", "src/puna/web/build.py")
+VENDOR = "src/puna/web/_built/vendor"
+# Whoever builds a package for himself fetches this file himself. Its licence is not an open one, so a package for
+# others, built with PUNA_PUBLISH=1, goes without; the pages then say that it is missing.
+NOT_TO_PUBLISH = {"aoconnect.js"}
 
 
 class CustomBuildHook(BuildHookInterface):
@@ -24,6 +29,11 @@ class CustomBuildHook(BuildHookInterface):
         platform = next(iter(sys_tags())).platform
         build_data["tag"] = f"py3-none-{platform}"
         build_data["pure_python"] = False
+        build_data["artifacts"] += [
+            f"/{path.relative_to(root).as_posix()}"
+            for path in (root / VENDOR).rglob("*.*")
+            if not (os.environ.get("PUNA_PUBLISH") and path.name in NOT_TO_PUBLISH)
+        ]
 
 
 def run_build_scripts(root: Path) -> None:

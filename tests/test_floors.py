@@ -16,8 +16,8 @@ FLOOR = {
     "services": 4,
     "llamaland": 5, "api": 5,
     "node": 6,
-    "client": 7,
-    "cli": 8, "web": 8,
+    "client": 7, "web": 7,
+    "cli": 8,
 }  # fmt: skip
 
 

@@ -1,8 +1,13 @@
 """`puna up`: runs the network until it is told to stop, and says where everything is."""
 
 import asyncio
+import contextlib
 import signal
-from collections.abc import Callable
+import socket
+import webbrowser
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.resources import files
 from pathlib import Path
 
 import click
@@ -48,13 +53,34 @@ from puna.errors import Invalid
 @click.option("--land/--no-land", default=True, show_default=True, help="Raise Llama Land beside the network.")
 @click.option("--arweave", metavar="URL", default=None, help="A gateway to read from what is missing here.")
 @click.option("--uploader", metavar="URL", default=None, help="An uploader that gets everything stored here, too.")
+@click.option(
+    "--gifts/--no-gifts", default=True, help="Give each new wallet in a browser 0.001 wAR from yours (default: do)."
+)
+@click.option("--open", "open_it", is_flag=True, help="Open the explorer in your browser.")
 @home_option
 @json_option
 def command(
-    host, port, workers, model, threads, block_seconds, memory_max, land, arweave, uploader, home, as_json
+    host,
+    port,
+    workers,
+    model,
+    threads,
+    block_seconds,
+    memory_max,
+    land,
+    arweave,
+    uploader,
+    gifts,
+    open_it,
+    home,
+    as_json,
 ) -> None:
-    """Run the network until stopped."""
+    """Run the network until stopped.
+
+    With --host 0.0.0.0 others on your network can join, at this machine's address.
+    """
     from puna.node.node import Options
+    from puna.web.routes import web_routes
 
     if model is not None and not model.is_file():
         raise Invalid(f"There is no model file {model}.", "Name a GGUF file that exists, or leave --model out.")
@@ -64,9 +90,10 @@ def command(
     options = Options(
         serve=True, host=host, port=port, workers=workers, model=model, threads=threads, block_s=block_seconds,
         arweave=arweave, uploader=uploader, land=land, memory_max=_size(memory_max),
+        pages=partial(web_routes, gifts=gifts),
     )  # fmt: skip
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_up(home_of(home), options, as_json))
+        runner.run(_up(home_of(home), options, open_it, as_json))
 
 
 def loop_factory():
@@ -87,7 +114,7 @@ def _size(text: str | None) -> int | None:
     return size
 
 
-async def _up(home, options, as_json: bool) -> None:
+async def _up(home, options, open_it: bool, as_json: bool) -> None:
     from puna.node.node import Node
     from puna.services.token.client import balance
 
@@ -105,6 +132,8 @@ async def _up(home, options, as_json: bool) -> None:
             winston = await balance(node.link, node.network.token, node.user.address)
             line.clear()
             (print_json if as_json else _print_places)(_places(node, winston))
+            if open_it:
+                await asyncio.to_thread(_open, node.running.gateway)
             await stopping.wait()
             line("stopping")
         finally:
@@ -118,6 +147,7 @@ def _places(node, winston: int) -> dict:
     running, network = node.running, node.network
     return {
         "gateway": running.gateway,
+        "pages": pages_of(running.gateway, _addresses()),
         "mu": running.mu,
         "su": running.su,
         "cu": running.cu,
@@ -136,6 +166,9 @@ def _places(node, winston: int) -> dict:
 
 def _print_places(places: dict) -> None:
     click.echo("The network is up. Stop it with Ctrl-C.\n")
+    for name, url in places["pages"].items():
+        click.echo(f"{name:<10}{url}")
+    click.echo()
     for name in ("gateway", "mu", "su", "cu", "scheduler", "authority", "module", "token", "vault", "herder"):
         click.echo(f"{name:<10}{places[name]}")
         if name == "module":
@@ -146,6 +179,36 @@ def _print_places(places: dict) -> None:
     wallet = places["wallet"]
     click.echo(f"{'wallet':<10}{wallet['address']} with {wallet['war']} wAR, in {wallet['path']}")
     click.echo('\nNow, in another terminal: puna ask "What is the meaning of life?"')
+
+
+def pages_of(gateway: str, addresses: Sequence[str]) -> dict[str, str]:
+    """What to open in a browser, here and, when the node listens everywhere, on other machines of the network."""
+    everywhere = "//0.0.0.0:" in gateway or "//[::]:" in gateway
+    port = gateway.rpartition(":")[2]
+    here = f"http://localhost:{port}" if everywhere or "//127.0.0.1:" in gateway else gateway
+    pages = {"explorer": f"{here}/"}
+    if (files("puna.web") / "land" / "index.html").is_file():
+        pages["land"] = f"{here}/land"
+    if everywhere and addresses:
+        pages["friends"] = f"http://{addresses[0]}:{port}/"
+    return pages
+
+
+def _addresses() -> list[str]:
+    """This machine's addresses as others see them. Asking for a route sends nothing."""
+    found = []
+    for family, somewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((somewhere, 9))
+            host = probe.getsockname()[0]
+            found.append(f"[{host}]" if ":" in host else host)
+    return found
+
+
+def _open(gateway: str) -> None:
+    url = pages_of(gateway, ())["explorer"]
+    if not webbrowser.open(url):
+        click.echo(f"There is no browser to open here. Open {url} yourself.", err=True)
 
 
 def on_signals(stop: Callable[[], None]) -> None:

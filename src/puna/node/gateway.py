@@ -38,8 +38,7 @@ def gateway_app(
 
     async def standing(request: Request) -> Response:
         told = network()
-        host = request.url.hostname or ""
-        units = {name: _seen_from(host, url) for name, url in told.get("units", {}).items()}
+        units = {name: seen_from(request, url) for name, url in told.get("units", {}).items()}
         return json_reply({**told, "units": units} if units else told)
 
     async def events(request: Request) -> Response:
@@ -51,8 +50,9 @@ def gateway_app(
     return gateway_application(library, __version__, scratch=scratch, before=ours, exposed=PROOF_HEADERS)
 
 
-def _seen_from(host: str, url: str) -> str:
-    """A unit's URL for one who reached us at `host`: a unit that listens everywhere is there, too."""
+def seen_from(request: Request, url: str) -> str:
+    """A unit's URL for one who reached us with this request: a unit that listens everywhere is at the same host."""
+    host = request.url.hostname or ""
     for anywhere in ("//0.0.0.0:", "//[::]:"):
         url = url.replace(anywhere, f"//[{host}]:" if ":" in host else f"//{host}:", 1)
     return url

@@ -7,11 +7,13 @@ file only wires things together, starts them in the right order and stops them i
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from starlette.routing import BaseRoute
 
 from puna.ao.compute.program import Limits
 from puna.ao.compute.routes import compute_app
@@ -77,6 +79,7 @@ class Options:
     arweave: str | None = None  # the URL of a gateway to read through to
     uploader: str | None = None  # the URL of an uploader that gets our bundles too
     packages: bool = True  # see that package registry, blueprints and bridge stand; a single question needs none
+    pages: "Callable[[Node], Sequence[BaseRoute]] | None" = None  # routes for browsers, from a floor above
     land: bool = False  # raise Llama Land, in the background
     memory_max: int | None = None  # bytes one process may have at most; None: what compute units grant by default
 
@@ -90,6 +93,8 @@ class Node:
     keys: Keys
     store: Store
     weave: Weave
+    units: Units
+    doors: Doors | None = None  # where it listens, once it does
     bridge: Bridge | None = None  # of a node that stays; it works while the doors are open
     running: Running | None = None
     land: Land | None = None  # once it stands
@@ -143,7 +148,7 @@ class Node:
         count = min(EVALUATORS_MAX, os.cpu_count() or 1) if options.serve else EVALUATORS_EMBEDDED
         await asyncio.gather(engine.start(), evaluators.start(count))
 
-        units = Units.wire(
+        units = self.units = Units.wire(
             self.store, evaluators, WeaveClock(self.weave),
             scheduler=self.keys.scheduler, compute=self.keys.compute, messenger=self.keys.messenger,
             archive=Archive(self.store, self.weave, upstream),
@@ -210,6 +215,7 @@ class Node:
         self.bridge = Bridge(Ledger(self.link, self.network.token, operator), Chain(self.weave, vault), self.store)
 
     async def _serve(self, doors: Doors, units: Units, library: Library) -> None:
+        self.doors = doors
         bridge = self.bridge
         miner = Miner(self.weave, self.options.block_s, lambda: bridge is not None and bridge.wants_blocks)
         self._stack.push_async_callback(miner.stop)
@@ -230,20 +236,18 @@ class Node:
             doors,
             {
                 "gateway": gateway_app(
-                    library,
-                    units.hub,
-                    lambda: self._told(doors),
-                    self.home.cache,
+                    library, units.hub, lambda: self._told(doors), self.home.cache,
                     [
                         *api_routes(counter, ApiKeys(self.home.api_keys)),
                         *(bridge_routes(bridge) if bridge is not None else ()),
+                        *(self.options.pages(self) if self.options.pages else ()),
                     ],
                 ),  # fmt: skip
                 "mu": messenger_app(units.messenger),
                 "su": scheduler_app(units.scheduler),
                 "cu": compute_app(units.compute),
             },
-        )
+        )  # fmt: skip
         self._stack.push_async_callback(serving.stop)
         await serving.start()
         await publish_location(self.store, self.keys.scheduler, doors.urls["su"], wall_ms())

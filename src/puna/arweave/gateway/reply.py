@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from puna.arweave.body import Body
 
 OCTETS = "application/octet-stream"
+SANDBOX = "sandbox allow-scripts allow-forms allow-popups allow-modals allow-downloads"
 SMALL_BYTES = 64 * 1024  # read at once, on the event loop
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _CONTENT_TYPE = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,254}")
@@ -59,6 +60,8 @@ def range_of(header: str | None, size: int) -> tuple[int, int] | None:
 async def send_body(request: Request, body: Body, type: str) -> Response:
     """The body, or the part of it that the request's Range asks for; nothing but headers for a HEAD."""
     headers = {"Accept-Ranges": "bytes", "Content-Type": type, "X-Content-Type-Options": "nosniff"}
+    # What strangers stored must not act as a page of this node: pages keep wallets in the browser.
+    headers["Content-Security-Policy"] = SANDBOX
     try:
         part = range_of(request.headers.get("range"), body.size)
     except ValueError:

@@ -1,0 +1,182 @@
+"""The explorer in headless Chromium, on a real node: what a person sees, asks and follows."""
+
+import re
+
+import pytest
+from cli.conftest import puna
+from playwright.sync_api import expect
+from web.browser import PHONE
+
+HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
+
+
+@pytest.fixture(scope="module")
+def asked(node):
+    """A question that was asked from the command line, with the ids of its messages."""
+    said = puna("ask", "What is a llama?", "--json", home=node.home)
+    assert said.status == 0, said.err
+    return said.json()
+
+
+def ask(page, prompt: str, temperature: str = "0") -> None:
+    page.fill("textarea[name=prompt]", prompt)
+    page.fill("input[name=temperature]", temperature)
+    page.click("#ask button.main")
+
+
+def test_a_new_visitor_asks_gets_a_gift_a_streamed_answer_and_a_receipt(window):
+    page = window.open()
+    expect(page.locator("#feed li").first).to_be_visible()
+    # Every state of the answer is noted: a streamed one grows.
+    page.evaluate("""() => { window.grown = new Set(); new MutationObserver(() => {
+        const answer = document.querySelector("#answer"); if (answer) window.grown.add(answer.textContent.length);
+    }).observe(document.body, { subtree: true, childList: true, characterData: true }) }""")
+    ask(page, "What is a llama?")
+    expect(page.locator("#receipt")).to_contain_text("winston")
+    expect(page.locator("#answer")).to_contain_text("Andes")
+    assert page.evaluate("window.grown.size") > 5, "the answer came in one piece"
+    expect(page.locator("#receipt")).to_contain_text("puna-demo")
+    window.picture("ask")
+    page.locator("#receipt a").nth(1).click()  # the payment
+    expect(page.locator("#tree")).to_contain_text("Inference-Response")
+
+
+def test_what_happens_elsewhere_is_seen_at_once(window, node):
+    page = window.open()
+    expect(page.locator("#feed li").first).to_be_visible()
+    said = puna("process", "spawn", "--name", "seen live", "--json", home=node.home)
+    process = said.json()["process"]
+    row = page.locator(f'#feed li:has(a[href="#/message/{process}"])')
+    expect(row).to_contain_text("New process seen live")
+    expect(row.locator(".state")).to_contain_text("gas")
+
+
+def test_a_message_shows_the_tree_from_click_to_coin(window, asked):
+    page = window.open(f"message/{asked['messages']['response']}")
+    tree = page.locator("#tree")
+    expect(tree.locator(".node.here")).to_have_attribute("data-action", "Inference-Response")
+    causes = """(node) => { const found = [];
+        for (; node; node = document.querySelector(`#tree [data-id="${node.dataset.parent}"]`))
+            found.unshift(node.dataset.action);
+        return found }"""
+    chain = ["Transfer", "Credit-Notice", "Inference", "Inference-Response", "Inference-Response"]
+    assert tree.locator(".node.here").evaluate(causes) == chain
+    window.picture("message")
+    page.click("#tree a:has-text('Transfer')")
+    expect(page.locator("h1")).to_contain_text("Transfer")
+    expect(page.locator("#result")).to_contain_text("Credit-Notice")
+
+
+def test_a_coins_process_shows_schedule_balances_gas_and_reads_its_state(window, node, asked):
+    page = window.open(f"process/{node.places['token']}")
+    expect(page.locator("h1")).to_contain_text("wAR")
+    expect(page.locator("#schedule")).to_contain_text("Mint")
+    expect(page.locator("#schedule")).to_contain_text("#0")
+    expect(page.locator("#balances")).to_contain_text("Llama herder")
+    expect(page.locator("figure .uplot canvas").first).to_be_visible()
+    page.fill("input[name=action]", "Balance")
+    page.click("summary:has-text('Further tags')")
+    page.fill("textarea[name=tags]", f"Recipient={node.places['wallet']['address']}")
+    page.click("#read button.main")
+    expect(page.locator("#state")).to_contain_text("Balance-Response")
+    page.fill("textarea[name=tags]", "nonsense")
+    page.click("#read button.main")
+    expect(page.locator("#state")).to_contain_text("Write Name=Value")
+    window.picture("process")
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("herd", "Nobody waits"),
+        ("models", "puna-demo"),
+        ("blocks", "Block 0"),
+        ("block/0", "Hash"),
+        ("verify", "What is checked"),
+        ("wallet/{wallet[address]}", "wAR"),
+        ("item/{module}", "application/wasm"),
+    ],
+)
+def test_every_page_shows_what_it_is_for_and_fits_a_phone(window, node, asked, place, words):
+    page = window.open(place.format(**node.places))
+    expect(page.locator("main")).to_contain_text(words)
+    window.picture(place.split("/")[0])
+    page.set_viewport_size(PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    named = "(each) => each.hidden || each.textContent.trim() || each.labels?.length || each.ariaLabel"
+    unnamed = page.locator("button, a, input, select, textarea").evaluate_all(
+        f"(all) => all.filter((each) => !({named})(each)).length"
+    )
+    assert unnamed == 0, "something cannot be told apart by one who does not see it"
+
+
+def test_the_herd_page_tells_workers_prices_and_what_was_answered(window, node, asked):
+    page = window.open("herd")
+    expect(page.locator("#workers tbody tr")).to_have_count(len(node.places["workers"]))
+    expect(page.locator("main")).to_contain_text("1 winston")
+    expect(page.locator(f'a[href="#/message/{asked["messages"]["response"]}"]')).to_contain_text("tokens")
+
+
+def test_search_finds_by_name_by_id_and_by_the_keyboard_alone(window, node, asked):
+    page = window.open()
+    expect(page.locator("#feed li").first).to_be_visible()
+    page.keyboard.press("/")
+    page.keyboard.type("herd")
+    expect(page.locator("#search-hits [role=option]").first).to_contain_text("Llama herder")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_contain_text("Process Llama herder")
+    for id, title in (
+        (asked["messages"]["transfer"], "Message"),
+        (node.places["token"], "Process wAR"),
+        (node.places["wallet"]["address"], "Wallet"),
+        ("0", "Block 0"),
+    ):
+        page.fill("#search-text", id)
+        expect(page.locator("#search-hits [role=option]").first).to_be_visible()
+        page.keyboard.press("Enter")
+        expect(page.locator("h1")).to_contain_text(title)
+    page.fill("#search-text", "no such thing")
+    expect(page.locator("#search-hits")).to_contain_text("Nothing is called that")
+
+
+def test_names_and_texts_of_strangers_are_text(window, node):
+    said = puna("process", "spawn", "--name", HOSTILE, "--tag", f"Extra={HOSTILE}", "--json", home=node.home)
+    process = said.json()["process"]
+    sent = puna("process", "send", process, "--tag", f"Action={HOSTILE}", "--data", HOSTILE, "--json", home=node.home)
+    message = sent.json()["message"]
+    page = window.open()
+    expect(page.locator("#feed")).to_contain_text("<img src=x")
+    for place in (f"process/{process}", f"message/{message}", f"wallet/{node.places['wallet']['address']}"):
+        window.open(place)
+        expect(page.locator("main")).to_contain_text("<img src=x")
+    page.fill("#search-text", "onerror")
+    expect(page.locator("#search-hits")).to_contain_text("<img src=x")
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("img[src=x]").count() == 0
+
+
+@pytest.mark.parametrize(
+    "place", ["process/nothing", "message/%3Cscript%3E", "block/-1", "wallet", "nowhere", "block/99999999"]
+)
+def test_a_page_that_is_not_there_says_so(window, place):
+    page = window.open(place)
+    expect(page.locator("main")).to_contain_text(
+        re.compile("There is no|no height|not found|Invalid|could not be shown", re.I)
+    )
+    window.wrong = [words for words in window.wrong if "status of 4" not in words]  # the node's own refusals
+
+
+def test_the_page_says_when_the_node_is_away_and_goes_on_when_it_is_back(window):
+    window.page.route("**/events", lambda route: route.abort())
+    page = window.open()
+    expect(page.locator("#connection")).to_contain_text("does not answer")
+    page.unroute("**/events")
+    expect(page.locator("#connection")).to_be_hidden()
+    window.wrong = [words for words in window.wrong if "ERR_FAILED" not in words]
+
+
+def test_without_the_files_of_others_the_page_says_what_is_missing(window, asked):
+    window.page.route("**/vendor/uplot.js", lambda route: route.fulfill(status=404, body="There is no file"))
+    page = window.open("process/" + asked["processes"]["token"])
+    expect(page.locator("figure.card")).to_contain_text("Charts are missing in this build")
+    window.wrong = [words for words in window.wrong if "404" not in words]
