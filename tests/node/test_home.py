@@ -29,6 +29,16 @@ def test_keys_are_made_once_and_only_the_owner_may_read_them(tmp_path):
             assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+def test_the_vaults_key_is_made_once_and_only_the_owner_may_read_it(tmp_path):
+    home = Home(tmp_path / "home")
+    home.create()
+    home.keys()
+    assert not home.vault_path.exists(), "only a home with a bridge has one"
+    assert home.vault().address == home.vault().address
+    if os.name == "posix":
+        assert stat.S_IMODE(home.vault_path.stat().st_mode) == 0o600
+
+
 def test_one_node_at_a_time_has_the_home(tmp_path):
     first, second = Home(tmp_path), Home(tmp_path)
     assert first.lock()

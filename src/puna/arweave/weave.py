@@ -130,10 +130,10 @@ class Weave:
             record = records.grant_record(self._operator, address, winston, number)
             await self._append([record], self._notes_of_grant(record))
 
-    async def endow(self, address: str) -> None:
+    async def endow(self, address: str, winston: int = ledger.ENDOWMENT) -> None:
         """The first grant to a wallet, given once."""
         if not self.store.notes(f"weave/grant/{address}/"):
-            await self.grant(address, ledger.ENDOWMENT)
+            await self.grant(address, winston)
 
     def last_tx(self, address: str) -> str:
         return (self.store.note(f"weave/last_tx/{address}") or b"").decode()

@@ -18,6 +18,7 @@ COMMANDS = {
     "aos": ("puna.cli.aos.command", "Enter a process: a Lua prompt, its messages as they come, its past."),
     "up": ("puna.cli.up", "Run the network until stopped."),
     "wallet": ("puna.cli.wallet", "Make a wallet, show its address and balance, send wAR."),
+    "bridge": ("puna.cli.bridge", "Turn AR into wAR and back; show what backs wAR."),
     "process": ("puna.cli.process", "Spawn processes, send them messages, read what they did."),
     "verify": ("puna.cli.verify", "Replay a process from the permanent log and compare."),
     "su": ("puna.cli.alone:su", "Run a scheduler unit by itself."),

@@ -156,6 +156,7 @@ def _places(node, winston: int) -> dict:
         "module": network.module,
         "sqlite_module": network.sqlite_module,
         "token": network.token,
+        "vault": network.vault,
         "herder": network.herder,
         "workers": list(network.workers),
         "model": network.model,
@@ -168,7 +169,7 @@ def _print_places(places: dict) -> None:
     for name, url in places["pages"].items():
         click.echo(f"{name:<10}{url}")
     click.echo()
-    for name in ("gateway", "mu", "su", "cu", "scheduler", "authority", "module", "token", "herder"):
+    for name in ("gateway", "mu", "su", "cu", "scheduler", "authority", "module", "token", "vault", "herder"):
         click.echo(f"{name:<10}{places[name]}")
         if name == "module":
             click.echo(f"{'  sqlite':<10}{places['sqlite_module']}")

@@ -1,4 +1,4 @@
-"""`puna wallet`: make a wallet, show its address, ask the wAR token for its balance, send wAR."""
+"""`puna wallet`: make a wallet, show its address and what it has in wAR and AR, send wAR."""
 
 import asyncio
 from pathlib import Path
@@ -54,17 +54,19 @@ def address(path: Path | None, home: Path | None, as_json: bool) -> None:
 @home_option
 @json_option
 def balance(owner: str | None, path: Path | None, home: Path | None, as_json: bool) -> None:
-    """Show the wAR balance of an address (default: the home's wallet)."""
+    """Show what an address has (default: the home's wallet): wAR, which processes take, and AR, on layer 1."""
     place = home_of(home)
     if owner is None:
         owner = (load_wallet(path) if path else place.wallet()).address
-    winston = asyncio.run(_balance(place, _address(owner)))
+    winston, ar_winston = asyncio.run(_balance(place, _address(owner)))
     from puna.services.token.client import format_war
 
     if as_json:
-        print_json({"address": owner, "winston": str(winston), "war": format_war(winston)})
+        told = {"address": owner, "winston": str(winston), "war": format_war(winston)}
+        print_json(told | {"ar_winston": str(ar_winston), "ar": format_war(ar_winston)})
     else:
         click.echo(f"{format_war(winston)} wAR ({winston} winston)  {owner}")
+        click.echo(f"{format_war(ar_winston)} AR ({ar_winston} winston)")
 
 
 class Winston(click.ParamType):
@@ -125,9 +127,11 @@ def _address(text: str) -> str:
     return text
 
 
-async def _balance(home, owner: str) -> int:
+async def _balance(home, owner: str) -> tuple[int, int]:
+    """Winston of wAR, and winston of AR."""
     from puna.cli.network import network_at
     from puna.services.token.client import balance as token_balance
 
     async with network_at(home, packages=False) as network:
-        return await token_balance(network.link, network.network.token, owner)
+        war = await token_balance(network.link, network.network.token, owner)
+        return war, await network.gateway.balance(owner)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 import msgspec
 
 from puna.arweave.dataitem import DataItem, encode_header
-from puna.arweave.ids import Address, ItemId
+from puna.arweave.ids import Address, ItemId, is_id
 from puna.errors import Invalid, Missing, NodeError, NotYet
 
 from .records import Found, Tags, told_tags
@@ -62,6 +62,10 @@ class Gateway(Protocol):
 
     async def find(self, search: Search) -> list[Found]:
         """Items and transactions, by the height of their block."""
+        ...
+
+    async def balance(self, address: str) -> int:
+        """Winston of AR that a wallet has on layer 1; 0 for one that nobody has heard of."""
         ...
 
 
@@ -114,6 +118,9 @@ class NearGateway:
             )
             for thing in things
         ]
+
+    async def balance(self, address: str) -> int:
+        return self._library.weave.balance(address)
 
     async def _held(self, id: str) -> Any:
         found = await self._library.held(id)
@@ -192,6 +199,14 @@ class FarGateway:
             return [_found(edge) for edge in told["data"]["transactions"]["edges"]]
         except (msgspec.DecodeError, LookupError, TypeError, ValueError, RecursionError, AttributeError) as error:
             raise NodeError(f"The gateway at {url} gives no answer to a search: {_said(status, body)}.") from error
+
+    async def balance(self, address: str) -> int:
+        if not is_id(address):
+            return 0  # layer 1 knows wallets of its own kind only
+        status, body = await self._ask("GET", self._link.url("gateway", f"/wallet/{address}/balance"))
+        if status != 200 or not body.isdigit():
+            raise NodeError(f"The gateway does not tell the balance of {address}: {_said(status, body)}.")
+        return int(body)
 
     async def _ask(self, method: str, url: str, **options: Any) -> tuple[int, bytes]:
         with _translated(url):

@@ -28,11 +28,11 @@ def gateway_app(
     hub: Hub,
     network: Callable[[], dict[str, Any]],
     scratch: Path | None = None,
-    pages: Sequence[BaseRoute] = (),
+    services: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """The web application of the gateway; `network` tells the standing programs, and under `units` the units' URLs.
 
-    `pages` are routes of floors above; they go before all others.
+    `services` are the routes of what else this node offers.
     """
 
     async def standing(request: Request) -> Response:
@@ -45,8 +45,8 @@ def gateway_app(
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(_stream(subscription), media_type="text/event-stream", headers=headers)
 
-    ours = [Route("/network", standing), Route("/events", events)]
-    return gateway_application(library, __version__, scratch=scratch, before=[*pages, *ours])
+    ours = [Route("/network", standing), Route("/events", events), *services]
+    return gateway_application(library, __version__, scratch=scratch, before=ours)
 
 
 def seen_from(request: Request, url: str) -> str:

@@ -50,6 +50,7 @@ class Home:
         self.weave = self.folder / "weave"
         self.cache = self.folder / "cache"
         self.wallet_path = self.folder / "wallet.json"
+        self.vault_path = self.folder / "keys" / "vault.json"
         self.log_path = self.folder / "node.log"
         self.engine_address = self.folder / "engine.sock"
         self._running_path = self.folder / "running.json"
@@ -121,6 +122,12 @@ class Home:
         if not path.exists():
             save_wallet(new_rsa_wallet(), path)
         return load_wallet(path)
+
+    def vault(self) -> Wallet:
+        """The RSA key of the bridge's vault, made when a bridge is first raised. All AR behind wAR is its."""
+        if not self.vault_path.exists():
+            save_wallet(new_rsa_wallet(), self.vault_path)
+        return load_wallet(self.vault_path)
 
     def wallet(self) -> Wallet:
         """The user's wallet in this home."""

@@ -6,6 +6,7 @@ A node that opens no ports does not mine: what it stores waits for the next one 
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 
 from puna.arweave.weave import Weave
 from puna.clock import BLOCK_MS, wall_ms
@@ -17,11 +18,15 @@ BLOCK_S_DEFAULT = 2.0  # local people do not want to wait for Arweave's two minu
 
 
 class Miner:
-    """Mines at most every `seconds` while something waits, and an empty block when two minutes brought none."""
+    """Mines at most every `seconds` while something waits, and an empty block when two minutes brought none.
 
-    def __init__(self, weave: Weave, seconds: float):
+    Somebody who waits for nothing but further blocks, as the bridge does for depth, says so by `wanted`.
+    """
+
+    def __init__(self, weave: Weave, seconds: float, wanted: Callable[[], bool] = lambda: False):
         self._weave = weave
         self._seconds = seconds
+        self._wanted = wanted
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -40,7 +45,7 @@ class Miner:
             await asyncio.sleep(self._seconds)
             idle_ms = wall_ms() - self._weave.tip.timestamp * 1000
             try:
-                await self._weave.mine(even_empty=idle_ms >= BLOCK_MS)
+                await self._weave.mine(even_empty=idle_ms >= BLOCK_MS or self._wanted())
             except NodeError as error:
                 log.error("no block was mined: %s", error)
             except Exception:  # a fault of ours is told, and does not end mining

@@ -31,7 +31,7 @@ from puna.arweave.store.sqlite import open_store
 from puna.arweave.wallet import Wallet
 from puna.arweave.weave import Weave, WeaveClock
 from puna.clock import wall_ms
-from puna.errors import NodeError
+from puna.errors import Missing, NodeError
 from puna.llamaland.genesis import raise_land
 from puna.llamaland.land import Land, standing_land
 from puna.llm.models import read_info
@@ -42,8 +42,13 @@ from puna.node.engine import EngineProcess
 from puna.node.gateway import gateway_app
 from puna.node.home import Home, Keys, Running
 from puna.node.miner import BLOCK_S_DEFAULT, Miner
+from puna.services.bridge.chain import Chain
+from puna.services.bridge.ledger import Ledger
+from puna.services.bridge.raising import raise_bridge
+from puna.services.bridge.routes import bridge_routes
+from puna.services.bridge.unit import Bridge
 from puna.services.genesis import genesis
-from puna.services.network import Network
+from puna.services.network import Network, standing
 from puna.services.stock import stock
 from puna.services.worker.client import warm
 from puna.vm.evaluators import Evaluators
@@ -68,7 +73,7 @@ class Options:
     block_s: float = BLOCK_S_DEFAULT  # between two blocks of the weave; 0: only on demand
     arweave: str | None = None  # the URL of a gateway to read through to
     uploader: str | None = None  # the URL of an uploader that gets our bundles too
-    packages: bool = True  # see that package registry and blueprints stand; a single question needs none
+    packages: bool = True  # see that package registry, blueprints and bridge stand; a single question needs none
     pages: "Callable[[Node], Sequence[BaseRoute]] | None" = None  # routes for browsers, from a floor above
     land: bool = False  # raise Llama Land, in the background
     memory_max: int | None = None  # bytes one process may have at most; None: what compute units grant by default
@@ -85,6 +90,7 @@ class Node:
     weave: Weave
     units: Units
     doors: Doors | None = None  # where it listens, once it does
+    bridge: Bridge | None = None  # of a node that stays; it works while the doors are open
     running: Running | None = None
     land: Land | None = None  # once it stands
 
@@ -124,6 +130,7 @@ class Node:
         making_wallet = asyncio.ensure_future(asyncio.to_thread(home.wallet_or_new))
         self.store = await asyncio.to_thread(open_store, home.weave)
         stack.push_async_callback(self.store.close)
+        making_vault = self._vault() if options.packages else None
         self.weave = await Weave.open(self.store, self.keys.operator, home.bundler, scratch=home.cache)
 
         upstream = self._upstream()
@@ -157,6 +164,8 @@ class Node:
         )  # fmt: skip
         if options.packages:
             self.network = await stock(self.link, self.store, self.keys.operator, self.network, progress=progress)
+            progress("making the vault's key")
+            await self._raise_bridge(await making_vault, progress)
         # In the background, for it changes nothing: the first question then finds memories and model loaded.
         warming = asyncio.create_task(warm(self.link, self.network.workers, self.keys.operator.address))
         stack.callback(warming.cancel)
@@ -180,11 +189,32 @@ class Node:
         land = {"land": self.land.to_json()} if self.land else {}
         return {**self.network.to_json(), "units": doors.urls, **land}
 
+    def _vault(self) -> asyncio.Future[Wallet]:
+        """The vault's key, which may take seconds to make: at the first start it is made beside everything else."""
+        network = standing(self.store)
+        if network is not None and network.vault and not self.home.vault_path.exists():
+            raise Missing(
+                f"The key of the bridge's vault, {self.home.vault_path}, is gone.",
+                "Put it back: the AR behind all wAR is in that wallet.",
+            )
+        return asyncio.ensure_future(asyncio.to_thread(self.home.vault))
+
+    async def _raise_bridge(self, vault: Wallet, progress: Callable[[str], None]) -> None:
+        operator = self.keys.operator
+        self.network = await raise_bridge(
+            self.link, self.store, operator, self.network, self.weave, vault.address, progress=progress
+        )
+        self.bridge = Bridge(Ledger(self.link, self.network.token, operator), Chain(self.weave, vault), self.store)
+
     async def _serve(self, doors: Doors, units: Units, library: Library) -> None:
         self.doors = doors
-        miner = Miner(self.weave, self.options.block_s)
+        bridge = self.bridge
+        miner = Miner(self.weave, self.options.block_s, lambda: bridge is not None and bridge.wants_blocks)
         self._stack.push_async_callback(miner.stop)
         miner.start()
+        if bridge is not None:
+            self._stack.push_async_callback(bridge.stop)
+            bridge.start()
         if self.options.uploader:
             forwarder = Forwarder(self.weave, self.keys.operator, self.options.uploader, self.home.cache)
             self._stack.push_async_callback(forwarder.stop)
@@ -194,8 +224,11 @@ class Node:
             {
                 "gateway": gateway_app(
                     library, units.hub, lambda: self._told(doors), self.home.cache,
-                    pages=self.options.pages(self) if self.options.pages else (),
-                ),
+                    [
+                        *(bridge_routes(bridge) if bridge is not None else ()),
+                        *(self.options.pages(self) if self.options.pages else ()),
+                    ],
+                ),  # fmt: skip
                 "mu": messenger_app(units.messenger),
                 "su": scheduler_app(units.scheduler),
                 "cu": compute_app(units.compute),

@@ -132,7 +132,9 @@ class _Raising:
     async def renew(self, network: Network) -> Network:
         """See that every standing program is as it is in this version of Puna: homes outlive versions."""
         herd = ((worker, programs.WORKER) for worker in network.workers)
-        standing_programs = ((network.token, programs.TOKEN), (network.herder, programs.HERDER), *herd)
+        # Where there is a bridge, the token's program is loaded with the bridge's (bridge/raising.py).
+        token = () if network.vault else ((network.token, programs.TOKEN),)
+        standing_programs = (*token, (network.herder, programs.HERDER), *herd)
         renewed = [await self.steps.renew(process, program) for process, program in standing_programs]
         if any(renewed):
             self.progress("brought the programs up to date")

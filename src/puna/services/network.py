@@ -44,6 +44,7 @@ class Network:
     herd: tuple[Worker, ...] = ()
     sqlite_module: str = ""  # `module` with SQLite; a network raised before there was one gets it at its next start
     registry: str = ""  # of packages; empty on a network raised before there was one, until genesis runs again
+    vault: str = ""  # the bridge's layer-1 address; empty on a network without a bridge, until its next start
     operator: str = ""  # the address that owns the programs and publishes their blueprints; empty likewise
 
     @property

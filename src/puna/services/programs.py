@@ -7,6 +7,7 @@ _HERE = Path(__file__).parent
 TOKEN = _HERE / "token" / "token.lua"
 HERDER = _HERE / "herder" / "herder.lua"
 WORKER = _HERE / "worker" / "worker.lua"
+BRIDGE = _HERE / "bridge" / "bridge.lua"  # loaded into the token, beside its own program
 REGISTRY = _HERE / "apm" / "registry.lua"
 LLAMA_HERDER = _HERE / "llama_herder" / "llama-herder.lua"  # a package for processes, not a process
 

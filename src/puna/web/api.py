@@ -144,7 +144,7 @@ def _standing(node: Node) -> dict[str, str]:
         network.token: "wAR", network.herder: "Llama herder", network.registry: "Package registry",
         network.module: "Lua module", network.sqlite_module: "Lua module with SQLite",
         network.scheduler: "Scheduler", network.authority: "Messenger", node.keys.compute.address: "Compute unit",
-        network.operator: "Operator", node.user.address: "Wallet of this node",
+        network.operator: "Operator", network.vault: "Vault of the bridge", node.user.address: "Wallet of this node",
     }  # fmt: skip
     named |= {model.id: f"Model {model.name}" for model in network.models}
     named |= {worker.id: f"Worker {number}" for number, worker in enumerate(network.herd, start=1)}
