@@ -287,7 +287,8 @@ def town(tiles: Tiles) -> Map:
     land.put(objects.house(5, "s4", ("v0", "v1", "v2"), 3, 3), 3, 2, front=1)
     land.put(objects.house(4, "c1", ("e1", "e2", "e3"), 1, 5), 1, 15, front=1)
     for x in range(30, 35):
-        land.put(objects.fence(x > 30, x < 34), x, 9) if x != 33 else None
+        if x != 33:  # where the way goes through
+            land.put(objects.fence(x > 30, x < 34), x, 9)
     for x in range(3, 8):
         land.put(objects.fence(x > 3, x < 7), x, 28)
     for x, y in ((35, 18), (21, 27), (7, 17)):
@@ -368,10 +369,9 @@ def meadow(tiles: Tiles) -> Map:
     for x in range(35, 41):
         for y, part in ((13, "top"), (14, "middle"), (15, "bottom")):
             ground[y, x] = tiles.number(objects.bridge(part))
-    for y in range(9, 13):
-        for x in range(9, 16):
-            if not (11 <= x <= 12):
-                land.put(objects.terrace(), x, y) if y % 2 else None
+    for y in (9, 11):
+        for x in (9, 10, 13, 14, 15):
+            land.put(objects.terrace(), x, y)
     land.put(objects.hut(), 24, 8, front=1)
     land.put(objects.cairn(), 15, 7, front=1)
     land.put(objects.cairn(), 45, 9, front=1)

@@ -146,16 +146,16 @@ def _window(picture, x, y, lit=True, round_top=True) -> None:
 
 
 def _banner(picture, x, y, height, colour="v1", light="v2") -> None:
-    """A hanging banner, 10 pixels wide, with a golden llama's head."""
-    box(picture, x, y, 10, height, colour)
-    box(picture, x, y, 2, height, light)
-    box(picture, x - 1, y - 1, 12, 2, "y1")
+    """A hanging banner, 10 pixels wide, with a golden llama's head and a notch at its foot."""
+    banner = canvas(12, height + 1)
+    box(banner, 1, 1, 10, height, colour)
+    box(banner, 1, 1, 2, height, light)
+    box(banner, 0, 0, 12, 2, "y1")
     for step in range(3):
-        box(picture, x + 4 - step, y + height - 1 - (2 - step), 2 + 2 * step, 1, "none")
-    for cut in range(4):
-        box(picture, x + 5 - cut // 1, y + height - 4 + cut, 1 + cut // 1 * 1, 0, "none")
+        box(banner, 5 - step, height - 2 + step, 2 + 2 * step, 1, "none")
     emblem = drawn("a.a..\naaa..\naaaa.\naa...\naaa..\naaaa.", {"a": "y2"})
-    paste(picture, emblem, x + 3, y + 5)
+    paste(banner, emblem, 4, 6)
+    paste(picture, banner, x - 1, y - 1)
 
 
 def _cone(picture, x, y, width, height, tones) -> None:
@@ -249,9 +249,7 @@ def castle() -> np.ndarray:
     paste(picture, shield, 139, 76)
     for x in (118, 164):
         _torch(picture, x, 100)
-    done = outlined(picture)
-    done[143:, :] = np.where(done[143:, :] == 0, INDEX["none"], done[143:, :])
-    return done
+    return outlined(picture)
 
 
 def _cone_pair(picture) -> None:
