@@ -330,6 +330,15 @@ async def test_who_subscribes_after_submitting_hears_the_journey_from_its_beginn
     assert not hub._subscriptions
 
 
+async def test_a_listener_to_a_process_hears_what_happens_there_whoever_began_it():
+    hub = Hub()
+    async with hub.subscribe(process="world") as listener:
+        for root, process in (("r", "elsewhere"), ("r", "world"), ("s", "world")):
+            hub.publish({"kind": "evaluated", "root": root, "process": process})
+        hub.publish({"kind": "finished", "root": "r"})
+        assert [(await anext(listener))["root"] for _ in range(2)] == ["r", "s"]
+
+
 async def test_a_listener_that_is_closed_ends():
     hub = Hub()
     listener = hub.subscribe()

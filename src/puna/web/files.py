@@ -19,6 +19,7 @@ TYPES = {
     ".mjs": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".json": "application/json",
+    ".tmj": "application/json",
     ".svg": "image/svg+xml",
     ".png": "image/png",
     ".webp": "image/webp",
@@ -27,7 +28,7 @@ TYPES = {
     ".woff2": "font/woff2",
     ".txt": "text/plain; charset=utf-8",
 }
-COMPRESSIBLE = {".html", ".js", ".mjs", ".css", ".json", ".svg", ".wasm", ".txt"}
+COMPRESSIBLE = {".html", ".js", ".mjs", ".css", ".json", ".tmj", ".svg", ".wasm", ".txt"}
 COMPRESSED_BYTES_MIN = 1024
 
 

@@ -18,6 +18,7 @@ from puna.web.files import Files, inside, missing, policy
 
 HERE = Path(__file__).resolve().parent
 VENDOR = HERE / "_built" / "vendor"
+LAND_ART = HERE.parent / "llamaland" / "assets"
 KERNEL = HERE.parent / "llm" / "kernel" / "_built" / "puna-kernel.wasm"
 BUILD_AGAIN = "Connect this machine to the network and build Puna again (in a working copy: python hatch_build.py)."
 
@@ -62,6 +63,8 @@ def web_routes(node: Node, gifts: bool = True) -> Sequence[BaseRoute]:
         folder, _, rest = name.partition("/")
         if name == "puna-kernel.wasm":
             path, words = (KERNEL if KERNEL.is_file() else None), BUILD_AGAIN
+        elif name.startswith("land/assets/"):
+            path, words = inside(LAND_ART, name.removeprefix("land/assets/")), "Draw it: python -m puna.llamaland.art"
         elif folder == "vendor":
             path, words = inside(VENDOR, rest), BUILD_AGAIN + _why_missing()
         else:

@@ -184,10 +184,11 @@ export async function extensionWallet() {
 
 // Sessions --------------------------------------------------------------------------------------------------------
 
-/** The key that may walk and chat for `address` without asking the wallet each time; made when there is none. */
-export async function sessionWallet(address) {
+/** The key that may walk and chat for `address` without asking the wallet each time; made when there is none, or when
+ * a new one is wanted. */
+export async function sessionWallet(address, isNew = false) {
   const name = `session ${address}`;
-  let secret = await recall(name);
+  let secret = isNew ? null : await recall(name);
   if (!secret) {
     secret = toBase64url(crypto.getRandomValues(new Uint8Array(32)));
     await remember(name, secret);
