@@ -6,11 +6,12 @@ import json
 import pytest
 from ao.fakes import ALICE, MODULE, SCHEDULER
 from client.village import NETWORK, doors_of, near
+from starlette.requests import Request
 
 from puna.arweave.wallet import new_ed25519_wallet, save_wallet
 from puna.client import Invalid, Missing, NodeError, NotYet, connect, embedded
 from puna.node.doors import open_doors
-from puna.node.gateway import _seen_from
+from puna.node.gateway import seen_from
 
 
 async def test_a_gateway_tells_where_its_units_are(place):
@@ -117,9 +118,12 @@ async def test_a_unit_that_never_answers_is_given_up_after_the_time_that_was_set
 
 
 async def test_units_that_listen_everywhere_are_named_as_they_were_reached(place):
-    assert _seen_from("example.org", "http://0.0.0.0:4002") == "http://example.org:4002"
-    assert _seen_from("2001:db8::1", "http://[::]:4002") == "http://[2001:db8::1]:4002"
-    assert _seen_from("example.org", "http://10.0.0.7:4002") == "http://10.0.0.7:4002"
+    def asked_at(host: str) -> Request:
+        return Request({"type": "http", "scheme": "http", "path": "/", "headers": [(b"host", host.encode())]})
+
+    assert seen_from(asked_at("example.org:4000"), "http://0.0.0.0:4002") == "http://example.org:4002"
+    assert seen_from(asked_at("[2001:db8::1]:4000"), "http://[::]:4002") == "http://[2001:db8::1]:4002"
+    assert seen_from(asked_at("example.org:4000"), "http://10.0.0.7:4002") == "http://10.0.0.7:4002"
 
 
 async def test_no_node_on_a_home_is_told_with_what_to_do(tmp_path):
