@@ -110,6 +110,34 @@ def test_a_completion_continues_a_text(door, client):
     assert "".join(pieces) == said.choices[0].text
 
 
+def test_a_quote_is_what_the_same_body_then_pays_and_needs_no_key(door, key):
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "Who are you?"}], "max_tokens": 9}
+    told = door.post("/v1/quote", body).json()
+    paid = door.post("/v1/chat/completions", body, key["key"]).json()["puna"]
+    assert told["price_winston"] == paid["paid_winston"] >= paid["fee_winston"]
+    assert told["queue"] == {"length": 0, "ahead": 0} and told["seconds"]["total"] > 0
+    assert told["memory_bytes"]["weights"] > told["memory_bytes"]["context"] > 0
+    assert door.post("/api/quote", {"model": MODEL, "prompt": "Who are you?"}).json()["tokens"] > 9
+    plain = {"model": MODEL, "prompt": "Once upon a time", "max_tokens": 9}
+    assert door.post("/v1/quote", plain).json()["tokens"] == 9
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "says"),
+    [
+        ("/v1/quote", {"model": MODEL, "messages": []}, 400, "messages"),
+        ("/v1/quote", {"model": "nobody", "prompt": "hi", "max_tokens": 1}, 404, "nobody"),
+        ("/v1/quote", {"model": MODEL, "prompt": "hi", "max_tokens": 100_000}, 400, "too many"),
+        ("/v1/quote", b"[]", 400, "object"),
+        ("/api/quote", {"model": MODEL}, 400, "nothing to quote"),
+    ],
+)
+def test_what_cannot_be_quoted_is_told(door, path, body, status, says):
+    reply = door.post(path, body)
+    assert reply.status_code == status and says in reply.text
+    assert door.post(path, body, "sk-wrong").status_code == 401
+
+
 def test_temperature_seed_and_top_p_are_honoured_and_told(door, client):
     def ask(**options):
         return client.chat.completions.create(model=MODEL, messages=JOKE, max_tokens=12, **options)

@@ -22,6 +22,7 @@ from puna.llm.models import ModelInfo, read_info
 from puna.services.herder import client
 from puna.services.herder.client import Prices, Quote, Request
 from puna.services.herder.desk import Case, Desk
+from puna.services.herder.offer import Offer, memory_of
 from puna.services.network import Model, Network
 from puna.services.receipts import Receipt, read_receipt
 from puna.services.token.client import balance, format_war
@@ -123,6 +124,13 @@ class Counter:
             with suppress(NodeError):
                 self._info[model.id] = await asyncio.to_thread(read_info, path) if path else None
         return self._info.get(model.id)
+
+    async def offer(self, asked: Asked) -> Offer:
+        """What a request would cost now. Raises NodeError when it cannot be run; nothing is paid."""
+        model = self.model(asked.model)
+        _, quoted = await self._measured(asked, model)
+        info = await self.info(model)
+        return Offer(quoted, await self.prices(), model.name, info and memory_of(info, quoted))
 
     # A request, from the caller's body to the herd
 

@@ -11,6 +11,7 @@ from .inference import inference_routes
 from .keys import Keys
 from .ollama import ollama_routes
 from .openai import openai_routes
+from .quote import quote_routes
 from .refusals import Refusal
 from .replies import json_of
 
@@ -24,7 +25,9 @@ PROOF_HEADERS = (
 def api_routes(counter: Counter, keys: Keys) -> Sequence[BaseRoute]:
     """OpenAI's and Ollama's paths; the same below `/key/<API key>`, for tools that can send no header; and the
     requests themselves."""
-    doors = [*openai_routes(counter, keys), *ollama_routes(counter, keys), *_nothing_else()]
+    doors = [
+        *openai_routes(counter, keys), *ollama_routes(counter, keys), *quote_routes(counter, keys), *_nothing_else(),
+    ]  # fmt: skip
     # Ollama's tools look at the root of their host first.
     below = [Route("/", lambda request: PlainTextResponse("Puna is running")), *doors]
     return [*doors, Mount("/key/{key}", routes=below), *inference_routes(counter)]

@@ -1,14 +1,18 @@
 """What a request would cost before it is paid: price, place, time, memory. Called by `puna quote` and the doors."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from puna.ao.link import Link
 
 from ..network import Network
 from .client import Prices, Quote, Request, check_request, prices, quote
+
+if TYPE_CHECKING:
+    from puna.llm.models import ModelInfo
 
 
 @dataclass(frozen=True)
@@ -70,16 +74,14 @@ async def offer(
     asked = await quote(link, network.herder, prompt, tokens, model=model, system=system)
     known = {each.id: each.name for each in network.models}
     file = model_file(asked.model)
-    memory = _memory(file, _positions(asked)) if file else None
+    memory = None
+    if file is not None:
+        from puna.llm.models import read_info
+
+        memory = memory_of(await asyncio.to_thread(read_info, file), asked)
     return Offer(asked, await prices(link, network.herder), known.get(asked.model, asked.model), memory)
 
 
-def _positions(asked: Quote) -> int:
-    return asked.prompt_count + asked.tokens
-
-
-def _memory(file: Path, positions: int) -> Memory:
-    from puna.llm.models import read_info
-
-    info = read_info(file)
-    return Memory(info.file_bytes, min(positions, info.context) * info.kv_bytes)
+def memory_of(info: "ModelInfo", asked: Quote) -> Memory:
+    positions = min(asked.prompt_count + asked.tokens, info.context)
+    return Memory(info.file_bytes, positions * info.kv_bytes)
