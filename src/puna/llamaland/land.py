@@ -40,7 +40,7 @@ class Land:
     def from_json(cls, value: Mapping[str, Any]) -> "Land":
         """Undo `to_json`. Raises Invalid when it is no land."""
         try:
-            rest = {key: each for key, each in value.items() if key not in ("coin", "worlds", "assets")}
+            rest = {key: each for key, each in value.items() if key not in ("coin", "worlds", "assets", "live")}
             told = {**value, "characters": rest}
             return msgspec.convert({key: told[key] for key in ("coin", "characters", "worlds", "assets")}, cls)
         except (KeyError, msgspec.ValidationError) as error:

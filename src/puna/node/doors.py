@@ -20,6 +20,7 @@ DOORS = {"gateway": 0, "mu": 2, "su": 3, "cu": 4}
 # Python's own 700 new objects before it looks for cycles are reached several times within one page of a feed, none
 # of whose objects are in a cycle: looking costs a quarter of the page.
 COLLECT_AFTER = (20_000, 20, 50)
+FRAME_BYTES_MAX = 1 << 20  # of a WebSocket frame from a client; past it the connection is closed
 GRACE_S = 2  # for replies under way when the node stops
 
 
@@ -80,6 +81,8 @@ class Serving:
         self._servers = {name: _Server(uvicorn.Config(
             application, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S,
             proxy_headers=False, server_header=False,
+            # Frames are encoded once for all who watch; compressing them for each would cost far more than it saves.
+            ws="websockets-sansio", ws_max_size=FRAME_BYTES_MAX, ws_per_message_deflate=False,
         )) for name, application in applications.items()}  # fmt: skip
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -45,6 +45,7 @@ from puna.node.engine import EngineProcess
 from puna.node.gateway import gateway_app
 from puna.node.home import Home, Keys, Running
 from puna.node.miner import BLOCK_S_DEFAULT, Miner
+from puna.node.presence import LIVE, LiveDoor
 from puna.node.receipts import Receipts
 from puna.services.bridge.chain import Chain
 from puna.services.bridge.ledger import Ledger
@@ -194,7 +195,7 @@ class Node:
 
     def _told(self, doors: Doors) -> dict[str, Any]:
         """What `GET /network` says."""
-        land = {"land": self.land.to_json()} if self.land else {}
+        land = {"land": {**self.land.to_json(), "live": LIVE}} if self.land else {}
         return {**self.network.to_json(), "units": doors.urls, **land}
 
     def _vault(self) -> asyncio.Future[Wallet]:
@@ -232,6 +233,8 @@ class Node:
         await desk.start()
         counter = Counter(units.link, self.store, lambda: self.network, desk)
         self._stack.push_async_callback(counter.stop)
+        live = LiveDoor(self.link, self.store.view)
+        self._stack.push_async_callback(live.stop)
         serving = Serving(
             doors,
             {
@@ -240,6 +243,7 @@ class Node:
                     [
                         *api_routes(counter, ApiKeys(self.home.api_keys)),
                         *(bridge_routes(bridge) if bridge is not None else ()),
+                        *live.routes(),
                         *(self.options.pages(self) if self.options.pages else ()),
                     ],
                 ),  # fmt: skip
