@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from puna.arweave.dataitem import DataItem
-from puna.errors import Invalid, NotYet
+from puna.errors import Invalid, Missing, NotYet
 
 Place = tuple[float, ...]
 
@@ -42,7 +42,7 @@ class TooFast(Invalid):
     """The step is longer than anybody walks in that time."""
 
 
-class NoWorld(Invalid):
+class NoWorld(Missing):
     """A process does not answer as worlds do."""
 
     def __init__(self):
@@ -289,7 +289,7 @@ class Presence:
     def frame(self, version: int, line: int, t: int, **more: Any) -> tuple[str, int]:
         """All news since that version and that line as JSON, and the last line in it.
 
-        {t, moves: [[entity, x, y, direction?]], people: {entity: {Type, Metadata, StateCode}}, lines: [...]}; what is
+        {t, moves: [[entity, x, y, direction?]], people: {entity: {Position, Type, Metadata, StateCode}}, lines: [...]}; what is
         empty is left out.
         """
         frame: dict[str, Any] = {"t": t, **more}
@@ -298,7 +298,9 @@ class Presence:
             [each.id, *each.position, each.direction] if each.direction else [each.id, *each.position]
             for each in walkers if each.position_version > version and not each.is_hidden
         ]  # fmt: skip
-        people = {each.id: each.entity for each in walkers if each.version > version}
+        people = {
+            each.id: {"Position": each.position, **each.entity} for each in walkers if each.version > version
+        }  # fmt: skip
         lines = self._lines_after(line)
         for name, news in (("people", people), ("moves", moves), ("lines", lines)):
             if news:

@@ -8,6 +8,7 @@ can do what the messenger would not: what is shown was signed, and what a world 
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -48,7 +49,7 @@ RESULT_S = 30.0  # so long we wait for the world's word on a sample
 LEAVE_S = 5.0  # a node that stops waits so long for the last samples
 KEEP_ALIVE_S = 15.0
 LINES_A_PAGE = 100
-POLICY = 1008  # the WebSocket close code for those who break rules
+POLICY, LATER, UNKNOWN = 1008, 1013, 4404  # WebSocket close codes
 
 MOVE, CHAT, SESSION, HIDE = "Reality.EntityUpdatePosition", "ChatMessage", "Reality.Session", "Reality.EntityHide"
 # Asked for by messages, too, though clients ask by dry-run; they change nothing.
@@ -121,7 +122,7 @@ class Room:
         self._stirred = asyncio.Event()
         self._lookups = asyncio.Semaphore(8)
         self._sending: set[asyncio.Task[None]] = set()
-        self._stale_people = self._stale_chat = False
+        self._stale_people = self._stale_chat = self._stale_rules = False
         self._stale = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.opening = asyncio.ensure_future(self._open())
@@ -133,8 +134,7 @@ class Room:
 
     async def _open(self) -> None:
         """Read the world. Raises NodeError when it is none."""
-        info, parameters = await asyncio.gather(self._json("Reality.Info"), self._json("Reality.Parameters"))
-        self._presence = Presence(Rules.of(info, parameters))
+        self._presence = Presence(await self._read_rules())
         await self._read_people(first=True)
         await self._read_chat()
         self._shown = (self._presence.version, self._presence.line)
@@ -290,9 +290,9 @@ class Room:
         return known.actor
 
     async def _look_up(self, address: str) -> Known:
-        """Ask the world whose entity a key speaks for: to far in the future it tells the asker's own alone."""
+        """Ask the world whose entity a key speaks for."""
         async with self._lookups:
-            told = await self._json("Reality.EntitiesDynamic", {"Timestamp": 2**53, "Initial": False}, asker=address)
+            told = await self._own(address)
         actor = next(iter(told), None)
         self._presence.hear_people(told, self.now())
         if len(self._keys) > 2 * WATCHERS_MAX:
@@ -300,6 +300,10 @@ class Room:
         known = Known(actor, self.now() + (KNOWN_MS if actor else UNKNOWN_MS))
         self._keys[address] = known
         return known
+
+    async def _own(self, address: str) -> dict[str, Any]:
+        """The entity that a key speaks for, under its id: of the far future the world tells only the asker's own."""
+        return await self._json("Reality.EntitiesDynamic", {"Timestamp": 2**53, "Initial": False}, asker=address)
 
     def _forget_keys(self) -> None:
         now = self.now()
@@ -314,7 +318,7 @@ class Room:
         if walker.is_unheard or self._asked.get(actor, -ASK_AGAIN_MS) + ASK_AGAIN_MS > now:
             return False
         self._asked[actor] = now
-        told = await self._json("Reality.EntitiesDynamic", {"Timestamp": 2**53, "Initial": False}, asker=actor)
+        told = await self._own(actor)
         before = walker.position
         self._presence.correct({id: told[id] for id in told if id == actor})
         return walker.position != before
@@ -363,9 +367,10 @@ class Room:
             told = msgspec.json.decode(data)
         except msgspec.DecodeError:
             told = None
-        if isinstance(told, dict):
-            self._presence.correct(told)
-        self.stale(people=True)
+        try:
+            self._presence.correct(told if isinstance(told, dict) else await self._own(walker.id))
+        except NodeError as error:
+            log.info("where %s really is, the world does not say: %s", walker.id, error)
         await self._tell_mover(walker, Invalid(f"The world refused your move: {fault}.", "You are where it says."))
 
     async def _tell_mover(self, walker: Walker, error: NodeError) -> None:
@@ -402,7 +407,7 @@ class Room:
             self._presence.doubt(actor)
             self.stale(people=True)
         else:
-            self.stale(people=True, chat=True)
+            self.stale(people=True, chat=True, rules=True)
 
     def missed(self) -> None:
         """We were not told of something."""
@@ -416,8 +421,9 @@ class Room:
             if address in (wallet, key) or known.actor == wallet:
                 del self._keys[address]
 
-    def stale(self, *, people: bool = False, chat: bool = False) -> None:
+    def stale(self, *, people: bool = False, chat: bool = False, rules: bool = False) -> None:
         """What we know of the world may have changed."""
+        self._stale_rules |= rules
         self._stale_people |= people
         self._stale_chat |= chat
         self._stale.set()
@@ -427,9 +433,11 @@ class Room:
         while True:
             await self._stale.wait()
             self._stale.clear()
-            chat, people = self._stale_chat, self._stale_people
-            self._stale_chat = self._stale_people = False
+            chat, people, rules = self._stale_chat, self._stale_people, self._stale_rules
+            self._stale_chat = self._stale_people = self._stale_rules = False
             try:
+                if rules:
+                    self._presence.rules = await self._read_rules()
                 if chat:
                     await self._read_chat()
                 if people:
@@ -437,8 +445,11 @@ class Room:
                 self._stirred.set()
             except NodeError as error:
                 log.info("world %s is read again in a moment: %s", self.world, error)
-                self.stale(people=people, chat=chat)
+                self.stale(people=people, chat=chat, rules=rules)
             await asyncio.sleep(REFRESH_S)
+
+    async def _read_rules(self) -> Rules:
+        return Rules.of(*await asyncio.gather(self._json("Reality.Info"), self._json("Reality.Parameters")))
 
     async def _read_people(self, first: bool = False) -> None:
         # What happened in the very millisecond of the last change may not have been told with it.
@@ -482,7 +493,7 @@ class LiveDoor:
     def __init__(self, link: Link, item_of: Callable[[str], Item | None]):
         self._link = link
         self._item_of = item_of
-        self._rooms: dict[str, Room] = {}
+        self.rooms: dict[str, Room] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._listening: asyncio.Task[None] | None = None
 
@@ -493,15 +504,15 @@ class LiveDoor:
         """End all rooms; where people are, their worlds hear before."""
         if self._listening is not None:
             self._listening.cancel()
-        await asyncio.gather(*(room.close() for room in self._rooms.values()), *self._closing)
+        await asyncio.gather(*(room.close() for room in self.rooms.values()), *self._closing)
 
     async def enter(self, world: str, after: str | None) -> tuple[Room, Watcher]:
         """A room and a place in it. Raises NodeError when there is none."""
-        room = self._rooms.get(world)
+        room = self.rooms.get(world)
         if room is None:
-            if len(self._rooms) >= ROOMS_MAX:
+            if len(self.rooms) >= ROOMS_MAX:
                 raise NotYet(f"{ROOMS_MAX} worlds are watched already.", "Come back in a while.")
-            room = self._rooms[world] = Room(self._link, world, self._item_of, self._let_go)
+            room = self.rooms[world] = Room(self._link, world, self._item_of, self._let_go)
             if self._listening is None:
                 self._listening = asyncio.create_task(self._listen())
         if len(room.watchers) >= WATCHERS_MAX:
@@ -512,15 +523,15 @@ class LiveDoor:
             await asyncio.shield(room.opening)
         except BaseException:
             room.leave(watcher)
-            if room.opening.done() and self._rooms.get(world) is room and not room.is_open:
-                del self._rooms[world]
+            if room.opening.done() and self.rooms.get(world) is room and not room.is_open:
+                del self.rooms[world]
             raise
         watcher.line = _line_of(after, room.line)
         return room, watcher
 
     def _let_go(self, room: Room) -> None:
         """Nobody needs this room any more."""
-        del self._rooms[room.world]
+        del self.rooms[room.world]
         task = asyncio.create_task(room.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
@@ -530,10 +541,10 @@ class LiveDoor:
         async with self._link.events() as events:
             async for event in events:
                 if event["kind"] == "gap":
-                    for room in self._rooms.values():
+                    for room in self.rooms.values():
                         room.missed()
                     continue
-                room = self._rooms.get(event.get("process", ""))
+                room = self.rooms.get(event.get("process", ""))
                 if room is None:
                     continue
                 try:
@@ -563,7 +574,9 @@ class _Live:
         try:
             room, watcher = await self._door.enter(scope["path_params"]["world"], query.get("after"))
         except NodeError as error:
-            return await _refuse(send, error)
+            with contextlib.suppress(OSError):
+                await _refuse(send, error)
+            return
 
         async def tell(text: str) -> None:
             await send({"type": "websocket.send", "text": text})
@@ -572,9 +585,8 @@ class _Live:
         await send({"type": "websocket.accept"})
         feeding = asyncio.create_task(_feed(room, watcher, tell))
         try:
-            await _serve(room, watcher, receive, send)
-        except OSError:
-            pass  # it went away while we spoke
+            with contextlib.suppress(OSError):  # it went away while we spoke
+                await _serve(room, watcher, receive, send)
         finally:
             room.leave(watcher)
             feeding.cancel()
@@ -597,12 +609,10 @@ class _Showing(StreamingResponse):
 
 async def _feed(room: Room, watcher: Watcher, tell: Callable[[str], Any]) -> None:
     """Show the room to one watcher. `tell` waits while the connection is full; meanwhile nothing is kept for it."""
-    try:
+    with contextlib.suppress(OSError):  # the receiving side ends it
         await tell(room.greet(watcher))
         while True:
             await tell(await room.news(watcher))
-    except OSError:
-        pass  # the receiving side ends it
 
 
 async def _serve(room: Room, watcher: Watcher, receive: Receive, send: Send) -> None:
@@ -672,9 +682,8 @@ def _line_of(after: str | None, newest: int) -> int:
 
 
 async def _refuse(send: Send, error: NodeError) -> None:
-    """Answer the request for a WebSocket with a status and the reason."""
-    status = {Invalid: 404, Missing: 404, NotYet: 503}.get(type(error), 500)
-    body = msgspec.json.encode({"error": str(error)})
-    headers = [(b"content-type", b"application/json")]
-    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": body})
+    """Let a client in only to tell it why not: of a refused handshake browsers say nothing to their pages."""
+    code = UNKNOWN if isinstance(error, Missing) else LATER if isinstance(error, NotYet) else POLICY
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.send", "text": notice(error)})
+    await send({"type": "websocket.close", "code": code, "reason": error.what[:100]})

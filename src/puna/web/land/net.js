@@ -208,17 +208,18 @@ export class Node {
 
 /**
  * The live door of a world, where the node has one. What is sent is the signed data item of an ordinary
- * Reality.EntityUpdatePosition; what comes is JSON {t: server ms, moves: [[entity, x, y, direction], ...]}.
+ * Reality.EntityUpdatePosition; what comes is JSON {t: server ms, moves: [[entity, x, y, direction], ...], people, lines}.
+ * `after()` is the number of the last line of chat that is known: a door that opens again begins there.
  */
 export class Live {
-  constructor(world, heard) {
-    Object.assign(this, { world, heard, isOpen: false, isOver: false, tries: 0 });
+  constructor(world, after, heard) {
+    Object.assign(this, { world, after, heard, isOpen: false, isOver: false, tries: 0 });
     this.open();
   }
 
   open() {
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-    this.socket = new WebSocket(`${scheme}//${location.host}/land/${this.world}/live`);
+    this.socket = new WebSocket(`${scheme}//${location.host}/land/${this.world}/live?after=${this.after()}`);
     this.socket.binaryType = "arraybuffer";
     this.socket.onopen = () => {
       this.isOpen = true;
@@ -237,7 +238,9 @@ export class Live {
   /** Send a move; false when the door is closed. */
   async move(wallet, tags, data) {
     if (!this.isOpen) return false;
-    const item = await signItem(wallet.key, { target: this.world, tags: messageTags(tags), data });
+    // Such a key signs the same step to the same id, and each id is taken once.
+    const anchor = crypto.getRandomValues(new Uint8Array(32));
+    const item = await signItem(wallet.key, { target: this.world, tags: messageTags(tags), data, anchor });
     if (!this.isOpen) return false;
     this.socket.send(item);
     return true;

@@ -128,7 +128,7 @@ export class World {
     await this.readChat(true);
     // `GET /network` says whether worlds have a live door here.
     if (this.node.network.land?.live) {
-      this.live = new Live(this.id, (news) => this.hearMoves(news));
+      this.live = new Live(this.id, () => this.lastLine, (news) => this.hearNews(news));
       this.stops.push(() => this.live.close());
     }
     this.stops.push(this.node.events({ process: this.id }, (event) => this.hearEvent(event)));
@@ -274,7 +274,12 @@ export class World {
     if (Math.hypot(x - this.walker.x, y - this.walker.y) > 1.5) Object.assign(this.walker, { x, y, legs: [] });
   }
 
-  hearMoves(news) {
+  /** A frame of the live door. */
+  hearNews(news) {
+    for (const [id, entity] of Object.entries(news.people ?? {}))
+      if (id !== this.me && !this.statics[id]) this.meet(id, entity, entity.StateCode === 1);
+    if (news.lines) this.hearLines(news.lines);
+    if (news.notice) this.soon();
     const now = Date.now();
     for (const [id, x, y, direction] of news.moves ?? []) {
       const person = this.people.get(id);
@@ -355,8 +360,11 @@ export class World {
     const tags = { Action: "ChatHistory", Limit: isFirst ? 40 : 100 };
     if (!isFirst) tags["Id-After"] = this.lastLine;
     const found = await this.node.readJson(this.id, this.me, tags);
-    const lines = (Array.isArray(found) ? found : []).sort((a, b) => a.Id - b.Id);
-    for (const line of lines) {
+    this.hearLines(Array.isArray(found) ? found : [], isFirst);
+  }
+
+  hearLines(lines, isFirst = false) {
+    for (const line of lines.sort((a, b) => a.Id - b.Id)) {
       if (this.lines.has(line.Id)) continue;
       this.lines.set(line.Id, line);
       this.lastLine = Math.max(this.lastLine, line.Id);
