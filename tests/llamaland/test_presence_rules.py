@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from puna.arweave.wallet import new_ed25519_wallet
@@ -49,11 +49,17 @@ def test_the_door_is_a_little_stricter_than_the_world():
     assert presence.LINES_MAX == law_of_the_world("LINES_MAX")
 
 
+# A pause in ms, a direction, how far of what the world would allow, how long the messenger takes in ms.
 steps = st.lists(
-    st.tuples(st.integers(20, 9000), st.floats(0, 100), st.floats(0, 100), st.integers(0, 400)), min_size=1, max_size=60
-)
+    st.tuples(
+        st.one_of(st.integers(100, 300), st.integers(20, 9000)), st.sampled_from([(1, 0), (-1, 0), (0, 1), (0, -1)]),
+        st.floats(0, 1.3), st.integers(0, 400),
+    ),
+    min_size=1, max_size=80,
+)  # fmt: skip
 
 
+@settings(max_examples=400)
 @given(steps)
 def test_whatever_somebody_walks_the_world_takes_every_sample_and_the_last_one_is_where_he_stands(walk):
     it, speed, stride = world_with_ann(), law_of_the_world("SPEED"), law_of_the_world("STRIDE")
@@ -78,11 +84,12 @@ def test_whatever_somebody_walks_the_world_takes_every_sample_and_the_last_one_i
             now += delay
 
     now = 0.0
-    for pause, x, y, delay in walk:
+    for pause, way, share, delay in walk:
         now += pause
         listen(now, delay)
         now += delay
-        place = (round(x, 3), round(y, 3))
+        far = min(stride, speed * pause / 1000) * share
+        place = tuple(round(min(100.0, max(0.0, at + far * each)), 3) for at, each in zip(ann.position, way, strict=True))
         item = letters.message(ANN, "A" * 43, {"Action": "Reality.EntityUpdatePosition"})
         places[item.id] = place
         try:
