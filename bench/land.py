@@ -92,10 +92,9 @@ async def drive(places: dict, options, node_pid: int) -> None:
         lower, upper = ([float(each) for each in parameters["Bounds"][name]] for name in ("Lower", "Upper"))
         seen = Seen()
         players = [
-            Player(n, new_ed25519_wallet(), tuple(random.uniform(a + 2, b - 2) for a, b in zip(lower, upper, strict=True)),
-                   looks=n % LOOK_EVERY == 0)
+            Player(n, new_ed25519_wallet(), somewhere(lower, upper), looks=n % LOOK_EVERY == 0)
             for n in range(options.players)
-        ]  # fmt: skip
+        ]
         door = asyncio.Semaphore(JOINING)
         began = time.perf_counter()
         await asyncio.gather(*(enter(web, places, world, player, door) for player in players))
@@ -129,6 +128,10 @@ async def drive(places: dict, options, node_pid: int) -> None:
         if profiler:
             profiler.wait()
     tell(options, seen, players, everybody_heard, logged, wrong, seconds, spent, load_before)
+
+
+def somewhere(lower: list[float], upper: list[float]) -> tuple[float, ...]:
+    return tuple(random.uniform(low + 2, high - 2) for low, high in zip(lower, upper, strict=True))
 
 
 async def standing_world(web, places: dict, name: str) -> str:
@@ -274,21 +277,16 @@ def tell(options, seen: Seen, players, everybody_heard: bool, logged: int, wrong
     twice = sum(player.heard[text] > 1 for player in players for text in seen.said)
     waited = "" if everybody_heard else f", after waiting {PATIENCE_S:g} s"
     visible = 100 * len(seen.took) / max(1, expected)
-    print(
-        f"{len(players)} players, {seconds:.1f} s, {os.cpu_count()} cores, load {load:.1f}, then {os.getloadavg()[0]:.1f}"
-    )
+    count, size = len(players), seen.frame_bytes / max(1, seen.frames)
+    print(f"{count} players, {seconds:.1f} s, {os.cpu_count()} cores, load {load:.1f} to {os.getloadavg()[0]:.1f}")
     print(f"moves sent             {seen.moves / seconds:8.0f} /s   ({seen.moves}; late by {spread(seen.late)})")
     print(f"move to visible        {spread(seen.took)}")
     print(f"moves seen by others   {visible:8.1f} %    (others were overtaken by a newer one)")
     print(f"line to visible        {spread(seen.line_took)}")
-    print(
-        f"chat lines             {len(seen.said):8d}      to {len(players)} each: {lost} lost, {twice} shown twice{waited}"
-    )
+    print(f"chat lines             {len(seen.said):8d}      to {count} each: {lost} lost, {twice} shown twice{waited}")
     print(f"messages in the log    {logged / seconds:8.0f} /s   ({logged - len(seen.said)} moves, the rest is chat)")
-    print(f"misplaced in the world {wrong:8d}      of {len(players)}, once all stood still")
-    print(
-        f"frames to players      {seen.frames / seconds:8.0f} /s   of {seen.frame_bytes / max(1, seen.frames):.0f} bytes"
-    )
+    print(f"misplaced in the world {wrong:8d}      of {count}, once all stood still")
+    print(f"frames to players      {seen.frames / seconds:8.0f} /s   of {size:.0f} bytes")
     for text, count in seen.notices.most_common(5):
         print(f"notice, {count} times: {text}")
     print("processor time         of one core")

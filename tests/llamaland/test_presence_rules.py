@@ -89,7 +89,9 @@ def test_whatever_somebody_walks_the_world_takes_every_sample_and_the_last_one_i
         listen(now, delay)
         now += delay
         far = min(stride, speed * pause / 1000) * share
-        place = tuple(round(min(100.0, max(0.0, at + far * each)), 3) for at, each in zip(ann.position, way, strict=True))
+        place = tuple(
+            round(min(100.0, max(0.0, at + far * each)), 3) for at, each in zip(ann.position, way, strict=True)
+        )
         item = letters.message(ANN, "A" * 43, {"Action": "Reality.EntityUpdatePosition"})
         places[item.id] = place
         try:

@@ -13,6 +13,7 @@ from puna.arweave.dataitem import encode_item
 from puna.arweave.wallet import new_ed25519_wallet
 from puna.llamaland import client
 from puna.llamaland.genesis import WORLD
+from puna.node import presence
 from puna.node.home import Home
 from puna.node.node import Node, Options
 from puna.node.presence import FRAMES_A_SECOND, ITEM_BYTES_MAX, LINES_A_PAGE, LiveDoor, _feed
@@ -346,6 +347,17 @@ async def test_who_reads_slowly_finds_the_newest_places_and_every_line(node, wor
         feeding.cancel()
         await live.stop()
     await reached(node, world, ann, 7.5, 5)
+
+
+async def test_who_takes_nothing_any_more_is_let_go(node, world, monkeypatch):
+    monkeypatch.setattr(presence, "STALL_S", 0.0)
+    live = LiveDoor(node.link, node.store.view)
+    try:
+        room, watcher = await live.enter(world, None)
+        async with asyncio.timeout(30):
+            await _feed(room, watcher, lambda text: asyncio.Event().wait())
+    finally:
+        await live.stop()
 
 
 async def test_when_the_world_says_no_everybody_is_shown_where_its_owner_really_is(node, world):

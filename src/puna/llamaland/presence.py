@@ -289,8 +289,8 @@ class Presence:
     def frame(self, version: int, line: int, t: int, **more: Any) -> tuple[str, int]:
         """All news since that version and that line as JSON, and the last line in it.
 
-        {t, moves: [[entity, x, y, direction?]], people: {entity: {Position, Type, Metadata, StateCode}}, lines: [...]}; what is
-        empty is left out.
+        {t, moves: [[entity, x, y, direction?]], people: {entity: {Position, Type, Metadata, StateCode}}, lines: [...]};
+        what is empty is left out.
         """
         frame: dict[str, Any] = {"t": t, **more}
         walkers = self.walkers.values()

@@ -47,6 +47,7 @@ ROOMS_MAX = 64  # worlds watched at once
 SENDING_MAX = 16  # samples of one world on their way to the messenger
 RESULT_S = 30.0  # so long we wait for the world's word on a sample
 LEAVE_S = 5.0  # a node that stops waits so long for the last samples
+STALL_S = 30.0  # who takes no frame for so long has gone away
 KEEP_ALIVE_S = 15.0
 LINES_A_PAGE = 100
 POLICY, LATER, UNKNOWN = 1008, 1013, 4404  # WebSocket close codes
@@ -156,10 +157,9 @@ class Room:
                     await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
         except TimeoutError:
             log.warning("the world %s has not heard of some last steps", self.world)
-
-    @property
-    def is_open(self) -> bool:
-        return bool(self._tasks)
+        for task in self._sending:  # what they wait for now is only the world's word on it
+            task.cancel()
+        await asyncio.gather(*self._sending, return_exceptions=True)
 
     @property
     def is_idle(self) -> bool:
@@ -264,7 +264,7 @@ class Room:
         """Everything that is no move goes to the messenger as it is, after the sender's last move."""
         known = self._keys.get(owner_address(item))
         if known is not None and known.actor is not None:
-            if tag(item, "Action") == HIDE:
+            if tag(item, "Action") == HIDE and tag(item, "EntityId") in (None, known.actor):
                 self._presence.forget_moves(known.actor)
             else:
                 await self._hurry(known.actor)
@@ -280,7 +280,7 @@ class Room:
         """Whose entity this key moves. Raises Invalid when it is nobody's."""
         known, now = self._keys.get(address), self.now()
         if known is None or known.until_ms < now or known.actor and known.actor not in self._presence.walkers:
-            if known is None and not watcher.lookups.spend(now):
+            if (known is None or known.actor is None) and not watcher.lookups.spend(now):
                 raise NotYet("Too many new keys on one connection.", "Wait a moment.")
             known = await self._look_up(address)
         if known.actor is None:
@@ -318,10 +318,11 @@ class Room:
         if walker.is_unheard or self._asked.get(actor, -ASK_AGAIN_MS) + ASK_AGAIN_MS > now:
             return False
         self._asked[actor] = now
-        told = await self._own(actor)
-        before = walker.position
-        self._presence.correct({id: told[id] for id in told if id == actor})
-        return walker.position != before
+        entity = (await self._own(actor)).get(actor)
+        if entity is None or tuple(entity["Position"]) == walker.position:
+            return False
+        self._presence.correct({actor: entity})
+        return True
 
     def position_of(self, item: DataItem) -> Sequence[float] | None:
         """Where the entity is that the item's signer moves, as far as we know."""
@@ -504,6 +505,7 @@ class LiveDoor:
         """End all rooms; where people are, their worlds hear before."""
         if self._listening is not None:
             self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
         await asyncio.gather(*(room.close() for room in self.rooms.values()), *self._closing)
 
     async def enter(self, world: str, after: str | None) -> tuple[Room, Watcher]:
@@ -513,6 +515,7 @@ class LiveDoor:
             if len(self.rooms) >= ROOMS_MAX:
                 raise NotYet(f"{ROOMS_MAX} worlds are watched already.", "Come back in a while.")
             room = self.rooms[world] = Room(self._link, world, self._item_of, self._let_go)
+            room.opening.add_done_callback(lambda opening: self._opened(room, opening))
             if self._listening is None:
                 self._listening = asyncio.create_task(self._listen())
         if len(room.watchers) >= WATCHERS_MAX:
@@ -523,11 +526,14 @@ class LiveDoor:
             await asyncio.shield(room.opening)
         except BaseException:
             room.leave(watcher)
-            if room.opening.done() and self.rooms.get(world) is room and not room.is_open:
-                del self.rooms[world]
             raise
         watcher.line = _line_of(after, room.line)
         return room, watcher
+
+    def _opened(self, room: Room, opening: "asyncio.Task[None]") -> None:
+        """A world that could not be read is asked again by the next who comes."""
+        if (opening.cancelled() or opening.exception()) and self.rooms.get(room.world) is room:
+            del self.rooms[room.world]
 
     def _let_go(self, room: Room) -> None:
         """Nobody needs this room any more."""
@@ -583,14 +589,17 @@ class _Live:
 
         watcher.send = tell
         await send({"type": "websocket.accept"})
-        feeding = asyncio.create_task(_feed(room, watcher, tell))
+        sides = [
+            asyncio.create_task(_feed(room, watcher, tell)),
+            asyncio.create_task(_serve(room, watcher, receive, send)),
+        ]
         try:
-            with contextlib.suppress(OSError):  # it went away while we spoke
-                await _serve(room, watcher, receive, send)
+            await asyncio.wait(sides, return_when=asyncio.FIRST_COMPLETED)
         finally:
             room.leave(watcher)
-            feeding.cancel()
-            await asyncio.gather(feeding, return_exceptions=True)
+            for side in sides:
+                side.cancel()
+            await asyncio.gather(*sides, return_exceptions=True)
 
 
 class _Showing(StreamingResponse):
@@ -608,15 +617,20 @@ class _Showing(StreamingResponse):
 
 
 async def _feed(room: Room, watcher: Watcher, tell: Callable[[str], Any]) -> None:
-    """Show the room to one watcher. `tell` waits while the connection is full; meanwhile nothing is kept for it."""
-    with contextlib.suppress(OSError):  # the receiving side ends it
-        await tell(room.greet(watcher))
+    """Show the room to one watcher. `tell` waits while the connection is full; meanwhile nothing is kept for it.
+
+    Ends when it went away, or has taken nothing for STALL_S.
+    """
+    with contextlib.suppress(OSError, TimeoutError):
+        frame = room.greet(watcher)
         while True:
-            await tell(await room.news(watcher))
+            async with asyncio.timeout(STALL_S):
+                await tell(frame)
+            frame = await room.news(watcher)
 
 
 async def _serve(room: Room, watcher: Watcher, receive: Receive, send: Send) -> None:
-    """Take what a client sends until it goes away."""
+    """Take what a client sends until it goes away, or is shown out."""
     while True:
         message = await receive()
         if message["type"] == "websocket.disconnect":
@@ -637,7 +651,8 @@ async def _serve(room: Room, watcher: Watcher, receive: Receive, send: Send) -> 
             log.exception("a frame to the door of %s met a bug", room.world)
             said = notice(NodeError("That met a bug of ours.", "It is in the node's log."))
         if said is not None:
-            await send({"type": "websocket.send", "text": said})
+            with contextlib.suppress(OSError):  # the next `receive` says that it is gone
+                await send({"type": "websocket.send", "text": said})
 
 
 def _read(body: bytes | None) -> DataItem:
