@@ -50,6 +50,8 @@ async def test_two_players_meet_and_one_hears_a_joke_and_is_paid_for_a_petition(
         await ana.shot("arrived")
         await beto.shot("arrived")
 
+        await asyncio.gather(ana.until("live"), beto.until("live"))
+
         # They see each other walk: one by keys, the other by a tap.
         await ana.walk("ArrowRight", "ArrowDown", seconds=0.7)
         await beto.until("standing", list(await ana.place))
