@@ -31,7 +31,7 @@ UNTIL = """([condition, argument, most]) => new Promise((resolve, reject) => {
     gone: (name) => ![...land.world.people.values()].some((person) => person.name === name),
     text: ([id, text]) => document.getElementById(id).textContent.includes(text),
     quiet: () => !land.world.unsent.length,
-    live: () => land.world.live.isOpen,
+    live: () => land.world.live?.isOpen,
     near: ([x, y]) => Math.hypot(land.world.walker.x - x, land.world.walker.y - y) < 0.1,
     renewed: (before) => land.player.session.address !== before && land.player.sessions.has(land.world.id),
     far: ([x, y]) => Math.hypot(land.world.walker.x - x, land.world.walker.y - y) > 1,
