@@ -47,6 +47,7 @@ ROOT_JOURNEYS_MAX = 2048  # of one root, even when it is alone
 RETRY_FIRST_S = 1.0
 RETRY_LONGEST_S = 60.0
 EVENT_TEXT_MAX = 65_536  # characters of data in an event; who wants more reads the item or the result
+SENDERS_MAX = 4096  # processes whose spawn items, which may be long programs, are not read again for each message
 LARGE_BYTES = 1 << 20  # from here on a signature is checked on a thread
 
 ID_CHARACTERS = string.ascii_letters + string.digits + "-_"
@@ -87,6 +88,7 @@ class MessengerUnit:
         self._roots: dict[tuple[str, str], str] = {}  # by process and item, of the journeys under way
         self._stuck: set[str] = set()  # keys of journeys that met a bug of ours; they wait for the next start
         self._owned: set[asyncio.Task[Any]] = set()
+        self._senders: dict[ProcessId, Sender] = {}
         self._waking = self._wake_again = False
         self._stopping = False
         self.monitors = Monitors(store, results, self._carry_cron)
@@ -303,10 +305,16 @@ class MessengerUnit:
         return Evaluated(result, self._sender(journey.process))
 
     def _sender(self, process: ProcessId) -> Sender:
-        item = self._store.view(process)
-        if item is None:
-            raise NotYet(f"process item {process} is not on this node", "Upload it.")
-        return Sender(process, tag(item, "Module") or "", tag(item, "Scheduler") or "")
+        sender = self._senders.get(process)
+        if sender is None:
+            item = self._store.view(process)
+            if item is None:
+                raise NotYet(f"process item {process} is not on this node", "Upload it.")
+            sender = Sender(process, tag(item, "Module") or "", tag(item, "Scheduler") or "")
+            if len(self._senders) >= SENDERS_MAX:
+                del self._senders[next(iter(self._senders))]
+            self._senders[process] = sender
+        return sender
 
     # Sending
 
