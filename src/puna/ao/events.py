@@ -8,7 +8,10 @@ not truth: the truth is in the store, and a listener that was away can read it t
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
+from functools import cached_property
 from typing import Any
+
+import msgspec
 
 Event = dict[str, Any]
 
@@ -16,18 +19,31 @@ BACKLOG_MAX = 2048  # events kept for those who subscribe just after they submit
 LISTENER_MAX = 4096  # events one slow listener may be behind; past it the oldest are dropped and a "gap" says so
 
 
+class Told:
+    """An event as all who listen share it: it is encoded once, and only if somebody far away listens."""
+
+    def __init__(self, event: Event):
+        self.event = event
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """As a server-sent event."""
+        return b"data: " + msgspec.json.encode(self.event) + b"\n\n"
+
+
 class Hub:
     """Publishes to every subscription; never blocks, never fails a publisher."""
 
     def __init__(self, backlog_max: int = BACKLOG_MAX, listener_max: int = LISTENER_MAX):
-        self._backlog: deque[Event] = deque(maxlen=backlog_max)
+        self._backlog: deque[Told] = deque(maxlen=backlog_max)
         self._listener_max = listener_max
         self._subscriptions: set[Subscription] = set()
 
     def publish(self, event: Event) -> None:
-        self._backlog.append(event)
+        told = Told(event)
+        self._backlog.append(told)
         for subscription in tuple(self._subscriptions):
-            subscription.offer(event)
+            subscription.offer(told)
 
     def subscribe(self, root: str | None = None, process: str | None = None) -> "Subscription":
         """Listen from now on to everything, to what happens at one process, or to one journey until it is finished.
@@ -36,8 +52,8 @@ class Hub:
         """
         subscription = Subscription(self, root, self._listener_max, process)
         if root is not None:
-            for event in self._backlog:
-                subscription.offer(event)
+            for told in self._backlog:
+                subscription.offer(told)
         self._subscriptions.add(subscription)
         return subscription
 
@@ -53,20 +69,20 @@ class Subscription(AsyncIterator[Event]):
         self._root = root
         self._process = process
         self._listener_max = listener_max
-        self._waiting: deque[Event] = deque()
+        self._waiting: deque[Told] = deque()
         self._missed = 0
         self._over = False
         self._news = asyncio.Event()
 
-    def offer(self, event: Event) -> None:
-        if self._over or (self._root is not None and event.get("root") != self._root):
+    def offer(self, told: Told) -> None:
+        if self._over or (self._root is not None and told.event.get("root") != self._root):
             return
-        if self._process is not None and event.get("process") != self._process:
+        if self._process is not None and told.event.get("process") != self._process:
             return
         if len(self._waiting) >= self._listener_max:
             self._waiting.popleft()
             self._missed += 1
-        self._waiting.append(event)
+        self._waiting.append(told)
         self._news.set()
 
     def close(self) -> None:
@@ -75,18 +91,36 @@ class Subscription(AsyncIterator[Event]):
         self._news.set()
 
     async def __anext__(self) -> Event:
+        if not await self._wait():
+            raise StopAsyncIteration
+        return self._next().event
+
+    async def encoded(self) -> bytes:
+        """All that there is to tell now, at least one event, as server-sent events; empty when it is over."""
+        if not await self._wait():
+            return b""
+        parts = [self._next().encoded]
+        while self._waiting and not self._over:
+            parts.append(self._next().encoded)
+        return b"".join(parts)
+
+    async def _wait(self) -> bool:
+        """Whether there is an event, waited for; False when there will be none."""
         while not self._waiting:
             if self._over:
-                raise StopAsyncIteration
+                return False
             self._news.clear()
             await self._news.wait()
+        return True
+
+    def _next(self) -> Told:
         if self._missed:
             missed, self._missed = self._missed, 0
-            return {"kind": "gap", "root": self._root, "missed": missed}
-        event = self._waiting.popleft()
-        if self._root is not None and event["kind"] == "finished":
+            return Told({"kind": "gap", "root": self._root, "missed": missed})
+        told = self._waiting.popleft()
+        if self._root is not None and told.event["kind"] == "finished":
             self.close()
-        return event
+        return told
 
     async def __aenter__(self) -> "Subscription":
         return self

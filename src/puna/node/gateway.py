@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -62,17 +61,18 @@ async def _stream(subscription: Subscription) -> AsyncIterator[bytes]:
     """Server-sent events, one JSON object each. The first comment tells the client that we listen for it."""
     yield b": listening\n\n"
     async with subscription:
-        following = asyncio.ensure_future(anext(subscription, None))
+        following = asyncio.ensure_future(subscription.encoded())
         try:
             while True:
-                done, _ = await asyncio.wait([following], timeout=KEEP_ALIVE_S)
-                if not done:
+                if not following.done():
+                    await asyncio.wait([following], timeout=KEEP_ALIVE_S)
+                if not following.done():
                     yield b": still here\n\n"
                     continue
-                event = following.result()
-                if event is None:
+                events = following.result()
+                if not events:
                     return
-                yield b"data: " + msgspec.json.encode(event) + b"\n\n"
-                following = asyncio.ensure_future(anext(subscription, None))
+                yield events
+                following = asyncio.ensure_future(subscription.encoded())
         finally:
             following.cancel()

@@ -44,7 +44,7 @@ class Receipts:
 
     async def _follow(self, subscription: Subscription) -> None:
         await self._look()
-        due: set[str] = set()  # journeys in which the herder said something: perhaps an answer
+        due: dict[str, bool] = {}  # journeys in which the herder spoke; whether nobody has looked since
         async with subscription:
             async for event in subscription:
                 if self._may_hold_answer(event, due):
@@ -58,22 +58,24 @@ class Receipts:
         except Exception:
             log.exception("receipts met a bug")
 
-    def _may_hold_answer(self, event: Event, due: set[str]) -> bool:
+    def _may_hold_answer(self, event: Event, due: dict[str, bool]) -> bool:
         """Whether an answer may be in the log that was not there before this event.
 
         An answer to a wallet is stored, one to a process is given a place; both are in the log by then.
         """
         kind, root, network = event["kind"], event.get("root") or "", self._network()
         if kind == "evaluated" and event.get("process") == network.herder:
-            due.add(root)
+            due[root] = True
+        if kind == "finished":
+            return due.pop(root, False)
         if kind == "stored":
-            return {"name": "Action", "value": "Inference-Response"} in event.get("item", {}).get("tags", ())
-        if kind == "assigned":
-            return root in due and event.get("process") not in (network.token, network.herder, *network.workers)
-        if kind == "finished" and root in due:
-            due.remove(root)
-            return True
-        return kind == "gap"
+            holds = {"name": "Action", "value": "Inference-Response"} in event.get("item", {}).get("tags", ())
+        else:
+            ours = (network.token, network.herder, *network.workers)
+            holds = kind == "assigned" and root in due and event.get("process") not in ours
+        if holds and root in due:
+            due[root] = False
+        return holds or kind == "gap"
 
     async def _catch_up(self) -> None:
         network = self._network()

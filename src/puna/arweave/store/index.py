@@ -97,12 +97,12 @@ class Index:
             yield from in_memory
 
     def _in_memory(self, query: Query, groups: list[Group]) -> list[int]:
-        lists = [set(chain.from_iterable(self._sequences.get(key, ()) for key in group)) for group in groups]
-        rarest = min(lists, key=len)
+        found = [[self._sequences.get(key, ()) for key in group] for group in groups]
+        rarest = min(found, key=lambda lists: sum(map(len, lists)))  # the others are looked up from each of its items
         return sorted(
             (
                 sequence
-                for sequence in rarest
+                for sequence in (rarest[0] if len(rarest) == 1 else set(chain.from_iterable(rarest)))
                 if _is_after(query, sequence)
                 and all(not self._keys[sequence - self._begin].isdisjoint(group) for group in groups)
             ),

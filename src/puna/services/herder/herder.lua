@@ -429,7 +429,7 @@ local function earn(herd, quantity) herd.ledger.earned = plus(herd.ledger.earned
 local function refund(herd, claim, quantity, code, reason, sends)
   herd.ledger.refunded = plus(herd.ledger.refunded, quantity)
   table.insert(sends, pay(herd, claim.payer, quantity, {
-    ["X-Reason"] = reason, ["X-Code"] = code, ["X-Needed"] = claim.needed, ["X-Reference"] = claim.reference,
+    ["Debit-Notice"] = "no", ["X-Reason"] = reason, ["X-Code"] = code, ["X-Needed"] = claim.needed, ["X-Reference"] = claim.reference,
   }))
   table.insert(sends, {
     Target = claim.payer, Action = "Inference-Error", ["X-Reference"] = claim.reference, Job = claim.id,
@@ -903,6 +903,7 @@ rules["Inference-Response"] = function(herd, msg, sends)
   })
   if rest ~= "0" then
     table.insert(sends, pay(herd, job.payer, rest, {
+      ["Debit-Notice"] = "no",
       ["X-Reason"] = "Fewer tokens were made than paid for", ["X-Code"] = "settled", ["X-Reference"] = job.reference,
     }))
   end

@@ -138,11 +138,13 @@ Handlers.add("Transfer", function(msg)
 
   move(msg.From, recipient, quantity)
   if msg.Cast then return end
-  msg.reply({
-    Action = "Debit-Notice", Recipient = recipient, Quantity = quantity,
-    Data = "You transferred " .. quantity .. " to " .. recipient,
-    Tags = for_reply(notes),
-  })
+  if msg["Debit-Notice"] ~= "no" then -- a process that pays much need not be told each time what it did itself
+    msg.reply({
+      Action = "Debit-Notice", Recipient = recipient, Quantity = quantity,
+      Data = "You transferred " .. quantity .. " to " .. recipient,
+      Tags = for_reply(notes),
+    })
+  end
   ao.send({
     Target = recipient, Action = "Credit-Notice", Sender = msg.From, Quantity = quantity,
     Data = "You received " .. quantity .. " from " .. msg.From,
