@@ -16,6 +16,7 @@ import msgspec
 Event = dict[str, Any]
 
 BACKLOG_MAX = 2048  # events kept for those who subscribe just after they submitted
+TOKENS_S = 0.005  # tokens of models come by the thousand: who listens is woken for several at once
 LISTENER_MAX = 4096  # events one slow listener may be behind; past it the oldest are dropped and a "gap" says so
 
 
@@ -73,6 +74,7 @@ class Subscription(AsyncIterator[Event]):
         self._missed = 0
         self._over = False
         self._news = asyncio.Event()
+        self._waking: asyncio.TimerHandle | None = None
 
     def offer(self, told: Told) -> None:
         if self._over or (self._root is not None and told.event.get("root") != self._root):
@@ -83,6 +85,13 @@ class Subscription(AsyncIterator[Event]):
             self._waiting.popleft()
             self._missed += 1
         self._waiting.append(told)
+        if told.event.get("kind") != "token":
+            self._news.set()
+        elif not self._news.is_set() and self._waking is None:
+            self._waking = asyncio.get_running_loop().call_later(TOKENS_S, self._wake)
+
+    def _wake(self) -> None:
+        self._waking = None
         self._news.set()
 
     def close(self) -> None:
@@ -106,10 +115,11 @@ class Subscription(AsyncIterator[Event]):
 
     async def _wait(self) -> bool:
         """Whether there is an event, waited for; False when there will be none."""
-        while not self._waiting:
+        while not (self._waiting and self._news.is_set()):
             if self._over:
-                return False
-            self._news.clear()
+                return bool(self._waiting)
+            if not self._waiting:
+                self._news.clear()
             await self._news.wait()
         return True
 

@@ -35,7 +35,10 @@ from puna.errors import Invalid
     "--model", type=click.Path(path_type=Path), default=None, help="A GGUF file to serve (default: the demo model)."
 )
 @click.option(
-    "--threads", type=click.IntRange(1, 256), default=None, help="Threads of the engine (default: one per core)."
+    "--threads",
+    type=click.IntRange(1, 256),
+    default=None,
+    help="Threads of the engine (default: one per core; one for very small models).",
 )
 @click.option(
     "--block-seconds",

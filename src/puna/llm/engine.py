@@ -226,7 +226,7 @@ class Engine:
         self,
         *,
         threads: int | None = None,
-        load: Callable[[Path, int], LoadedModel] = load_model,
+        load: Callable[[Path, int | None], LoadedModel] = load_model,
         sequences_max: int = SEQUENCES_MAX,
         shelf_bytes_max: int = SHELF_BYTES_MAX,
         running_bytes_max: int | None = None,
@@ -234,6 +234,7 @@ class Engine:
         rows_shared: int = ROWS_SHARED,
     ):
         self.threads = threads or os.cpu_count() or 1
+        self._threads = threads
         self.counts = Counts()
         self._load = load
         self._sequences_max = sequences_max
@@ -268,7 +269,7 @@ class Engine:
         return loaded
 
     def _open(self, key: tuple, path: Path) -> LoadedModel:
-        loaded = self._models[key] = self._load(path, self.threads)
+        loaded = self._models[key] = self._load(path, self._threads)
         # Jobs and kept caches hold the model; it is closed when the last of them has let go.
         weakref.finalize(loaded, loaded.model.close).atexit = False
         while len(self._models) > MODELS_MAX:

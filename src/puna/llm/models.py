@@ -18,6 +18,9 @@ from puna.llm.tokenizer import Tokenizer
 
 ARITHMETIC = "canonical-1"
 KV_NUMBER_BYTES = 4  # keys and values are kept as float32
+# Below it threads wait for each other longer than they compute: two give the demo model (4.3 million) not a token a
+# second more than one, for a third more processor time, which the node's other parts could use.
+PARAMETERS_FOR_THREADS = 8_000_000
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
@@ -60,7 +63,7 @@ def read_info(path: Path | str) -> ModelInfo:
 
 
 def load_model(path: Path | str, threads: int | None = None) -> LoadedModel:
-    """Open a model file for computing on `threads` threads (None: one per core).
+    """Open a model file for computing on `threads` threads (None: one per core, or one for a very small model).
 
     The kernel maps the file into memory itself, so the weights are there once. Raises Missing or Invalid.
     """
@@ -71,7 +74,8 @@ def load_model(path: Path | str, threads: int | None = None) -> LoadedModel:
     config = read_config(gguf)
     tokenizer = Tokenizer.from_gguf(gguf)
     info = describe(gguf, config, tokenizer)
-    model = kernel.open_model(path, config, threads=threads or os.cpu_count() or 1)
+    alone = info.parameters < PARAMETERS_FOR_THREADS
+    model = kernel.open_model(path, config, threads=threads or (1 if alone else os.cpu_count() or 1))
     return LoadedModel(path, info, tokenizer, model)
 
 

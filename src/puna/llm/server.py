@@ -253,7 +253,8 @@ async def serve_parent(path: Path, engine: Engine) -> None:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m puna.llm.server", description="Puna's inference engine.")
     parser.add_argument("--socket", type=Path, required=True, help="where to listen")
-    parser.add_argument("--threads", type=int, default=None, help="threads to compute with (default: one per core)")
+    threads = "threads to compute with (default: one per core; one for very small models)"
+    parser.add_argument("--threads", type=int, default=None, help=threads)
     parser.add_argument("--cache-mib", type=int, default=SHELF_BYTES_MAX >> 20, help="memory for kept KV caches, MiB")
     options = parser.parse_args(arguments)
     # Ctrl-C reaches the whole group in a terminal: the parent decides when the engine ends.

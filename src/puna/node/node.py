@@ -75,7 +75,7 @@ class Options:
     port: int = PORT_DEFAULT
     workers: int | None = None  # None: as many as the network has, a few for a new one
     model: Path | None = None  # a GGUF file to serve beside the network's models
-    threads: int | None = None  # of the engine; None: one per core
+    threads: int | None = None  # of the engine; None: one per core, one for very small models
     block_s: float = BLOCK_S_DEFAULT  # between two blocks of the weave; 0: only on demand
     arweave: str | None = None  # the URL of a gateway to read through to
     uploader: str | None = None  # the URL of an uploader that gets our bundles too
