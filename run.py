@@ -19,6 +19,7 @@ VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 OLDEST_PYTHON = (3, 11)
+PROCESSES_MAX = 4  # each runs nodes of its own
 COMPILED_SUFFIXES = (".c", ".h", ".s", ".lua", "build.py", "INDEX", "-source.txt")
 
 
@@ -33,12 +34,18 @@ def main(arguments: list[str]) -> int:
         set_up(extra="[test]" if testing else "")
     except subprocess.CalledProcessError as error:
         return fail(f"Setting up failed while running: {' '.join(map(str, error.cmd))}\nIts words are above.")
-    command = [PYTHON, "-m", "pytest", *arguments[1:]] if testing else [PYTHON, "-m", "puna.cli.main", *arguments]
+    pytest = [PYTHON, "-m", "pytest", *(arguments[1:] or side_by_side())]
+    command = pytest if testing else [PYTHON, "-m", "puna.cli.main", *arguments]
     if os.name == "nt":
         return subprocess.call(command, cwd=ROOT if testing else None)
     if testing:
         os.chdir(ROOT)
     os.execv(command[0], command)
+
+
+def side_by_side() -> list[str]:
+    """The whole suite in several processes, a file of tests in one of them: much of it waits for nodes and browsers."""
+    return ["-n", str(min(os.cpu_count() or 1, PROCESSES_MAX)), "--dist", "loadfile"] if os.name != "nt" else []
 
 
 def set_up(extra: str) -> None:

