@@ -32,6 +32,7 @@ from .keys import Account
 from .refusals import Refusal, budget_spent, refusal_of
 
 WAITING_MAX = 1000  # callers of one wallet that wait here for their turn
+QUESTIONS_MAX = 16  # requests that ask for price and balance at a time: a compute unit refuses dry-runs past a limit
 AT_ONCE_MAX = 64  # requests of one wallet that are with the herd: more would only wait there, paid
 LIMITS_S = 30.0
 TOKENS_LEAST = 1
@@ -97,6 +98,7 @@ class Counter:
         self._prices: Prices | None = None
         self._asked_at = 0.0
         self._info: dict[str, ModelInfo | None] = {}
+        self._asking = asyncio.Semaphore(QUESTIONS_MAX)
         self._owned: set[asyncio.Task[Any]] = set()
         self._wallets: dict[str, Wallet] = {}  # of the keys that asked, by address
 
@@ -128,7 +130,8 @@ class Counter:
     async def offer(self, asked: Asked) -> Offer:
         """What a request would cost now. Raises NodeError when it cannot be run; nothing is paid."""
         model = self.model(asked.model)
-        _, quoted = await self._measured(asked, model)
+        async with self._asking:
+            _, quoted = await self._measured(asked, model)
         info = await self.info(model)
         return Offer(quoted, await self.prices(), model.name, info and memory_of(info, quoted))
 
@@ -190,9 +193,10 @@ class Counter:
     async def _pay(self, account: Account, asked: Asked, model: Model) -> Case:
         network, wallet = self.network(), account.wallet
         self._wallets[wallet.address] = wallet
-        (request, offer), owned = await asyncio.gather(
-            self._measured(asked, model), balance(self.link, network.token, wallet.address)
-        )
+        async with self._asking:
+            (request, offer), owned = await asyncio.gather(
+                self._measured(asked, model), balance(self.link, network.token, wallet.address)
+            )
         if owned < offer.price:
             raise budget_spent(
                 f"The budget of key {account.key.id} is spent: this costs at most {offer.price} winston "
