@@ -9,7 +9,7 @@ import base64
 import re
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -162,23 +162,23 @@ def token_numbers(text: str) -> tuple[int, ...]:
 
 async def prices(link: Link, herder: str) -> Prices:
     """The herder's prices and limits, without a message on chain. Raises NotYet when it does not answer."""
-    tags = (await _consult(link, herder, herder, {"Action": "Info"}, "Info-Response")).tags
+    tags = (await consult(link, herder, herder, {"Action": "Info"}, "Info-Response")).tags
     if "Base-Fee" not in tags:
         raise NotYet(f"The process {herder} does not answer as a herder.", "Check the herder's id.")
     return Prices(
-        base_fee=_number(tags, "Base-Fee"),
-        token_fee=_number(tags, "Token-Fee"),
+        base_fee=whole_number(tags, "Base-Fee"),
+        token_fee=whole_number(tags, "Token-Fee"),
         multiplier=tags.get("Last-Multiplier", "1"),
-        queue_length=_number(tags, "Queue-Length"),
-        tokens_max=_number(tags, "Max-Tokens"),
-        prompt_bytes_max=_number(tags, "Max-Prompt"),
-        workers_idle=_number(tags, "Workers-Idle"),
-        workers_in_service=_number(tags, "Workers-In-Service"),
+        queue_length=whole_number(tags, "Queue-Length"),
+        tokens_max=whole_number(tags, "Max-Tokens"),
+        prompt_bytes_max=whole_number(tags, "Max-Prompt"),
+        workers_idle=whole_number(tags, "Workers-Idle"),
+        workers_in_service=whole_number(tags, "Workers-In-Service"),
         model=tags.get("Model", ""),
-        text_bytes_max=_number(tags, "Max-Prompt-Data"),
+        text_bytes_max=whole_number(tags, "Max-Prompt-Data"),
         counted_with_model=tags.get("Counted-With-Model", "words"),
         paused=tags.get("Paused") == "true",
-        queued_per_payer_max=_number(tags, "Max-Queued-Per-Payer") or 1,
+        queued_per_payer_max=whole_number(tags, "Max-Queued-Per-Payer") or 1,
     )
 
 
@@ -197,29 +197,29 @@ async def quote(
     asked |= {"System-Bytes": str(len(system.encode()))} if system else {}
     asked |= {"X-Format": format} if format else {}
     text = f"{system}\n\n{prompt}" if system else prompt
-    tags = (await _consult(link, herder, herder, asked, "Quote-Response", text)).tags
+    tags = (await consult(link, herder, herder, asked, "Quote-Response", text)).tags
     if format and tags.get("Format") != format and "Error" not in tags:
         raise NotYet("This herd is of an older Puna and takes no conversations.", "Restart its node with this Puna.")
     if "Error" in tags:
-        if tokens > (most := _number(tags, "Max-Tokens")):
+        if tokens > (most := whole_number(tags, "Max-Tokens")):
             raise Invalid(
                 f"{tokens} tokens are too many: the herder takes 1 to {most}.", f"Ask for {most} tokens or fewer."
             )
         raise Invalid(f"The herder cannot run this: {tags['Error']}.", "Change the request; nothing was paid.")
     return Quote(
-        needed=_number(tags, "Needed"),
-        price=_number(tags, "Price"),
-        words=_number(tags, "Words"),
-        tokens=_number(tags, "Tokens"),
+        needed=whole_number(tags, "Needed"),
+        price=whole_number(tags, "Price"),
+        words=whole_number(tags, "Words"),
+        tokens=whole_number(tags, "Tokens"),
         model=tags.get("Model", ""),
-        queue_length=_number(tags, "Queue-Length"),
-        ahead=_number(tags, "Ahead"),
-        wait_ms=_number(tags, "Expected-Wait"),
-        duration_ms=_number(tags, "Expected-Duration"),
-        prompt_bytes_max=_number(tags, "Max-Prompt"),
-        prompt_count=_number(tags, "Prompt-Count" if "Prompt-Count" in tags else "Words"),
+        queue_length=whole_number(tags, "Queue-Length"),
+        ahead=whole_number(tags, "Ahead"),
+        wait_ms=whole_number(tags, "Expected-Wait"),
+        duration_ms=whole_number(tags, "Expected-Duration"),
+        prompt_bytes_max=whole_number(tags, "Max-Prompt"),
+        prompt_count=whole_number(tags, "Prompt-Count" if "Prompt-Count" in tags else "Words"),
         counted=tags.get("Counted", "words"),
-        text_bytes_max=_number(tags, "Max-Prompt-Data"),
+        text_bytes_max=whole_number(tags, "Max-Prompt-Data"),
     )
 
 
@@ -330,11 +330,11 @@ class Status:
 async def status(link: Link, herder: str, payer: str, reference: str) -> Status:
     """Where the request of that reference is now. Raises Missing when the herder has no such job any more."""
     asked = {"Action": "Status", "X-Reference": reference}
-    tags = (await _consult(link, herder, payer, asked, "Status-Response")).tags
+    tags = (await consult(link, herder, payer, asked, "Status-Response")).tags
     if tags.get("State", "unknown") == "unknown":
         raise Missing(f"The herder has no job {reference} of {payer}.", "It has ended, or was never paid.")
-    place = _number(tags, "Place") or None
-    return Status(tags["State"], tags.get("Job", ""), place, tags.get("Worker", ""), _number(tags, "Queue-Length"))
+    place = whole_number(tags, "Place") or None
+    return Status(tags["State"], tags.get("Job", ""), place, tags.get("Worker", ""), whole_number(tags, "Queue-Length"))
 
 
 # A request under way ------------------------------------------------------------------------------------------------
@@ -649,18 +649,18 @@ class _Watch:
         ended = self.ended or self.began
         return Answer(
             text=self._text(),
-            tokens=_number(tags, "Tokens-Used"),
-            prompt_tokens=_number(tags, "Prompt-Tokens"),
+            tokens=whole_number(tags, "Tokens-Used"),
+            prompt_tokens=whole_number(tags, "Prompt-Tokens"),
             finish=tags.get("Finish", ""),
             model=tags.get("Model-Name") or tags.get("Model", ""),
             model_id=tags.get("Model", ""),
             canonical=tags.get("Arithmetic", "").startswith("canonical"),
             fee_winston=int(tags.get("Fee", fee)),
             paid_winston=int(tags.get("Paid", fee)),
-            refund_winston=_number(tags, "Refund"),
-            base_fee=_number(tags, "Base-Fee"),
-            token_fee=_number(tags, "Token-Fee"),
-            prompt_count=_number(tags, "Prompt-Count"),
+            refund_winston=whole_number(tags, "Refund"),
+            base_fee=whole_number(tags, "Base-Fee"),
+            token_fee=whole_number(tags, "Token-Fee"),
+            prompt_count=whole_number(tags, "Prompt-Count"),
             counted=tags.get("Counted", "words"),
             payment=tags.get("Payment", ""),
             arithmetic=tags.get("Arithmetic", ""),
@@ -713,7 +713,8 @@ async def poke(link: Link, wallet: Wallet, herder: str, reference: str) -> None:
             await link.submit(letters.message(wallet, herder, {"Action": "Status", "X-Reference": reference}))
 
 
-async def _consult(link: Link, herder: str, asker: str, tags: dict[str, str], action: str, data: str = "") -> Sent:
+async def consult(link: Link, herder: str, asker: str, tags: dict[str, str], action: str, data: str = "") -> Sent:
+    """The herder's answer to a dry-run. Raises NotYet when there is none."""
     result = await link.preview(herder, question(herder, asker, tags, data))
     answer = first(result.messages, action)
     if answer is None:
@@ -721,6 +722,7 @@ async def _consult(link: Link, herder: str, asker: str, tags: dict[str, str], ac
     return answer
 
 
-def _number(tags, name: str) -> int:
+def whole_number(tags: Mapping[str, str], name: str) -> int:
+    """A whole number out of a tag; 0 where it is missing or none."""
     text = tags.get(name, "0")
     return int(text) if text.isascii() and text.isdigit() else 0

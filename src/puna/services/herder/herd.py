@@ -13,7 +13,8 @@ from puna.arweave.wallet import Wallet
 from puna.errors import Invalid, NotYet
 
 from .. import letters
-from ..outbox import Sent, first, question, sent
+from ..outbox import Sent, sent
+from .client import consult, whole_number
 
 
 class Worker(msgspec.Struct, frozen=True):
@@ -79,26 +80,27 @@ class _Shown(msgspec.Struct):
 
 async def herd(link: Link, herder: str) -> Herd:
     """The state of a herd, without a message on chain. Raises NotYet when the process does not answer as a herder."""
-    told = await _asked(link, herder, "Info", "Info-Response")
-    seen = await _asked(link, herder, "Queue", "Queue-Response")
+    told = (await consult(link, herder, herder, {"Action": "Info"}, "Info-Response")).tags
+    answer = await consult(link, herder, herder, {"Action": "Queue"}, "Queue-Response")
+    seen = answer.tags
     try:
-        shown = msgspec.json.decode(seen.data, type=_Shown)
+        shown = msgspec.json.decode(answer.data, type=_Shown)
     except msgspec.DecodeError as error:
         raise NotYet(
             f"The herder {herder} tells of its herd in a form not known here: {error}.", "Update it."
         ) from None
     return Herd(
         herder=herder,
-        base_fee=_number(told, "Base-Fee"),
-        token_fee=_number(told, "Token-Fee"),
-        multiplier=told.tags.get("Last-Multiplier", "1"),
-        paused=told.tags.get("Paused") == "true",
-        queue_length=_number(seen, "Queue-Length"),
-        running=_number(seen, "Running"),
-        **{name.lower(): _number(seen, name) for name in ("Credits", "Earned", "Refunded", "Held", "Withdrawn")},
+        base_fee=whole_number(told, "Base-Fee"),
+        token_fee=whole_number(told, "Token-Fee"),
+        multiplier=told.get("Last-Multiplier", "1"),
+        paused=told.get("Paused") == "true",
+        queue_length=whole_number(seen, "Queue-Length"),
+        running=whole_number(seen, "Running"),
+        **{name.lower(): whole_number(seen, name) for name in ("Credits", "Earned", "Refunded", "Held", "Withdrawn")},
         workers=shown.workers,
         queue=shown.queue,
-        limits={name: int(value) for name, value in told.tags.items() if name.startswith("Max-") and value.isdigit()},
+        limits={name: int(value) for name, value in told.items() if name.startswith("Max-") and value.isdigit()},
     )
 
 
@@ -115,19 +117,6 @@ async def order(link: Link, owner: Wallet, herder: str, action: str, tags: Mappi
     if "Error" in answers[0].tags:
         raise Invalid(f"The herder refused {action}: {answers[0].tags['Error'].rstrip('.')}.", "Nothing was changed.")
     return answers[0]
-
-
-async def _asked(link: Link, herder: str, action: str, wanted: str) -> Sent:
-    result = await link.preview(herder, question(herder, herder, {"Action": action}))
-    answer = first(result.messages, wanted)
-    if answer is None:
-        raise NotYet(f"The process {herder} does not answer as a herder.", "Check the herder's id.")
-    return answer
-
-
-def _number(entry: Sent, name: str) -> int:
-    text = entry.tags.get(name, "0")
-    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def to_json(state: Herd) -> dict[str, Any]:
