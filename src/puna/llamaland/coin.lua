@@ -1,35 +1,19 @@
 --[[ What makes a token Llama Coin: it is only ever issued by `Grant`, from processes on a list, up to a maximum.
 
-It comes after services/token/token.lua in the same process, and takes its Mint away. Who talks to it, besides those
-who talk to a token: grantors (Grant), the owner until it renounces (Appoint, Renounce).
+It comes after services/token/token.lua in the same text, uses that program's ledger and rules, and takes its Mint away.
+Who talks to it, besides those who talk to a token: grantors (Grant), the owner until it renounces (Appoint, Renounce).
 ]]
-
-local bint = require(".bint")(256)
 
 local SUPPLY_MAX = "11111111" .. ("0"):rep(12)
 
 Minter = ""
 Grantors = Grantors or {} -- id -> true
 
-local function plus(a, b) return tostring(bint(a) + bint(b)) end
-
 local function grant_error(msg, fault)
   msg.reply({
     Action = "Grant-Error", ["Message-Id"] = msg.Id, Quantity = msg.Quantity, Error = fault, Data = fault,
     ["X-Petition"] = msg["X-Petition"],
   })
-end
-
-local function x_tags_of(msg)
-  local found, bytes = {}, 0
-  for name, value in pairs(msg) do
-    if type(name) == "string" and type(value) == "string" and name:sub(1, 2) == "X-" then
-      table.insert(found, { name = name, value = value })
-      bytes = bytes + #name + #value + 4
-    end
-  end
-  table.sort(found, function(a, b) return a.name < b.name end)
-  return found, bytes
 end
 
 Handlers.add("Mint", function(msg)
@@ -39,16 +23,14 @@ end)
 
 Handlers.add("Grant", function(msg)
   local recipient, quantity = msg.Recipient, msg.Quantity
-  local tags, bytes = x_tags_of(msg)
+  local tags, bytes = x_tags(msg)
   local fault = not Grantors[msg.From] and "Only a grantor may grant " .. Ticker
-    or (type(recipient) ~= "string" or #recipient > 128 or not recipient:match("^[%w_-]+$"))
-      and "Recipient must be an address"
-    or (type(quantity) ~= "string" or #quantity > 39 or not quantity:match("^[1-9][0-9]*$"))
-      and "Quantity must be a whole number of units in plain digits"
-    or bytes > 3500 and "The X- tags are too long for the notice"
-    or bint(SUPPLY_MAX) < bint(plus(TotalSupply, quantity)) and "No more than 11111111 " .. Ticker .. " are ever issued"
+    or recipient_fault(recipient) and "Recipient must be an address"
+    or quantity_fault(quantity) and "Quantity must be a whole number of units in plain digits"
+    or bytes > X_TAG_BYTES_MAX and "The X- tags are too long for the notice"
+    or less(SUPPLY_MAX, plus(TotalSupply, quantity)) and "No more than 11111111 " .. Ticker .. " are ever issued"
   if fault then return grant_error(msg, fault) end
-  Balances[recipient] = plus(Balances[recipient] or "0", quantity)
+  set_balance(recipient, plus(balance_of(recipient), quantity))
   TotalSupply = plus(TotalSupply, quantity)
   ao.send({
     Target = recipient, Action = "Grant-Notice", Sender = msg.From, Quantity = quantity,
