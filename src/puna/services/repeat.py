@@ -55,7 +55,7 @@ def _repeated(receipt: Receipt, path: Path, engine: EngineClient) -> list[Check]
 
 
 def lay_out(receipt: Receipt, path: Path, engine: EngineClient, has_template: bool) -> list[int]:
-    """The tokens a worker puts before the model. The rule is `lay_out` in worker.lua."""
+    """The tokens a worker puts before the model. The rule is `lay_out` in prompt.lua."""
     prompt, system, format = receipt.prompt, receipt.system, receipt.parameters.format
     if format == "chat":
         messages = msgspec.json.decode(prompt.encode())

@@ -17,7 +17,6 @@ is paid is held until the job ends, and then pays for the tokens that were reall
 ]]
 
 local bint = require(".bint")(256)
-local json = require("json")
 
 -- Every queue has an end; Info-Response publishes the limits that a payer can meet. These may be set by spawn tags of
 -- the same names and by Set-Limits: {field, tag, default, least, most}.
@@ -246,33 +245,6 @@ end
 
 -- Whether this process may ask the node about models at all. A herder spawned without the extension counts words.
 local HAS_TOKENIZER = (ao.env.Process.Tags.Extension or ""):find("Llama", 1, true) ~= nil
-
-local ROLE_MARKERS = { "<|system|>", "<|user|>", "<|assistant|>" }
-
---- Whether a program has laid out the conversation itself. As the worker has it.
-local function is_laid_out(prompt)
-  for _, marker in ipairs(ROLE_MARKERS) do
-    if prompt:sub(1, #marker) == marker then return true end
-  end
-  return false
-end
-
---- What upstream workers get of a system text: it stands before the prompt.
-local function joined(system, prompt) return system and system .. "\n\n" .. prompt or prompt end
-
---- Put a prompt before the model. As the worker has it.
-local function lay_out(llama, system, prompt, format)
-  local template = llama.model().template
-  if format == "chat" then
-    local messages = json.decode(prompt)
-    if template then return llama.chat(messages) end
-    local contents = {}
-    for index, message in ipairs(messages) do contents[index] = message.content end
-    return llama.setPrompt(table.concat(contents, "\n\n"))
-  end
-  if format == "text" or is_laid_out(prompt) or not template then return llama.setPrompt(joined(system, prompt)) end
-  llama.chat({ system = system, user = prompt })
-end
 
 --- Tokens of a prompt as the worker puts it before the model; nil when this node cannot say.
 local function count_tokens(model, system, prompt, format)
