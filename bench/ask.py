@@ -8,15 +8,15 @@ start of the command (interpreter included) to its first letter and to its end; 
 """
 
 import argparse
-import json
 import os
-import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from running import running_node
 
 from puna.llm.client import EngineClient, spawn_engine, stop_engine
 from puna.models import DEMO_MODEL
@@ -37,19 +37,17 @@ def main() -> None:
         first = command_times(embedded_home, chosen.tokens)
         print(f"the very first ask in a new home: first letter {first[0]:.2f} s, end {first[1]:.2f} s")
         engine = spawn_engine(Path(folder) / "engine.sock")
-        node = start_node(up_home)
         try:
-            rounds = [
-                (
-                    bare_times(Path(folder) / "engine.sock", chosen.tokens),
-                    command_times(up_home, chosen.tokens),
-                    command_times(embedded_home, chosen.tokens),
-                )
-                for _ in range(chosen.rounds)
-            ]
+            with running_node(up_home, "--no-land"):
+                rounds = [
+                    (
+                        bare_times(Path(folder) / "engine.sock", chosen.tokens),
+                        command_times(up_home, chosen.tokens),
+                        command_times(embedded_home, chosen.tokens),
+                    )
+                    for _ in range(chosen.rounds)
+                ]
         finally:
-            node.send_signal(signal.SIGTERM)
-            node.wait()
             stop_engine(engine)
     bare, running, embedded = zip(*rounds, strict=True)
     print(f"{'':34}{'first letter':>22}{'whole answer':>22}")
@@ -58,14 +56,6 @@ def main() -> None:
     report("puna ask, embedded node", embedded)
     verdict("embedded node", embedded, FIRST_LETTER_EMBEDDED_S)
     verdict("running node", running, FIRST_LETTER_RUNNING_S)
-
-
-def start_node(home: Path) -> subprocess.Popen:
-    node = subprocess.Popen(
-        [*PUNA, "up", "--json", "--no-land", "--port", "0", "--home", str(home)], stdout=subprocess.PIPE, text=True
-    )
-    json.loads(node.stdout.readline())
-    return node
 
 
 def bare_times(address: Path, tokens: int) -> tuple[float, float]:

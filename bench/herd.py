@@ -12,15 +12,13 @@ once, by turns: answers a second, and their ratio.
 import argparse
 import asyncio
 import itertools
-import json
 import os
-import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
+
+from running import running_node
 
 from puna.arweave.wallet import load_wallet, new_ed25519_wallet
 from puna.client.reach import Reached, network_of
@@ -46,25 +44,10 @@ def main() -> None:
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="puna-bench-") as folder:
         engine = spawn_engine(Path(folder) / "engine.sock")
-        command = [
-            sys.executable,
-            "-m",
-            "puna.cli.main",
-            "up",
-            "--json",
-            "--no-land",
-            "--port",
-            "0",
-            "--workers",
-            str(WORKERS),
-        ]
-        node = subprocess.Popen([*command, "--home", f"{folder}/home"], stdout=subprocess.PIPE, text=True)
         try:
-            places = json.loads(node.stdout.readline())
-            asyncio.run(measure(chosen, Path(folder), places["gateway"]))
+            with running_node(f"{folder}/home", "--no-land", "--workers", str(WORKERS)) as (places, _):
+                asyncio.run(measure(chosen, Path(folder), places["gateway"]))
         finally:
-            node.send_signal(signal.SIGTERM)
-            node.wait()
             stop_engine(engine)
 
 

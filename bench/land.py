@@ -14,9 +14,7 @@ import json
 import os
 import random
 import secrets
-import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -25,6 +23,7 @@ from dataclasses import dataclass, field
 import aiohttp
 import msgspec
 from node import cpu_by_part, height
+from running import running_node
 
 from puna.arweave.dataitem import encode_item, sign_item
 from puna.arweave.wallet import new_ed25519_wallet
@@ -74,14 +73,8 @@ def main() -> None:
     parser.add_argument("--profile", metavar="FILE", help="have py-spy record the node's main process into this file")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="puna-bench-") as folder:
-        command = [sys.executable, "-m", "puna.cli.main", "up", "--json", "--port", "0", "--home", f"{folder}/home"]
-        node = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        try:
-            places = json.loads(node.stdout.readline())
-            asyncio.run(drive(places, options, node.pid))
-        finally:
-            node.send_signal(signal.SIGTERM)
-            node.wait()
+        with running_node(f"{folder}/home") as (places, pid):
+            asyncio.run(drive(places, options, pid))
 
 
 async def drive(places: dict, options, node_pid: int) -> None:

@@ -11,11 +11,7 @@ the machine: what the clients cost is printed, too. At the end the parts of a me
 
 import argparse
 import asyncio
-import json
 import os
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -25,6 +21,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
+from running import running_node
 
 from puna.arweave.dataitem import decode_item, encode_item, sign_item, verify_item
 from puna.arweave.store.sqlite import open_store
@@ -44,25 +41,8 @@ def main() -> None:
     parser.add_argument("--warm-up", type=float, default=4.0, help="seconds before counting begins")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="puna-bench-") as folder:
-        command = [
-            sys.executable,
-            "-m",
-            "puna.cli.main",
-            "up",
-            "--json",
-            "--no-land",
-            "--port",
-            "0",
-            "--home",
-            f"{folder}/home",
-        ]
-        node = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        try:
-            places = json.loads(node.stdout.readline())
-            asyncio.run(drive(places, options, node.pid))
-        finally:
-            node.send_signal(signal.SIGTERM)
-            node.wait()
+        with running_node(f"{folder}/home", "--no-land") as (places, pid):
+            asyncio.run(drive(places, options, pid))
         parts(Path(folder))
 
 
