@@ -4,15 +4,13 @@ node's: requests are checked and preflighted as a user's browser does it.
 
 import asyncio
 import json
-import os
-import shutil
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import pytest
 from aiohttp import web
 from clients.driving import HERE, installed
 from playwright.async_api import async_playwright
+from web.browser import chromium
 
 from puna.arweave.keys.ethereum import native_address
 
@@ -24,17 +22,6 @@ QUIET = [
     "--disable-sync", "--no-first-run",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # nothing beyond loopback, whatever a package tries
 ]  # fmt: skip
-
-
-def chromium() -> Path:
-    """The browser of this machine. None is downloaded; `.ci/run` promises one."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        wanted = "Chromium is needed to run clients of browsers: install your system's package `chromium`"
-        if os.environ.get("PUNA_NPM") == "required":
-            pytest.fail(wanted)
-        pytest.skip(wanted)
-    return Path(found)
 
 
 @asynccontextmanager

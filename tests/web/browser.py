@@ -21,7 +21,7 @@ def chromium() -> Path:
     """The browser of this machine. None is downloaded; `.ci/run` promises one."""
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if found is None:
-        wanted = "Chromium is needed to look at the pages: install your system's package `chromium`"
+        wanted = "Chromium is needed to run pages and clients of browsers: install your system's package `chromium`"
         if os.environ.get("PUNA_NPM") == "required":
             pytest.fail(wanted)
         pytest.skip(wanted)
