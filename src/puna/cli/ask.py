@@ -31,11 +31,15 @@ class TokenCount(click.ParamType):
         return count
 
 
+def tokens_option(function):
+    return click.option(
+        "--tokens", type=TokenCount(), default=TOKENS_DEFAULT, show_default=True, help="Tokens to generate at most."
+    )(function)
+
+
 @click.command("ask")
 @click.argument("prompt")
-@click.option(
-    "--tokens", type=TokenCount(), default=TOKENS_DEFAULT, show_default=True, help="Tokens to generate at most."
-)
+@tokens_option
 @click.option("--model", default=None, help="A model's name or id, or a GGUF file (default: the network's first).")
 @click.option("--stream/--no-stream", default=True, help="Print tokens as they come.")
 @click.option("--wallet", type=click.Path(path_type=Path), help="A JWK file that pays (default: the home's wallet).")

@@ -5,16 +5,14 @@ from pathlib import Path
 
 import click
 
-from puna.cli.ask import TOKENS_DEFAULT, TokenCount
+from puna.cli.ask import tokens_option
 from puna.cli.show import home_of, home_option, json_option, print_json, progress
 from puna.errors import Invalid
 
 
 @click.command("quote")
 @click.argument("prompt")
-@click.option(
-    "--tokens", type=TokenCount(), default=TOKENS_DEFAULT, show_default=True, help="Tokens to generate at most."
-)
+@tokens_option
 @click.option("--model", default=None, help="A model's name or id; its tokenizer then counts the prompt.")
 @click.option("--system", default=None, help="A system text to go before the prompt.")
 @home_option
