@@ -30,7 +30,11 @@ from .result import Step
 log = logging.getLogger("puna.vm")
 
 CALLS_MAX = 256  # under way on one evaluator; further callers wait
-AHEAD_MAX = 32  # messages of one process given to its evaluator at once: it need not wait for us between them
+# Messages of one process are given to its evaluator ahead, so that it need not wait for us between them: so many at
+# first, and then as many as cost about so much gas. Whoever wants a dry-run waits for those.
+AHEAD_FIRST = 32
+AHEAD_MIN, AHEAD_MAX = 2, 128
+AHEAD_GAS = 500_000_000  # some hundred milliseconds
 READ_BUFFER_BYTES = 1 << 20
 READ_BYTES = 1 << 16
 SOON_S = 1.0  # an evaluator that lived less than this is started again only after a pause
@@ -161,11 +165,12 @@ class Evaluators:
         worker, run = self._home(process_id), next(self._runs)
         under_way: deque[asyncio.Future[msgspec.Raw]] = deque()
         trouble: Exception | None = None
+        ahead = AHEAD_FIRST
         try:
             while True:
-                if trouble is None and len(under_way) <= AHEAD_MAX // 2:
+                if trouble is None and len(under_way) <= ahead - ahead // 4:
                     try:
-                        for message_json, message_id in await take(AHEAD_MAX - len(under_way)):
+                        for message_json, message_id in await take(ahead - len(under_way)):
                             message = frames.Message(message_json, message_id, run)
                             under_way.append(worker.begin("apply", process_id, message))
                     except Exception as error:
@@ -179,7 +184,9 @@ class Evaluators:
                     under_way.clear()
                     raise
                 under_way.popleft()
-                yield _evaluation(step)
+                evaluation = _evaluation(step)
+                ahead = min(max(AHEAD_GAS // (evaluation.gas_used + 1), AHEAD_MIN), AHEAD_MAX)
+                yield evaluation
         finally:
             if under_way:
                 for call in under_way:

@@ -49,11 +49,11 @@ from .testimony import Attestation, attestation_tags, checkpoint_tags, read_atte
 
 ATTACHED_MAX = 256  # memories held at once; past it the longest unused is checkpointed and let go
 HELD_BYTES_MAX = 512 << 20  # what these may keep of the machine's memory, about; past it likewise
-CHECKPOINT_EVALUATIONS = 256  # a replay never takes more evaluations than this,
+CHECKPOINT_EVALUATIONS = 1024  # a replay never takes more evaluations than this,
 CHECKPOINT_GAS_MOST = 20_000_000_000  # nor, by more than one evaluation, more gas: some seconds of work
 CHECKPOINT_GAS = 100_000_000  # below this much gas a replay is quicker than writing a checkpoint
 PAGE = 64  # entries of a schedule read at once
-UNATTESTED_MAX = 32  # evaluations of one process that wait for the disk; past it the next one waits as well
+UNATTESTED_MAX = 128  # evaluations of one process that wait for the disk; past it the next one waits as well
 RECENT_RESULTS_MAX = 4096  # kept as they are for those who ask soon, as nearly all do
 RECENT_RESULT_BYTES_MAX = 4096  # of each; larger ones are read again, which costs little beside their size
 PREVIEWS_MAX = 64  # dry-runs of one process that wait for their turn; past it the caller is asked to come again
