@@ -16,7 +16,7 @@ import msgspec
 Event = dict[str, Any]
 
 BACKLOG_MAX = 2048  # events kept for those who subscribe just after they submitted
-TOKENS_S = 0.005  # tokens of models come by the thousand: who listens is woken for several at once
+TOKENS_S = 0.02  # tokens of models come by the thousand: a listener is woken for them no more often than this
 LISTENER_MAX = 4096  # events one slow listener may be behind; past it the oldest are dropped and a "gap" says so
 
 
@@ -62,12 +62,13 @@ class Hub:
                 if not of_root:
                     del self._of_root[root]
 
-    def subscribe(self, root: str | None = None, process: str | None = None) -> "Subscription":
+    def subscribe(self, root: str | None = None, process: str | None = None, *, tokens: bool = True) -> "Subscription":
         """Listen from now on to everything, to what happens at one process, or to one journey until it is finished.
 
         With a `root`, what the backlog still has of it comes first, so it is enough to subscribe after submitting.
+        Without `tokens`, those of models are left out.
         """
-        subscription = Subscription(self, root, self._listener_max, process)
+        subscription = Subscription(self, root, self._listener_max, process, tokens)
         for told in self._of_root.get(root, ()):
             subscription.offer(told)
         self._subscriptions.setdefault(root, set()).add(subscription)
@@ -83,31 +84,41 @@ class Hub:
 class Subscription(AsyncIterator[Event]):
     """An iterator over events; `async with` or `close()` ends it. One of a root ends by itself after "finished"."""
 
-    def __init__(self, hub: Hub, root: str | None, listener_max: int, process: str | None = None):
+    def __init__(self, hub: Hub, root: str | None, listener_max: int, process: str | None = None, tokens: bool = True):
         self._hub = hub
         self.root = root
         self._process = process
+        self._tokens = tokens
         self._listener_max = listener_max
         self._waiting: deque[Told] = deque()
         self._missed = 0
         self._over = False
         self._news = asyncio.Event()
         self._waking: asyncio.TimerHandle | None = None
+        self._quiet_until_s = 0.0  # no token wakes before
 
     def offer(self, told: Told) -> None:
-        if self._over or (self._process is not None and told.event.get("process") != self._process):
+        is_token = told.event.get("kind") == "token"
+        if self._over or (is_token and not self._tokens):
+            return
+        if self._process is not None and told.event.get("process") != self._process:
             return
         if len(self._waiting) >= self._listener_max:
             self._waiting.popleft()
             self._missed += 1
         self._waiting.append(told)
-        if told.event.get("kind") != "token":
+        if not is_token:
             self._news.set()
         elif not self._news.is_set() and self._waking is None:
-            self._waking = asyncio.get_running_loop().call_later(TOKENS_S, self._wake)
+            loop = asyncio.get_running_loop()
+            if loop.time() >= self._quiet_until_s:
+                self._wake()
+            else:
+                self._waking = loop.call_at(self._quiet_until_s, self._wake)
 
     def _wake(self) -> None:
         self._waking = None
+        self._quiet_until_s = asyncio.get_running_loop().time() + TOKENS_S
         self._news.set()
 
     def close(self) -> None:
