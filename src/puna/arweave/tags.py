@@ -7,6 +7,7 @@ Source: ANS-104 section 2; Apache Avro 1.11, binary encoding of arrays.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from puna.errors import Invalid
@@ -40,10 +41,9 @@ def encode_tags(tags: Sequence[tuple[str, str]]) -> bytes:
         raise _too_many(len(tags))
     parts = [_varint(len(tags))]
     for name, value in tags:
-        name_bytes, value_bytes = _utf8(name), _utf8(value)
-        if not 0 < len(name_bytes) <= TAG_NAME_MAX:
-            raise _bad_name(name_bytes)
-        parts += (_varint(len(name_bytes)), name_bytes, _varint(len(value_bytes)), value_bytes)
+        name_part = _encoded_name(name) if isinstance(name, str) else _utf8(name)  # which refuses it
+        value_bytes = _utf8(value)
+        parts += (name_part, _varint(len(value_bytes)), value_bytes)
     parts.append(b"\0")
     block = b"".join(parts)
     if len(block) > TAG_BLOCK_MAX:
@@ -93,6 +93,14 @@ def _cut_short() -> Invalid:
 
 def _bad_name(name: bytes) -> Invalid:
     return Invalid(f"A tag name is {len(name)} bytes, must be 1 to {TAG_NAME_MAX}.", "Choose another tag name.")
+
+
+@lru_cache(maxsize=1024)  # a few names come with nearly every item
+def _encoded_name(name: str) -> bytes:
+    name_bytes = _utf8(name)
+    if not 0 < len(name_bytes) <= TAG_NAME_MAX:
+        raise _bad_name(name_bytes)
+    return _varint(len(name_bytes)) + name_bytes
 
 
 def _utf8(text: str) -> bytes:

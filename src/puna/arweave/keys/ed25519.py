@@ -1,8 +1,8 @@
 """Signature kind 2: Ed25519 over the deep hash. The kind Puna's own units sign with: fast, and deterministic.
 
-libsodium signs the same bytes as OpenSSL in two thirds of the time, and verifies in half of it. It refuses a few keys and
-signatures more (points of small order), so its no is OpenSSL's to confirm: an item is valid here if OpenSSL says so,
-as it always was. docs/decisions/0023 tells why its yes may be believed.
+libsodium signs the same bytes as OpenSSL in two thirds of the time, and verifies in half of it. It refuses a few keys
+and signatures more (points of small order), so its no is for OpenSSL to confirm: an item is valid here when OpenSSL
+says so, as it always was. docs/decisions/0023 tells why its yes may be believed.
 """
 
 from cryptography.exceptions import InvalidSignature

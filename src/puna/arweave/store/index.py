@@ -10,10 +10,11 @@ so the index may be wrong only by offering too much.
 
 import sqlite3
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain
+from struct import Struct
 
 from puna.arweave.dataitem import DataItem, decode_header
 from puna.arweave.store.port import Query
@@ -37,10 +38,9 @@ Group = list[int]  # keys, of which an item must have one
 
 def keys_of(item: DataItem) -> frozenset[int]:
     """All keys under which `item` is found."""
-    keys = {_tag_key(name, value) for name, value in item.tags}
-    keys.add(_key("owner", item.address))
+    keys = [*map(_tag_key, item.tags), _key("owner", item.address)]
     if item.target:
-        keys.add(_key("recipient", item.target))
+        keys.append(_key("recipient", item.target))
     return frozenset(keys)
 
 
@@ -60,11 +60,12 @@ class Index:
         groups = _groups(query)
         return self._by_keys(db, query, groups) if groups else _all(db, query)
 
-    def add(self, sequence: int, keys: frozenset[int]) -> None:
-        """Tells of an item just committed, which spares reading it back. Not needed for a right answer."""
+    def add(self, items: Iterable[tuple[int, frozenset[int]]]) -> None:
+        """Tells of items just committed, which spares reading them back. Not needed for a right answer."""
         with self._lock:
-            if sequence == self._begin + len(self._keys):
-                self._put(keys)
+            for sequence, keys in items:
+                if sequence == self._begin + len(self._keys):
+                    self._put(keys)
 
     def follow(self, db: sqlite3.Connection) -> None:
         """Reads what is not known yet of the newest segment."""
@@ -75,9 +76,9 @@ class Index:
         """Writes the part in memory as far as it fills whole segments. Called by the writer, between transactions."""
         while len(self._keys) >= 1 << SEGMENT_BITS:
             with self._lock:
-                segment, keys = self._begin >> SEGMENT_BITS, self._keys[: 1 << SEGMENT_BITS]
+                segment, sequences = self._begin >> SEGMENT_BITS, self._sequences.copy()
             db.execute("BEGIN IMMEDIATE")
-            _write_segment(db, segment, keys)
+            _write_segment(db, segment, sequences)
             db.execute("COMMIT")
             self.follow(db)
 
@@ -121,10 +122,17 @@ class Index:
             self._put(keys)
 
     def _put(self, keys: frozenset[int]) -> None:
-        sequence = self._begin + len(self._keys)
+        _list(self._sequences, keys, self._begin + len(self._keys))
         self._keys.append(keys)
-        for key in keys:
-            self._sequences.setdefault(key, []).append(sequence)
+
+
+def _list(sequences: dict[int, list[int]], keys: Iterable[int], sequence: int) -> None:
+    for key in keys:
+        known = sequences.get(key)
+        if known is None:
+            sequences[key] = [sequence]
+        else:
+            known.append(sequence)
 
 
 def write_missing_segments(db: sqlite3.Connection) -> None:
@@ -132,14 +140,17 @@ def write_missing_segments(db: sqlite3.Connection) -> None:
     newest = db.execute("SELECT coalesce(max(sequence), 0) FROM items").fetchone()[0]
     for segment in range(_segments_written(db), newest + 1 >> SEGMENT_BITS):
         begin = max(segment << SEGMENT_BITS, 1)
-        keys = list(_keys_from(db, begin, segment + 1 << SEGMENT_BITS))
-        _write_segment(db, segment, keys if segment else [frozenset(), *keys])
+        sequences: dict[int, list[int]] = {}
+        for sequence, keys in enumerate(_keys_from(db, begin, segment + 1 << SEGMENT_BITS), begin):
+            _list(sequences, keys, sequence)
+        _write_segment(db, segment, sequences)
 
 
-def _write_segment(db: sqlite3.Connection, segment: int, keys: list[frozenset[int]]) -> None:
-    begin = segment << SEGMENT_BITS
-    rows = sorted((segment, key, begin + offset) for offset, item_keys in enumerate(keys) for key in item_keys)
-    insert_rows(db, INSERT, rows)
+def _write_segment(db: sqlite3.Connection, segment: int, sequences: dict[int, list[int]]) -> None:
+    """Writes what of `sequences`, which are in order under each key, lies in a segment."""
+    end = segment + 1 << SEGMENT_BITS
+    rows = [(key, sequence) for key in sorted(sequences) for sequence in sequences[key] if sequence < end]
+    insert_rows(db, INSERT, rows, begin=(segment,))
 
 
 def _segments_written(db: sqlite3.Connection) -> int:
@@ -156,7 +167,7 @@ def _keys_from(db: sqlite3.Connection, begin: int, end: int = 1 << 62) -> Genera
 def _groups(query: Query) -> list[Group]:
     groups = [[_key("owner", owner) for owner in query.owners], [_key("recipient", id) for id in query.recipients]]
     groups = [group for group in groups if group]
-    groups += [[_tag_key(name, value) for value in wanted] for name, wanted in query.tags]
+    groups += [[_tag_key((name, value)) for value in wanted] for name, wanted in query.tags]
     count = sum(map(len, groups))
     if count > QUERY_KEYS_MAX:
         raise Invalid(f"The query names {count} values, at most {QUERY_KEYS_MAX}.", "Ask in several queries.")
@@ -234,11 +245,19 @@ def _after(query: Query) -> tuple[int]:
     return (1 << 62,) if query.newest_first else (0,)
 
 
-def _tag_key(name: str, value: str) -> int:
-    return _key(f"tag {len(name)} {name}", value)
-
-
 @lru_cache(maxsize=4096)  # protocol names and busy processes come with every item
+def _tag_key(tag: tuple[str, str]) -> int:
+    name, value = tag
+    return _digest(f"tag {len(name)} {name} {value}")
+
+
+@lru_cache(maxsize=4096)
 def _key(kind: str, value: str) -> int:
-    digest = blake2b(f"{kind} {value}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "little", signed=True)
+    return _digest(f"{kind} {value}")
+
+
+def _digest(fact: str) -> int:
+    return _KEY.unpack(blake2b(fact.encode("utf-8", "surrogatepass"), digest_size=_KEY.size).digest())[0]
+
+
+_KEY = Struct("<q")

@@ -10,6 +10,7 @@ import json
 import os
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -23,7 +24,7 @@ from puna.arweave.store.notes import SCHEMA as NOTES_SCHEMA
 from puna.arweave.store.notes import Notes
 from puna.arweave.store.payloads import Payloads, map_file, sync_folder
 from puna.arweave.store.port import Entry, Query
-from puna.arweave.store.writer import Job, Row, Writer, drop_drafts
+from puna.arweave.store.writer import Job, Row, Writer, drop_drafts, tell
 from puna.errors import Missing, NodeError
 
 INLINE_BYTES_MAX = 64 * 1024  # more than this lies in a file by itself
@@ -105,14 +106,14 @@ class SqliteStore:
         if not items and not notes:
             return
         writer = self._open_writer()
-        job = Job([_row(item) for item in items], list(notes.items()))
+        job = Job([_row(item) for item in items], dict(notes), asyncio.get_running_loop().create_future())
         large = [(row, item) for row, item in zip(job.rows, items, strict=True) if row.data is None]
         if large:
             # The job queues itself once its files are written, so that a cancelled caller leaves nothing behind.
             self._in_background(job, lambda: self._draft_all(large, job, writer))
         else:
             writer.submit(job)
-        await asyncio.wrap_future(job.done)
+        await job.done
         for row, item in zip(job.rows, items, strict=True):
             if row.sequence is not None:
                 self._hot.add(Entry(row.sequence, item))
@@ -128,9 +129,9 @@ class SqliteStore:
             item = sign_item(wallet, small, tags)
             await self.append([item])
             return item
-        job = Job([], [])
+        job = Job([], {}, asyncio.get_running_loop().create_future())
         self._in_background(job, lambda: self._draft_file(wallet, path, tags, job, writer))
-        await asyncio.wrap_future(job.done)
+        await job.done
         return self.view(job.rows[0].id)
 
     def rebuild_index(self) -> None:
@@ -211,8 +212,7 @@ class SqliteStore:
                 prepare()
             except Exception as error:
                 drop_drafts(job)
-                if job.done.set_running_or_notify_cancel():
-                    job.done.set_exception(_translated(error, self.folder))
+                tell([job], _translated(error, self.folder))
 
         self._drafters.submit(run)
 
@@ -331,6 +331,7 @@ class _HotItems:
 
     def __init__(self) -> None:
         self._entries: dict[str | int, Entry] = {}
+        self._oldest: deque[Entry] = deque()  # in front
         self._lock = threading.Lock()
 
     def get(self, key: str | int) -> Entry | None:
@@ -343,11 +344,11 @@ class _HotItems:
         with self._lock:
             if entry.sequence in self._entries:
                 return
-            if len(self._entries) >= 2 * HOT_ITEMS_MAX:
-                for key in list(islice(self._entries, 2)):  # the oldest entry's two keys, put in together
-                    del self._entries[key]
-            self._entries[entry.item.id] = entry
-            self._entries[entry.sequence] = entry
+            if len(self._oldest) >= HOT_ITEMS_MAX:
+                old = self._oldest.popleft()
+                del self._entries[old.item.id], self._entries[old.sequence]
+            self._entries[entry.item.id] = self._entries[entry.sequence] = entry
+            self._oldest.append(entry)
 
 
 def _row(item: DataItem) -> Row:
