@@ -145,26 +145,33 @@ def _read_tags(block: bytes, at: int, count: int, tags: list[Tag]) -> int:
     try:
         for _ in range(count):
             # A size of one byte, as nearly all are, is read in place.
-            if block[at] & 0x81:
-                size, at = _read_size(block, at)
+            size, at = block[at], at + 1
+            if size & 0x81:
+                size, at = _read_size(block, at - 1)
             else:
-                size, at = block[at] >> 1, at + 1
+                size >>= 1
             name, at = block[at : at + size], at + size
-            if block[at] & 0x81:
-                size, at = _read_size(block, at)
+            size, at = block[at], at + 1
+            if size & 0x81:
+                size, at = _read_size(block, at - 1)
             else:
-                size, at = block[at] >> 1, at + 1
+                size >>= 1
             value, at = block[at : at + size], at + size
             if at > end:
                 raise _cut_short()
-            if not 0 < len(name) <= TAG_NAME_MAX:
-                raise _bad_name(name)
-            tags.append(make(Tag, (name.decode(), value.decode())))
+            tags.append(make(Tag, (_decoded_name(name), value.decode())))
     except IndexError:
         raise _cut_short() from None
     except UnicodeDecodeError:
         raise Invalid("A tag is not UTF-8 text.", "Encode bytes as base64url before tagging with them.") from None
     return at
+
+
+@lru_cache(maxsize=1024)
+def _decoded_name(name: bytes) -> str:
+    if not 0 < len(name) <= TAG_NAME_MAX:
+        raise _bad_name(name)
+    return name.decode()
 
 
 def _read_size(block: bytes, at: int) -> tuple[int, int]:

@@ -161,7 +161,7 @@ def _keys_from(db: sqlite3.Connection, begin: int, end: int = 1 << 62) -> Genera
     """The keys of the items in a range of sequence numbers, in order."""
     select = "SELECT header FROM items WHERE sequence >= ? AND sequence < ? ORDER BY sequence"
     for (header,) in db.execute(select, (begin, end)):
-        yield keys_of(decode_header(memoryview(header), b"")[0])
+        yield keys_of(decode_header(header, b"")[0])
 
 
 def _groups(query: Query) -> list[Group]:

@@ -17,7 +17,7 @@ from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 
-from puna.arweave.dataitem import DataItem, Signer, decode_header, encode_header, sign_item
+from puna.arweave.dataitem import DataItem, Signer, decode_kept, encode_header, sign_item
 from puna.arweave.store import index
 from puna.arweave.store.lock import lock_folder
 from puna.arweave.store.notes import SCHEMA as NOTES_SCHEMA
@@ -280,8 +280,7 @@ class SqliteStore:
         if row is None:
             return None
         sequence, id, header, data = row
-        item, _ = decode_header(memoryview(header), self._payloads.read(id) if data is None else data)
-        entry = Entry(sequence, item)
+        entry = Entry(sequence, decode_kept(id, header, self._payloads.read(id) if data is None else data))
         if keep:
             self._hot.add(entry)
         return entry
