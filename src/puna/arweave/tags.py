@@ -61,6 +61,7 @@ def decode_tags(block: bytes) -> tuple[Tag, ...]:
     if not block:
         return ()
     tags: list[Tag] = []
+    text = block.decode("ascii") if block.isascii() else None  # of nearly all: cut up, it need not be decoded by parts
     count, at = _read_varint(block, 0)
     while count:
         end = None
@@ -70,7 +71,7 @@ def decode_tags(block: bytes) -> tuple[Tag, ...]:
             count, end = -count, at + size
         if len(tags) + count > TAGS_MAX:
             raise _too_many(len(tags) + count)
-        at = _read_tags(block, at, count, tags)
+        at = _read_tags(block, text, at, count, tags)
         if end is not None and end != at:
             raise Invalid("A part of the tag block is not as long as it says.", "Encode the tags again.")
         count, at = _read_varint(block, at)
@@ -91,7 +92,7 @@ def _cut_short() -> Invalid:
     return Invalid("The tag block ends in the middle of a tag.", "Send the whole item, or encode its tags again.")
 
 
-def _bad_name(name: bytes) -> Invalid:
+def _bad_name(name: bytes | str) -> Invalid:
     return Invalid(f"A tag name is {len(name)} bytes, must be 1 to {TAG_NAME_MAX}.", "Choose another tag name.")
 
 
@@ -127,6 +128,8 @@ def _long_varint(number: int) -> bytes:
 
 def _read_varint(block: bytes, at: int) -> tuple[int, int]:
     """The zig-zag number at `at`, and where it ends."""
+    if at < len(block) and block[at] < 0x80:  # in one byte, as nearly all are
+        return (block[at] >> 1) ^ -(block[at] & 1), at + 1
     number = shift = 0
     for end in range(at, min(at + VARINT_BYTES_MAX, len(block))):
         byte = block[end]
@@ -139,39 +142,39 @@ def _read_varint(block: bytes, at: int) -> tuple[int, int]:
     raise Invalid("The tag block holds a number of more than 64 bits.", "Encode the tags again.")
 
 
-def _read_tags(block: bytes, at: int, count: int, tags: list[Tag]) -> int:
-    """Adds `count` tags that begin at `at`; answers where they end. Every item read passes through here."""
-    make, end = tuple.__new__, len(block)
+def _read_tags(block: bytes, text: str | None, at: int, count: int, tags: list[Tag]) -> int:
+    """Adds `count` tags that begin at `at`; answers where they end. Every item read passes through here.
+
+    `text` is the whole block when it is ASCII.
+    """
+    make, end, whole = tuple.__new__, len(block), block if text is None else text
     try:
         for _ in range(count):
             # A size of one byte, as nearly all are, is read in place.
-            size, at = block[at], at + 1
+            size = block[at]
             if size & 0x81:
-                size, at = _read_size(block, at - 1)
+                size, at = _read_size(block, at)
             else:
-                size >>= 1
-            name, at = block[at : at + size], at + size
-            size, at = block[at], at + 1
+                size, at = size >> 1, at + 1
+            name, at = whole[at : at + size], at + size
+            size = block[at]
             if size & 0x81:
-                size, at = _read_size(block, at - 1)
+                size, at = _read_size(block, at)
             else:
-                size >>= 1
-            value, at = block[at : at + size], at + size
+                size, at = size >> 1, at + 1
+            value, at = whole[at : at + size], at + size
             if at > end:
                 raise _cut_short()
-            tags.append(make(Tag, (_decoded_name(name), value.decode())))
+            if not 0 < len(name) <= TAG_NAME_MAX:
+                raise _bad_name(name)
+            if text is None:
+                name, value = name.decode(), value.decode()
+            tags.append(make(Tag, (name, value)))
     except IndexError:
         raise _cut_short() from None
     except UnicodeDecodeError:
         raise Invalid("A tag is not UTF-8 text.", "Encode bytes as base64url before tagging with them.") from None
     return at
-
-
-@lru_cache(maxsize=1024)
-def _decoded_name(name: bytes) -> str:
-    if not 0 < len(name) <= TAG_NAME_MAX:
-        raise _bad_name(name)
-    return name.decode()
 
 
 def _read_size(block: bytes, at: int) -> tuple[int, int]:
