@@ -221,7 +221,7 @@ def decode_header(view: bytes | memoryview, data: bytes | memoryview) -> tuple[D
 
 
 def decode_kept(id: str, header: bytes, data: bytes | memoryview) -> DataItem:
-    """The item `id`, from the header that `encode_header` gave of it once. For stores, which kept the three together."""
+    """The item `id`, from the header that `encode_header` gave of it once: for stores, which kept them together."""
     item, _ = decode_header(header, data)
     object.__setattr__(item, "_id", ItemId(id))
     return item
