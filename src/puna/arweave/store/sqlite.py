@@ -227,7 +227,7 @@ class SqliteStore:
         job.rows.append(Row("", b"", None, draft, frozenset()))
         with open(draft, "rb") as file:
             item = sign_item(wallet, map_file(file.fileno()), tags)
-        job.rows[0] = Row(item.id, encode_header(item), None, draft, index.keys_of(item))
+        job.rows[0] = Row(item.id, encode_header(item), None, draft, index.facts_of(item))
         del item  # and with it the mapping, under which Windows would not rename the draft
         writer.submit(job)
 
@@ -352,7 +352,7 @@ class _HotItems:
 
 def _row(item: DataItem) -> Row:
     data = item.data if item.data_bytes <= INLINE_BYTES_MAX else None
-    return Row(item.id, encode_header(item), data, None, index.keys_of(item))
+    return Row(item.id, encode_header(item), data, None, index.facts_of(item))
 
 
 def _open_to_write(folder: Path) -> SqliteStore:

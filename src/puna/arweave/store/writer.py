@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from puna.arweave.store.index import Index
+from puna.arweave.store.index import Fact, Index
 from puna.arweave.store.notes import Notes
 from puna.arweave.store.payloads import Payloads, sync_folder
 from puna.arweave.store.statements import insert_rows
@@ -37,7 +37,7 @@ class Row:
     header: bytes
     data: bytes | memoryview | None
     draft: Path | None
-    keys: frozenset[int]
+    facts: frozenset[Fact]
     sequence: int | None = None  # set when the row is new
 
 
@@ -132,7 +132,7 @@ class Writer:
             drop_drafts(jobs[0])
             tell(jobs, self._translate(error))
         else:
-            self._index.add([(row.sequence, row.keys) for job in jobs for row in job.rows if row.sequence is not None])
+            self._index.add([(row.sequence, row.facts) for job in jobs for row in job.rows if row.sequence is not None])
             for job in jobs:
                 drop_drafts(job)  # those of items that were here already
             tell(jobs)
