@@ -6,7 +6,6 @@ written takes no other with it.
 """
 
 import asyncio
-import json
 import logging
 import os
 import queue
@@ -18,6 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from puna.arweave.store.index import Fact, Index
 from puna.arweave.store.notes import Notes
@@ -234,5 +235,5 @@ _INSERT_ITEM = "INSERT INTO items (sequence, id, header, data)"
 
 def _present(ids: list[str], db: sqlite3.Connection) -> set[str]:
     # As one JSON text, whatever their number.
-    text = json.dumps(ids)
+    text = msgspec.json.encode(ids).decode()
     return {row[0] for row in db.execute("SELECT id FROM items WHERE id IN (SELECT value FROM json_each(?))", (text,))}
