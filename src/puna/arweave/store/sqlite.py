@@ -32,7 +32,7 @@ DATABASE = "weave.sqlite3"
 PAYLOADS = "payloads"
 FORMAT = 2  # raised when an older Puna could not read the folder
 
-HOT_ITEMS_MAX = 4096
+HOT_ITEMS_MAX = 8192  # more than a busy node writes between two blocks: the miner walks what is at hand
 HOT_BYTES_MAX = 4096  # of data; larger items are decoded again, which costs little beside their size
 BUSY_MS = 30_000  # longer than any checkpoint of the log file takes
 WRITER_CACHE_KIB = 32 * 1024
@@ -114,9 +114,8 @@ class SqliteStore:
         else:
             writer.submit(job)
         await job.done
-        for row, item in zip(job.rows, items, strict=True):
-            if row.sequence is not None:
-                self._hot.add(Entry(row.sequence, item))
+        new = zip(job.rows, items, strict=True)
+        self._hot.add([Entry(row.sequence, item) for row, item in new if row.sequence is not None])
 
     async def append_file(self, wallet: Signer, path: Path, tags: Sequence[tuple[str, str]]) -> DataItem:
         writer = self._open_writer()
@@ -165,7 +164,7 @@ class SqliteStore:
                 # One text for any number of ids; items are decoded when the connection is free again.
                 rows = db.execute(f"{_SELECT} WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(cold),))
                 rows = rows.fetchall()
-            keep = len(rows) <= HOT_ITEMS_MAX // 16  # who walks through all there is must not drive out the rest
+            keep = len(rows) <= HOT_ITEMS_MAX // 32  # who walks through all there is must not drive out the rest
             found.update((row[1], self._entry(row, keep).item) for row in rows)
         return [found.get(id) for id in ids]
 
@@ -282,7 +281,7 @@ class SqliteStore:
         sequence, id, header, data = row
         entry = Entry(sequence, decode_kept(id, header, self._payloads.read(id) if data is None else data))
         if keep:
-            self._hot.add(entry)
+            self._hot.add([entry])
         return entry
 
 
@@ -336,18 +335,17 @@ class _HotItems:
     def get(self, key: str | int) -> Entry | None:
         return self._entries.get(key)
 
-    def add(self, entry: Entry) -> None:
-        data = entry.item.data
-        if not isinstance(data, bytes) or len(data) > HOT_BYTES_MAX:
-            return
+    def add(self, entries: Sequence[Entry]) -> None:
         with self._lock:
-            if entry.sequence in self._entries:
-                return
-            if len(self._oldest) >= HOT_ITEMS_MAX:
-                old = self._oldest.popleft()
-                del self._entries[old.item.id], self._entries[old.sequence]
-            self._entries[entry.item.id] = self._entries[entry.sequence] = entry
-            self._oldest.append(entry)
+            for entry in entries:
+                item, data = entry.item, entry.item.data
+                if not isinstance(data, bytes) or len(data) > HOT_BYTES_MAX or entry.sequence in self._entries:
+                    continue
+                if len(self._oldest) >= HOT_ITEMS_MAX:
+                    old = self._oldest.popleft()
+                    del self._entries[old.item.id], self._entries[old.sequence]
+                self._entries[item.id] = self._entries[entry.sequence] = entry
+                self._oldest.append(entry)
 
 
 def _row(item: DataItem) -> Row:

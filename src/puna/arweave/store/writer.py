@@ -67,6 +67,8 @@ class Writer:
         self._index = index
         self._notes = notes
         self._translate = translate
+        # Nobody else writes, so this is asked for once.
+        self._newest: int = db.execute("SELECT coalesce(max(sequence), 0) FROM items").fetchone()[0]
         self._queue: queue.SimpleQueue = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="puna-store-writer", daemon=True)
         self._thread.start()
@@ -168,6 +170,7 @@ class Writer:
             if placed:
                 sync_folder(self._payloads.folder)
             db.execute("COMMIT")
+            self._newest += len(rows)
         except BaseException:
             if db.in_transaction:
                 db.execute("ROLLBACK")
@@ -179,8 +182,8 @@ class Writer:
     def _new_rows(self, jobs: list[Job], db: sqlite3.Connection) -> list[Row]:
         """The rows that the store does not have yet, each once, numbered on from the newest."""
         given = {row.id: row for job in reversed(jobs) for row in reversed(job.rows)}  # the first of two twins wins
-        present = _present(list(given), db)
-        newest = db.execute("SELECT coalesce(max(sequence), 0) FROM items").fetchone()[0]
+        present = _present(list(given), db) if given else ()
+        newest = self._newest
         new = []
         for job in jobs:
             for row in job.rows:
