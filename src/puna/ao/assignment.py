@@ -85,9 +85,7 @@ def assignment_tags(
 
 def read_assignment(item: DataItem) -> Assignment:
     """Read an assignment's tags. Raises Invalid naming the tag that is missing or not a number."""
-    told: dict[str, str] = {}
-    for name, value in item.tags:
-        told.setdefault(name, value)
+    told: dict[str, str] = dict(reversed(item.tags))  # of two tags of one name the first counts
     try:
         return Assignment(
             process=ProcessId(told["Process"]),

@@ -259,6 +259,10 @@ class SchedulerUnit:
         recent = [self._recent.get((process, nonce)) for nonce in nonces]
         if None not in recent:
             return recent
+        stored = iter(self._stored(process, [nonce for nonce, entry in zip(nonces, recent, strict=True) if not entry]))
+        return [entry or next(stored) for entry in recent]
+
+    def _stored(self, process: ProcessId, nonces: Sequence[int]) -> list[Entry]:
         slots = [slot.decode().split() for slot in self._slots(process, nonces)]
         parts = self._store.view_all([id for slot in slots for id in slot])
         entries: list[Entry] = []
@@ -268,11 +272,11 @@ class SchedulerUnit:
             entries.append((item or self._archive.view(item_id), read_assignment(signed)))
         return entries
 
-    def _slots(self, process: ProcessId, nonces: range) -> list[bytes]:
+    def _slots(self, process: ProcessId, nonces: Sequence[int]) -> list[bytes]:
         if len(nonces) <= FEW_SLOTS:
             found = {nonce: self._store.note(_slot_key(process, nonce)) for nonce in nonces}
         else:
-            hundreds = range(nonces.start // 100, nonces.stop // 100 + 1)
+            hundreds = range(nonces[0] // 100, nonces[-1] // 100 + 1)
             rows = (row for hundred in hundreds for row in self._store.notes(_slot_key(process, hundred * 100)[:-2]))
             found = {int(key[-NONCE_DIGITS:]): slot for key, slot in rows}
         for nonce in nonces:
