@@ -92,12 +92,13 @@ def extend(schedule: Schedule, assignment: Assignment) -> Schedule:
 
 def check_item(item: DataItem, scheduler: str) -> Literal["Message", "Process"]:
     """Tell what an item wants of a scheduler with address `scheduler`. Raises Invalid with the texts of 3.2."""
-    kind = first(item.tags, "Type") or first(item.tags, "type")
+    told = dict(reversed(item.tags))  # the first of each name
+    kind = told.get("Type") or told.get("type")
     if kind is None:
         raise Invalid("Type tag not present")
     if kind not in ("Message", "Process"):
         raise Invalid("Unsupported Type tag value")
-    if first(item.tags, "Data-Protocol") is None:
+    if "Data-Protocol" not in told:
         raise Invalid("Data-Protocol tag not present")
     for name, _ in item.tags:
         if name.endswith("+link"):

@@ -228,13 +228,15 @@ class SchedulerUnit:
 
     async def newest(self, process: ProcessId) -> int:
         """The nonce of the newest assignment. Raises Missing."""
-        return (await self.head(process)).nonce
+        note = self._store.note(_head_key(process))
+        if note is None:
+            raise Missing(rules.NOT_FOUND)
+        return _decode_nonce(note)
 
     async def heads(self) -> list[tuple[ProcessId, int]]:
         found = []
         for key, note in self._store.notes("ao/head/"):
-            process = ProcessId(key.removeprefix("ao/head/"))
-            found.append((process, _decode_head(process, note).nonce))
+            found.append((ProcessId(key.removeprefix("ao/head/")), _decode_nonce(note)))
         return found
 
     async def place(self, process: ProcessId, item_id: str) -> Entry:
@@ -249,7 +251,7 @@ class SchedulerUnit:
 
         An item is None when it was assigned by id and this store does not have it.
         """
-        last = min((await self.head(process)).nonce, after_nonce + limit)
+        last = min(await self.newest(process), after_nonce + limit)
         return self._entries(process, range(after_nonce + 1, last + 1))
 
     def _entry(self, process: ProcessId, nonce: int) -> Entry:
@@ -462,6 +464,10 @@ def _encode_head(assignment: Assignment) -> bytes:
 def _decode_head(process: ProcessId, note: bytes) -> Schedule:
     nonce, chain, assignment_id, timestamp_ms, height = msgspec.json.decode(note)
     return Schedule(process, nonce, b64url_decode(chain), assignment_id, timestamp_ms, height)
+
+
+def _decode_nonce(head: bytes) -> int:
+    return msgspec.json.decode(head)[0]
 
 
 def _head_key(process: str) -> str:
