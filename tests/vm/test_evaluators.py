@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+import msgspec
 import pytest
 from vm.bench import BUILT, ROOT, Bench, bare_module, message, program
 
@@ -15,7 +16,9 @@ from puna.arweave.tags import Tag
 from puna.arweave.wallet import new_ed25519_wallet
 from puna.errors import Invalid, Missing, NotYet
 from puna.llm.client import spawn_engine, stop_engine
+from puna.vm import frames
 from puna.vm.checkpoint import Checkpoint, digest_of, is_increment
+from puna.vm.evaluator import Out
 from puna.vm.evaluators import Evaluators, taken_from
 from puna.vm.program import Lost
 
@@ -381,3 +384,18 @@ async def test_a_process_begins_from_a_page_file_and_from_the_whole_snapshot_whe
         assert not evaluators.attached("d")
     finally:
         await evaluators.stop()
+
+
+def test_events_and_replies_reach_the_node_in_the_order_in_which_they_were_told():
+    readable, writable = os.pipe()
+    out = Out(writable)
+    told = [frames.Reply(number % 3, number) for number in range(300)]
+    for reply in told:
+        out.send(reply) if reply.number else out.tell(reply)
+    with open(readable, "rb") as stream:
+        heard = [msgspec.msgpack.decode(frames.read(stream), type=frames.Reply) for _ in told]
+        out.tell(told[0])
+        out.tell(told[3])  # nothing follows that would take it along
+        heard += [msgspec.msgpack.decode(frames.read(stream), type=frames.Reply) for _ in range(2)]
+    os.close(writable)
+    assert heard == [*told, told[0], told[3]]
