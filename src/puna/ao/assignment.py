@@ -86,9 +86,7 @@ def assignment_tags(
 
 def read_assignment(item: DataItem) -> Assignment:
     """Read an assignment's tags. Raises Invalid naming the tag that is missing or not a number."""
-    told: dict[str, str] = {}
-    for name, value in item.tags:
-        told.setdefault(name, value)
+    told = dict(reversed(item.tags))  # the first of each name
     try:
         return Assignment(
             process=ProcessId(told["Process"]),
