@@ -640,7 +640,7 @@ async def test_a_schedule_whose_chain_is_broken_is_not_evaluated():
 
         async def assignments(self, process, after_nonce=-1, limit=100):
             page = await town.units.scheduler.assignments(process, after_nonce, limit)
-            return [(item, replace(a, hash_chain=b"\1" * 32)) for item, a in page]
+            return [(item, msgspec.structs.replace(a, hash_chain=b"\1" * 32)) for item, a in page]
 
     town.units.scheduler.on_assigned = lambda process, nonce: None
     item = message_item(process)

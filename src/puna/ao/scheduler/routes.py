@@ -19,7 +19,7 @@ from puna.errors import Invalid, Missing, NodeError, NotYet
 
 from ..assignment import HEIGHT_DIGITS, Assignment
 from ..message import ProcessId, is_assigned, to_feed
-from ..wire import application, body_of, json_reply, number_of
+from ..wire import application, asked, body_of, json_reply, number_of
 from . import schedule as rules
 from .port import Entry, Placing, Refused
 from .unit import SchedulerUnit
@@ -38,7 +38,7 @@ def scheduler_app(unit: SchedulerUnit) -> ASGIApp:
         return json_reply({"timestamp": str(unit.tip().timestamp_ms), "address": unit.address})
 
     async def submit(request: Request) -> Response:
-        process, item_id = (request.query_params.get(name) for name in ("process-id", "assign"))
+        process, item_id = asked(request, "process-id", "assign")
         if (process is None) != (item_id is None):
             raise Invalid("If sending assign or process-id, you must send both.")
         if process is not None:
