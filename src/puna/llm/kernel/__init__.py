@@ -28,6 +28,9 @@ from puna.llm.gguf import Gguf, Tensor, open_gguf
 ARITHMETIC = "canonical-1"
 ROWS_MAX = 256  # rows computed together; a longer batch is split, which no logit notices
 THREADS_MAX = 256
+# A model whose weights fit here keeps them once more, interleaved for the products of any number of rows: it lies in
+# the processor's cache, so arithmetic is what costs. A larger one is bound by reading memory, and would take twice.
+PANELS_BYTES_MAX = 32 << 20
 MEMORY_REFUSED = "The system refuses memory for the"
 FREE_MEMORY = "Close other models or sequences, or use a shorter context."
 
@@ -56,13 +59,19 @@ def available() -> list[str]:
 
 
 def open_model(
-    gguf_path: Path | str, config: LlamaConfig, *, backend: str | None = None, threads: int = 1
+    gguf_path: Path | str,
+    config: LlamaConfig,
+    *,
+    backend: str | None = None,
+    threads: int = 1,
+    panels_bytes_max: int = PANELS_BYTES_MAX,
 ) -> KernelModel:
     """Load the model at `gguf_path`, whose config the family read, on `backend` (default: the fastest).
 
-    Native backends compute on the mapped file and hold no copy of the weights; "wasm" copies them into its linear
-    memory (at most 4 GiB) and "numpy" unpacks them to float. `threads` matters to native backends only. Raises
-    Invalid for an unknown backend or thread count, NotYet when the system refuses memory.
+    Native backends compute on the mapped file and hold no copy of the weights, except those of a small model in
+    another order (`panels_bytes_max`); "wasm" copies them into its linear memory (at most 4 GiB) and "numpy" unpacks
+    them to float. `threads` matters to native backends only. Raises Invalid for an unknown backend or thread count,
+    NotYet when the system refuses memory.
     """
     if not 1 <= threads <= THREADS_MAX:
         raise Invalid(f"{threads} threads were asked for.", f"Choose 1 to {THREADS_MAX}.")
@@ -70,10 +79,10 @@ def open_model(
     name = backend or usable[0]
     if name not in usable:
         raise Invalid(f"The backend '{name}' is not usable here.", f"Choose one of: {', '.join(usable)}.")
-    return KernelModel(config, name, _load(name, open_gguf(gguf_path), config, threads))
+    return KernelModel(config, name, _load(name, open_gguf(gguf_path), config, threads, panels_bytes_max))
 
 
-def _load(name: str, gguf: Gguf, config: LlamaConfig, threads: int) -> Backend:
+def _load(name: str, gguf: Gguf, config: LlamaConfig, threads: int, panels_bytes_max: int) -> Backend:
     if name == "numpy":
         from puna.llm.families.llama_reference import ReferenceModel
 
@@ -81,10 +90,10 @@ def _load(name: str, gguf: Gguf, config: LlamaConfig, threads: int) -> Backend:
     if name == "wasm":
         from puna.llm.kernel.wasm import WasmModel
 
-        return WasmModel(config, model_tensors(gguf, config))
+        return WasmModel(config, model_tensors(gguf, config), panels_bytes_max)
     from puna.llm.kernel.native import NativeModel
 
-    return NativeModel(name, config, model_tensors(gguf, config), threads)
+    return NativeModel(name, config, model_tensors(gguf, config), threads, panels_bytes_max)
 
 
 def model_tensors(gguf: Gguf, config: LlamaConfig) -> list[Tensor]:

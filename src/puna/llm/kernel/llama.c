@@ -36,6 +36,8 @@ struct PunaModel {
   Place *places;
   void *state;
   size_t state_bytes;
+  void *panels;              // of all quantised matrices, when they are small enough to be kept
+  size_t panels_bytes;
   Activations activations;
   MatmulScratch *scratch;    // one per thread, like scores
   float **scores;
@@ -188,7 +190,7 @@ static void forward_logits(PunaModel *m, const int32_t *wanted, int count, float
 
 static Matrix matrix_of(const PunaTensor *tensor, int rows, int cols) {
   const uint8_t *data = (const uint8_t *)(uintptr_t)tensor->data;
-  return (Matrix){tensor->type, rows, cols, matrix_row_bytes(tensor->type, cols), data};
+  return (Matrix){tensor->type, rows, cols, matrix_row_bytes(tensor->type, cols), data, NULL, NULL};
 }
 
 static float *copy_norm(float **memory, const PunaTensor *tensor, int dim) {
@@ -228,6 +230,31 @@ static int load_weights(PunaModel *m, const PunaSpec *spec) {
   return 1;
 }
 
+// The next of the matrices that a pass multiplies with, NULL after the last; `index` counts from 0.
+static Matrix *matrix_at(PunaModel *m, int index) {
+  if (index == m->layers * 7) return &m->output;
+  if (index > m->layers * 7) return NULL;
+  Layer *layer = &m->layer[index / 7];
+  Matrix *matrices[] = {&layer->q, &layer->k, &layer->v, &layer->attn_output, &layer->gate, &layer->up, &layer->down};
+  return matrices[index % 7];
+}
+
+// Keep the panels of all matrices, if they take at most `bytes_max`. Refused memory is no harm: they are then made
+// anew for each batch, as for a large model.
+static void keep_panels(PunaModel *m, size_t bytes_max) {
+  const Matrix *matrix;
+  size_t bytes = 0;
+  for (int i = 0; (matrix = matrix_at(m, i)); i++) bytes += (matrix_panels_bytes(matrix) + 63) & ~(size_t)63;
+  if (!bytes || bytes > bytes_max || !(m->panels = reserve_memory(bytes))) return;
+  m->panels_bytes = bytes;
+  uint8_t *memory = m->panels;
+  for (int i = 0; (matrix = matrix_at(m, i)); i++) {
+    size_t taken = (matrix_panels_bytes(matrix) + 63) & ~(size_t)63;
+    if (taken) matrix_pack(matrix_at(m, i), memory);
+    memory += taken;
+  }
+}
+
 static int reserve_state(PunaModel *m) {
   // The wanted hidden rows pass through `attended`, so it is as wide as the wider of the two.
   size_t q_dim = (size_t)m->heads * m->head_dim, kv_dim = (size_t)m->kv_heads * m->head_dim, half = m->head_dim / 2;
@@ -262,6 +289,7 @@ PunaModel *puna_model_new(const PunaSpec *spec) {
   uint64_t mode = set_float_mode();
   m->pool = pool_new(spec->threads);
   int complete = m->pool && load_weights(m, spec) && reserve_state(m);
+  if (complete) keep_panels(m, (size_t)spec->panels_bytes_max);
   restore_float_mode(mode);
   if (complete) return m;
   puna_model_free(m);
@@ -282,6 +310,7 @@ void puna_model_free(PunaModel *m) {
   for (int i = 0; m->scratch && i < pool_threads(m->pool); i++) matmul_scratch_free(&m->scratch[i]);
   activations_free(&m->activations);
   release_memory(m->state, m->state_bytes);
+  release_memory(m->panels, m->panels_bytes);
   pool_free(m->pool);
   free(m->scratch), free(m->scores), free(m->layer), free(m->output_norm), free(m->frequency), free(m);
 }

@@ -30,6 +30,8 @@ typedef struct {
   double rope_base;
   float norm_eps;
   int32_t rows_max;  // the most rows one call of puna_forward may bring
+  // Memory that may be taken to keep the weights once more in the order the products want: more speed, the same bits.
+  int64_t panels_bytes_max;
   PunaTensor tensors[];
 } PunaSpec;
 
