@@ -215,11 +215,11 @@ class KernelModel:
         )
         with self._lock:
             self._check_open()
-            rows_of = self._check_rows(tokens, positions, caches, cache_index, logits_rows)
+            lengths = self._check_rows(tokens, positions, caches, cache_index, logits_rows)
             handles = [cache._handle for cache in caches]
             logits = self._forward_parts(tokens, positions, handles, cache_index, logits_rows)
-            for cache, rows in zip(caches, rows_of, strict=True):
-                cache.length += rows
+            for cache, length in zip(caches, lengths, strict=True):
+                cache.length = length
             return logits
 
     def close(self) -> None:
@@ -245,33 +245,36 @@ class KernelModel:
         cache_index: np.ndarray,
         logits_rows: np.ndarray,
     ) -> list[int]:
-        """How many rows each cache receives; Invalid when the batch does not fit together."""
+        """The length of each cache after these rows; Invalid when the batch does not fit together."""
         count = len(tokens)
         if len(positions) != count or len(cache_index) != count:
             raise Invalid("tokens, positions and cache_index differ in length.")
-        _check_range("token", tokens, self.config.vocab)
-        _check_range("cache index", cache_index, len(caches))
-        _check_range("logits row", logits_rows, count)
+        indices = cache_index.tolist()
+        _check_range("token", tokens.tolist(), self.config.vocab)
+        _check_range("cache index", indices, len(caches))
+        _check_range("logits row", logits_rows.tolist(), count)
         if len({id(cache) for cache in caches}) != len(caches):
             raise Invalid("The same cache is there twice.", "Name it twice in cache_index instead.")
-        rows_of = [0] * len(caches)
-        for index, cache in enumerate(caches):
+        for cache in caches:
             if cache.model is not self or cache._handle is None:
                 raise Invalid("A cache is closed or belongs to another model.")
-            mine = positions[cache_index == index]
-            rows_of[index] = len(mine)
-            if (mine != np.arange(cache.length, cache.length + len(mine))).any():
+        lengths = [cache.length for cache in caches]
+        for index, position in zip(indices, positions.tolist(), strict=True):
+            if position != lengths[index]:
+                mine = positions[cache_index == index]
                 raise Invalid(
-                    f"Rows at positions {mine[:8].tolist()} do not continue a sequence of {cache.length} positions.",
+                    f"Rows at positions {mine[:8].tolist()} do not continue a sequence of {caches[index].length} "
+                    "positions.",
                     "Give rows in ascending order from there, or truncate the cache first.",
                 )
-            if cache.length + len(mine) > cache.positions_max:
+            lengths[index] += 1
+        for cache, length in zip(caches, lengths, strict=True):
+            if length > cache.positions_max:
                 raise Invalid(
-                    f"The sequence would be {cache.length + len(mine)} positions long; its cache holds "
-                    f"{cache.positions_max}.",
+                    f"The sequence would be {length} positions long; its cache holds {cache.positions_max}.",
                     "Use a longer cache or a shorter text.",
                 )
-        return rows_of
+        return lengths
 
     def _forward_parts(
         self,
@@ -307,9 +310,9 @@ def _vector(name: str, value: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(vector, np.int32)
 
 
-def _check_range(what: str, values: np.ndarray, end: int) -> None:
-    if values.size and not (0 <= values.min() and values.max() < end):
-        wrong = values[(values < 0) | (values >= end)][0]
+def _check_range(what: str, values: list[int], end: int) -> None:
+    if values and not (0 <= min(values) and max(values) < end):
+        wrong = next(value for value in values if not 0 <= value < end)
         raise Invalid(f"The {what} {wrong} is outside 0..{end - 1}.")
 
 
