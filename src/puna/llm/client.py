@@ -25,11 +25,43 @@ from puna.llm.models import ModelInfo
 from puna.llm.sampler import GREEDY, Sampling
 
 AGAIN = "Ask again: the node starts it anew."
+RECEIVE_BYTES = 16 << 10  # asked for at a time: many tokens' frames
 IDLE_MAX = 32  # connections kept open for the next request
 
 
 class Lost(NotYet):
     """The engine is away, or went away while it was answering."""
+
+
+class Connection:
+    """A connection to the engine, and what was received beyond the last reply."""
+
+    def __init__(self, connected: socket.socket):
+        self.socket = connected
+        self._received = bytearray()
+
+    def send(self, request: bytes) -> None:
+        self.socket.sendall(request)
+
+    def receive(self) -> frames.Reply:
+        """The next reply. Raises Lost when the engine ends, OSError when the connection breaks."""
+        start = self._receive_until(frames.LENGTH.size)
+        end = start + frames.LENGTH.unpack_from(self._received)[0]
+        self._receive_until(end)
+        body = bytes(self._received[start:end])
+        del self._received[:end]
+        return frames.decode_reply(body)
+
+    def _receive_until(self, size: int) -> int:
+        while len(self._received) < size:
+            chunk = self.socket.recv(max(size - len(self._received), RECEIVE_BYTES))
+            if not chunk:
+                raise Lost("The inference engine ended while it was answering.", AGAIN)
+            self._received += chunk
+        return size
+
+    def close(self) -> None:
+        self.socket.close()
 
 
 class EngineClient:
@@ -41,7 +73,7 @@ class EngineClient:
 
     def __init__(self, address: Path | str):
         self.address = Path(address)
-        self._idle: list[socket.socket] = []
+        self._idle: list[Connection] = []
         self._lock = threading.Lock()
         self._closed = False
 
@@ -138,7 +170,7 @@ class EngineClient:
                 return
         connection.close()
 
-    def _send(self, request: bytes) -> tuple[socket.socket, frames.Reply]:
+    def _send(self, request: bytes) -> tuple[Connection, frames.Reply]:
         """Send on an idle connection or a new one; the connection and the first reply."""
         while connection := self._take_idle():
             # The engine may have been started anew since this connection was used.
@@ -147,7 +179,7 @@ class EngineClient:
         connection = connect(self.address)
         return connection, exchange(connection, request)
 
-    def _take_idle(self) -> socket.socket | None:
+    def _take_idle(self) -> Connection | None:
         with self._lock:
             return self._idle.pop() if self._idle else None
 
@@ -156,27 +188,27 @@ def sampling_fields(sampling: Sampling) -> tuple[float, int, float, int]:
     return sampling.temperature, sampling.seed, sampling.top_p, sampling.top_k
 
 
-def connect(address: Path) -> socket.socket:
+def connect(address: Path) -> Connection:
     """A connection to the engine at `address`; raises Lost when nobody listens there."""
     try:
         if frames.fits_unix_socket(address):
-            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            connection.connect(os.fspath(address))
+            connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connected.connect(os.fspath(address))
         else:
             port, secret = address.read_text().split()
-            connection = socket.create_connection(("127.0.0.1", int(port)))
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.sendall(bytes.fromhex(secret))
+            connected = socket.create_connection(("127.0.0.1", int(port)))
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connected.sendall(bytes.fromhex(secret))
     except (OSError, ValueError) as error:
         raise Lost(f"The inference engine is not there ({error}).", AGAIN) from None
-    return connection
+    return Connection(connected)
 
 
-def exchange(connection: socket.socket, request: bytes) -> frames.Reply:
+def exchange(connection: Connection, request: bytes) -> frames.Reply:
     """Send a request and wait for the first reply. The connection is closed when it breaks."""
     try:
-        connection.sendall(request)
-        return receive(connection)
+        connection.send(request)
+        return connection.receive()
     except OSError as error:
         connection.close()
         raise Lost(f"The connection to the inference engine broke ({error}).", AGAIN) from None
@@ -185,29 +217,14 @@ def exchange(connection: socket.socket, request: bytes) -> frames.Reply:
         raise
 
 
-def replies(connection: socket.socket, first: frames.Reply) -> Iterator[frames.Reply]:
+def replies(connection: Connection, first: frames.Reply) -> Iterator[frames.Reply]:
     reply = first
     while True:
         yield reply
         try:
-            reply = receive(connection)
+            reply = connection.receive()
         except OSError as error:
             raise Lost(f"The connection to the inference engine broke ({error}).", AGAIN) from None
-
-
-def receive(connection: socket.socket) -> frames.Reply:
-    size = frames.LENGTH.unpack(receive_exactly(connection, frames.LENGTH.size))[0]
-    return frames.decode_reply(receive_exactly(connection, size))
-
-
-def receive_exactly(connection: socket.socket, size: int) -> bytes:
-    received = bytearray()
-    while len(received) < size:
-        chunk = connection.recv(size - len(received))
-        if not chunk:
-            raise Lost("The inference engine ended while it was answering.", AGAIN)
-        received += chunk
-    return bytes(received)
 
 
 def spawn_engine(

@@ -242,6 +242,8 @@ class Engine:
         self.threads = threads or os.cpu_count() or 1
         self._threads = threads
         self.counts = Counts()
+        # Called on the engine's thread when the events of a step have all been delivered.
+        self.after_step: Callable[[], None] = lambda: None
         self._load = load
         self._sequences_max = sequences_max
         self._running_bytes_max = running_bytes_max or max(memory_bytes() // 4, RUNNING_BYTES_MIN)
@@ -284,6 +286,10 @@ class Engine:
                 self._forgotten = True
                 self._changed.notify()
         return loaded
+
+    def has_open(self, path: Path | str) -> bool:
+        """Whether open_model would return at once."""
+        return file_key(Path(path)) in self._models
 
     @property
     def models(self) -> list[LoadedModel]:
@@ -375,7 +381,9 @@ class Engine:
                         if job.cache is not None:
                             self._fail(job, error)
             self._running = [job for job in self._running if job.cache is not None]
+            self.after_step()
         self._shut()
+        self.after_step()
 
     def _admit(self) -> bool:
         """Wait for work and take in what there is room for; False when the engine closes."""

@@ -65,8 +65,11 @@ def sample(logits: np.ndarray, sampling: Sampling, step: int) -> int:
 
 def greedy(logits: np.ndarray) -> list[int | None]:
     """The greedy choice of each row of logits (n, vocab); None where `sample` would refuse the row."""
-    finite = np.isfinite(logits).all(axis=1).tolist()
-    return [token if good else None for token, good in zip(logits.argmax(axis=1).tolist(), finite, strict=True)]
+    tokens = logits.argmax(axis=1).tolist()
+    finite = np.isfinite(logits)
+    if finite.all():
+        return tokens
+    return [token if good else None for token, good in zip(tokens, finite.all(axis=1).tolist(), strict=True)]
 
 
 def likeliest(logits: np.ndarray, sampling: Sampling) -> tuple[np.ndarray, np.ndarray]:

@@ -96,16 +96,16 @@ class NativeModel:
         logits_rows: np.ndarray,
     ) -> np.ndarray:
         logits = np.empty((len(logits_rows), self._vocab), np.float32)
-        addresses = np.array(caches, np.uint64)
         status = self._library.puna_forward(
             self._model,
             len(tokens),
-            tokens.ctypes.data,
-            positions.ctypes.data,
-            cache_index.ctypes.data,
-            addresses.ctypes.data,
+            # A few numbers are copied in a fraction of the time that NumPy takes to tell where they lie.
+            tokens.tobytes(),
+            positions.tobytes(),
+            cache_index.tobytes(),
+            np.array(caches, np.uint64).tobytes(),
             len(logits_rows),
-            logits_rows.ctypes.data,
+            logits_rows.tobytes(),
             logits.ctypes.data,
         )
         if status:
