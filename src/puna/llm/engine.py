@@ -380,8 +380,8 @@ class Engine:
                     for job in jobs:
                         if job.cache is not None:
                             self._fail(job, error)
+                self.after_step()
             self._running = [job for job in self._running if job.cache is not None]
-            self.after_step()
         self._shut()
         self.after_step()
 

@@ -14,6 +14,7 @@ import secrets
 import signal
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -32,6 +33,9 @@ from puna.llm.sampler import Sampling
 log = logging.getLogger(__name__)
 
 READY = b"ready\n"
+# Tokens of a small model come every fraction of a millisecond. Told one by one, waking everybody on their way costs
+# more than computing them; nobody sees whether they come this much later, a few at a time.
+TELL_S = 0.004
 
 
 class Server:
@@ -41,7 +45,9 @@ class Server:
         self.engine = engine
         self.connections: set[Connection] = set()
         self._loop = asyncio.get_running_loop()
-        self._events: deque[tuple[Deliver, Event]] = deque()  # as long as what one step of the engine brings
+        self._events: deque[tuple[Deliver, Event]] = deque()  # as long as what some steps of the engine bring
+        self._told_s = 0.0
+        self._is_urgent = False
         engine.after_step = self.tell
 
     async def listen(self, path: Path) -> asyncio.Server:
@@ -63,12 +69,22 @@ class Server:
             await asyncio.wait(tasks)
 
     def deliver_to(self, take: Deliver) -> Deliver:
-        """What hands a job's events to `take` on the event loop, once the engine's step has ended."""
-        return lambda event: self._events.append((take, event))
+        """What hands a job's events to `take` on the event loop, soon after the engine's step has ended."""
+
+        def deliver(event: Event) -> None:
+            self._events.append((take, event))
+            self._is_urgent = self._is_urgent or not isinstance(event, Piece)
+
+        return deliver
 
     def tell(self) -> None:
-        """After each step, on the engine's thread: wake the event loop, once for the events of all jobs."""
-        if self._events:
+        """After each step, on the engine's thread: wake the event loop, once for the events of all jobs.
+
+        Tokens may wait for those of the next steps: as no job ends with them, such steps follow.
+        """
+        now_s = time.monotonic()
+        if self._events and (self._is_urgent or now_s - self._told_s >= TELL_S):
+            self._told_s, self._is_urgent = now_s, False
             with suppress(RuntimeError):  # the loop has ended, and with it whoever waited
                 self._loop.call_soon_threadsafe(self._hand_out)
 

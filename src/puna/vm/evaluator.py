@@ -45,7 +45,7 @@ LOOK_S = 1.0  # how long a look at that holds good
 class Node:
     """What all lanes share: the machine, the weave and the engine, each opened when first needed."""
 
-    def __init__(self, setup: frames.Setup, send: Callable[[frames.Reply], None]):
+    def __init__(self, setup: frames.Setup, send: Callable[..., None]):
         self.machine = Machine(Path(setup.cache) if setup.cache else None)
         self.pages = PageFiles(Path(setup.cache) / "pages") if setup.cache else None
         self.send = send
@@ -93,8 +93,8 @@ class Node:
                 self._client = EngineClient(self._setup.engine)
         return self._client
 
-    def tell(self, event: dict[str, Any]) -> None:
-        self.send(frames.Reply(0, event))
+    def tell(self, events: list[dict[str, Any]]) -> None:
+        self.send(*(frames.Reply(0, event) for event in events))
 
 
 class Lane:
@@ -234,8 +234,8 @@ def main() -> None:
     os._exit(0)  # lanes may be in the middle of an endless loop
 
 
-def _send(out: int, lock: threading.Lock, reply: frames.Reply) -> None:
-    rest = memoryview(frames.encode(reply))
+def _send(out: int, lock: threading.Lock, *replies: frames.Reply) -> None:
+    rest = memoryview(b"".join(map(frames.encode, replies)))
     with lock:
         try:
             while rest:
