@@ -82,8 +82,9 @@ class NearEvaluators:
     async def apply(self, process_id, message_json, *, message_id):
         return (await self._run(self.processes[process_id].apply, message_json, message_id)).evaluation()
 
-    async def apply_all(self, process_id, messages):
-        for message_json, message_id in messages:
+    async def apply_all(self, process_id, take):
+        while given := await take(1):
+            ((message_json, message_id),) = given
             yield await self.apply(process_id, message_json, message_id=message_id)
 
     async def preview(self, process_id, message_json):

@@ -36,15 +36,31 @@ class Hub:
     """Publishes to every subscription; never blocks, never fails a publisher."""
 
     def __init__(self, backlog_max: int = BACKLOG_MAX, listener_max: int = LISTENER_MAX):
-        self._backlog: deque[Told] = deque(maxlen=backlog_max)
+        self._backlog_max = backlog_max
         self._listener_max = listener_max
-        self._subscriptions: set[Subscription] = set()
+        self._backlog: deque[Told] = deque()
+        self._of_root: dict[str, deque[Told]] = {}  # the same, by root
+        self._subscriptions: dict[str | None, set[Subscription]] = {}  # by the root they listen to, None for all
 
     def publish(self, event: Event) -> None:
         told = Told(event)
+        root = event.get("root")
+        self._keep(told, root)
+        for listeners in {None, root}:
+            for subscription in tuple(self._subscriptions.get(listeners, ())):
+                subscription.offer(told)
+
+    def _keep(self, told: Told, root: str | None) -> None:
         self._backlog.append(told)
-        for subscription in tuple(self._subscriptions):
-            subscription.offer(told)
+        if root is not None:
+            self._of_root.setdefault(root, deque()).append(told)
+        if len(self._backlog) > self._backlog_max:
+            root = self._backlog.popleft().event.get("root")
+            if root is not None:
+                of_root = self._of_root[root]
+                of_root.popleft()
+                if not of_root:
+                    del self._of_root[root]
 
     def subscribe(self, root: str | None = None, process: str | None = None) -> "Subscription":
         """Listen from now on to everything, to what happens at one process, or to one journey until it is finished.
@@ -52,14 +68,16 @@ class Hub:
         With a `root`, what the backlog still has of it comes first, so it is enough to subscribe after submitting.
         """
         subscription = Subscription(self, root, self._listener_max, process)
-        if root is not None:
-            for told in self._backlog:
-                subscription.offer(told)
-        self._subscriptions.add(subscription)
+        for told in self._of_root.get(root, ()):
+            subscription.offer(told)
+        self._subscriptions.setdefault(root, set()).add(subscription)
         return subscription
 
     def forget(self, subscription: "Subscription") -> None:
-        self._subscriptions.discard(subscription)
+        listeners = self._subscriptions.get(subscription.root, set())
+        listeners.discard(subscription)
+        if not listeners:
+            self._subscriptions.pop(subscription.root, None)
 
 
 class Subscription(AsyncIterator[Event]):
@@ -67,7 +85,7 @@ class Subscription(AsyncIterator[Event]):
 
     def __init__(self, hub: Hub, root: str | None, listener_max: int, process: str | None = None):
         self._hub = hub
-        self._root = root
+        self.root = root
         self._process = process
         self._listener_max = listener_max
         self._waiting: deque[Told] = deque()
@@ -77,9 +95,7 @@ class Subscription(AsyncIterator[Event]):
         self._waking: asyncio.TimerHandle | None = None
 
     def offer(self, told: Told) -> None:
-        if self._over or (self._root is not None and told.event.get("root") != self._root):
-            return
-        if self._process is not None and told.event.get("process") != self._process:
+        if self._over or (self._process is not None and told.event.get("process") != self._process):
             return
         if len(self._waiting) >= self._listener_max:
             self._waiting.popleft()
@@ -126,9 +142,9 @@ class Subscription(AsyncIterator[Event]):
     def _next(self) -> Told:
         if self._missed:
             missed, self._missed = self._missed, 0
-            return Told({"kind": "gap", "root": self._root, "missed": missed})
+            return Told({"kind": "gap", "root": self.root, "missed": missed})
         told = self._waiting.popleft()
-        if self._root is not None and told.event["kind"] == "finished":
+        if self.root is not None and told.event["kind"] == "finished":
             self.close()
         return told
 
