@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -285,7 +286,7 @@ class KernelModel:
         logits_rows: np.ndarray,
     ) -> np.ndarray:
         """The batch in parts of ROWS_MAX rows and as many logits; each part's logits go to their places."""
-        if len(tokens) <= ROWS_MAX and len(logits_rows) <= ROWS_MAX and len(tokens):
+        if 0 < len(tokens) <= ROWS_MAX and ascends(logits_rows.tolist()):
             return self._backend.forward(tokens, positions, handles, cache_index, logits_rows)
         logits = np.empty((len(logits_rows), self.config.vocab), np.float32)
         for start in range(0, len(tokens), ROWS_MAX):
@@ -314,6 +315,10 @@ def _check_range(what: str, values: list[int], end: int) -> None:
     if values and not (0 <= min(values) and max(values) < end):
         wrong = next(value for value in values if not 0 <= value < end)
         raise Invalid(f"The {what} {wrong} is outside 0..{end - 1}.")
+
+
+def ascends(numbers: list[int]) -> bool:
+    return all(each < after for each, after in pairwise(numbers))
 
 
 def memory_refused(what: str) -> NotYet:
