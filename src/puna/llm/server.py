@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +32,8 @@ from puna.llm.sampler import Sampling
 
 log = logging.getLogger(__name__)
 
+Take = Callable[[list[Event]], None]
+
 READY = b"ready\n"
 # Tokens of a small model come every fraction of a millisecond. Told one by one, waking everybody on their way costs
 # more than computing them; nobody sees whether they come this much later, a few at a time.
@@ -45,7 +47,7 @@ class Server:
         self.engine = engine
         self.connections: set[Connection] = set()
         self._loop = asyncio.get_running_loop()
-        self._events: deque[tuple[Deliver, Event]] = deque()  # as long as what some steps of the engine bring
+        self._events: deque[tuple[Take, Event]] = deque()  # as long as what some steps of the engine bring
         self._told_s = 0.0
         self._is_urgent = False
         engine.after_step = self.tell
@@ -68,8 +70,8 @@ class Server:
         if tasks:
             await asyncio.wait(tasks)
 
-    def deliver_to(self, take: Deliver) -> Deliver:
-        """What hands a job's events to `take` on the event loop, soon after the engine's step has ended."""
+    def deliver_to(self, take: Take) -> Deliver:
+        """What hands a job's events to `take` on the event loop, together, soon after the engine's step has ended."""
 
         def deliver(event: Event) -> None:
             self._events.append((take, event))
@@ -89,9 +91,12 @@ class Server:
                 self._loop.call_soon_threadsafe(self._hand_out)
 
     def _hand_out(self) -> None:
+        together: defaultdict[Take, list[Event]] = defaultdict(list)
         while self._events:
             take, event = self._events.popleft()
-            take(event)
+            together[take].append(event)
+        for take, events in together.items():
+            take(events)
 
 
 class Connection(asyncio.Protocol):
@@ -178,9 +183,9 @@ class Connection(asyncio.Protocol):
         )
         return {"tokens": completion.tokens, "text": completion.text, "finish": completion.finish}
 
-    def send(self, piece: Piece) -> None:
+    def send(self, pieces: list[Piece]) -> None:
         # A client that does not read finds at most one answer in our memory.
-        self.transport.write(frames.frame(frames.Token(piece.token, piece.piece)))
+        self.transport.write(b"".join(frames.frame(frames.Token(each.token, each.piece)) for each in pieces))
 
     async def score(self, ask: frames.Score) -> Any:
         sampling = sampling_of(ask)
@@ -190,17 +195,18 @@ class Connection(asyncio.Protocol):
         )
 
     async def follow(
-        self, path: str, start: Callable[[Deliver], Job], send: Callable[[Piece], None] = lambda piece: None
+        self, path: str, start: Callable[[Deliver], Job], send: Callable[[list[Piece]], None] = lambda pieces: None
     ) -> Any:
         """The result of a job, its pieces sent as they come; the job is cancelled when the client goes."""
         ended = self.server._loop.create_future()
 
-        def take(event: Event) -> None:
+        def take(events: list[Event]) -> None:
             if ended.done():  # the client has gone
                 return
-            match event:
-                case Piece() as piece:
-                    send(piece)
+            pieces = [event for event in events if isinstance(event, Piece)]
+            if pieces:
+                send(pieces)
+            match events[-1]:
                 case Done(result):
                     ended.set_result(result)
                 case Failed(error):
