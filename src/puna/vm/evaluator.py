@@ -94,8 +94,8 @@ class Node:
                 self._client = EngineClient(self._setup.engine)
         return self._client
 
-    def tell(self, event: dict[str, Any]) -> None:
-        self._out.tell(frames.Reply(0, event))
+    def tell(self, events: list[dict[str, Any]]) -> None:
+        self._out.tell([frames.Reply(0, event) for event in events])
 
 
 class Out:
@@ -114,14 +114,14 @@ class Out:
         with self._lock:
             self._write(frame)
 
-    def tell(self, event: frames.Reply) -> None:
-        frame = frames.encode(event)
+    def tell(self, events: list[frames.Reply]) -> None:
+        encoded = b"".join(map(frames.encode, events))
         with self._lock:
             if not self._events and time.monotonic() - self._told_s >= EVENTS_S:
                 self._told_s = time.monotonic()
-                self._write(frame)
+                self._write(encoded)
                 return
-            self._events += frame
+            self._events += encoded
         self._due.set()
 
     def _write_when_due(self) -> None:
