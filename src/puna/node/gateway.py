@@ -61,18 +61,13 @@ async def _stream(subscription: Subscription) -> AsyncIterator[bytes]:
     """Server-sent events, one JSON object each. The first comment tells the client that we listen for it."""
     yield b": listening\n\n"
     async with subscription:
-        following = asyncio.ensure_future(subscription.encoded())
-        try:
-            while True:
-                if not following.done():
-                    await asyncio.wait([following], timeout=KEEP_ALIVE_S)
-                if not following.done():
-                    yield b": still here\n\n"
-                    continue
-                events = following.result()
-                if not events:
-                    return
-                yield events
-                following = asyncio.ensure_future(subscription.encoded())
-        finally:
-            following.cancel()
+        while True:
+            try:
+                async with asyncio.timeout(KEEP_ALIVE_S):
+                    events = await subscription.encoded()
+            except TimeoutError:
+                yield b": still here\n\n"
+                continue
+            if not events:
+                return
+            yield events
