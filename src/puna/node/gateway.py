@@ -20,6 +20,7 @@ from puna.api.routes import PROOF_HEADERS
 from puna.arweave.gateway.library import Library
 from puna.arweave.gateway.routes import gateway_application
 
+SPACING_S = 0.003  # between two writes to one listener: a write costs more than all that there is to tell in so long
 KEEP_ALIVE_S = 15.0  # a comment this often keeps proxies and browsers from giving up
 
 
@@ -71,3 +72,4 @@ async def _stream(subscription: Subscription) -> AsyncIterator[bytes]:
             if not events:
                 return
             yield events
+            await asyncio.sleep(SPACING_S)
