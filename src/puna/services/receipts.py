@@ -241,6 +241,8 @@ class _Log:
 
     def last_turn(self, worker: str, job: str, inference: Entry) -> str:
         """The worker's message whose evaluation sent the answer: of one told in pieces, the last `Continue`."""
+        if tag(inference.item, "Stream") is None:
+            return inference.item.id
         sought = (("From-Process", (worker,)), ("Action", ("Inference-Continue",)), ("Job", (job,)))
         # They follow the Inference: what was in the log before it, which may be long, is not searched.
         query = Query(owners=(self.authority,), recipients=(worker,), tags=sought, limit=TURNS_MAX)
