@@ -160,6 +160,44 @@ async def test_a_listener_who_hangs_up_harms_nobody():
         await asyncio.wait_for(link.result(process, item.id), 30)
 
 
+async def test_all_who_listen_to_everything_share_one_stream_and_each_hears_all_of_it(monkeypatch):
+    monkeypatch.setattr("puna.ao.remote.NEWS_IDLE_S", 0.01)
+    town = await Town.founded()
+    process = await town.spawn()
+    await town.quiet()
+    async with served(town) as (link, _):
+
+        async def hear(events, item):
+            kinds = [event["kind"] async for event in _until_finished(events, item.id)]
+            assert kinds == ["accepted", "assigned", "token", "evaluated", "finished"]
+
+        for name in "xy":  # the second time, the stream has been let go in between
+            item = message_item(process, ["get", name])
+            async with link.events() as one, link.events() as other:
+                assert len(town.units.hub._subscriptions) == 1
+                await link.submit(item)
+                await asyncio.gather(hear(one, item), hear(other, item))
+            while town.units.hub._subscriptions:
+                await asyncio.sleep(0.01)
+
+
+async def test_one_who_stops_listening_ends_the_wait_of_whoever_waits_there():
+    town = await Town.founded()
+    async with served(town) as (link, _):
+        async with link.events() as events:
+            waiting = asyncio.create_task(anext(events, "the end"))
+            await asyncio.sleep(0)
+        assert await asyncio.wait_for(waiting, 30) == "the end"
+
+
+async def _until_finished(events, root):
+    async for event in events:
+        if event["root"] == root:
+            yield event
+            if event["kind"] == "finished":
+                return
+
+
 async def test_28_what_a_process_sends_to_a_wallet_is_read_at_the_gateway_by_its_id():
     town = await Town.founded()
     process = await town.spawn()

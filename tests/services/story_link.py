@@ -92,11 +92,12 @@ class StoryLink:
                 if entry.action == "Inference-Response" and entry.target not in self.story.wallets:
                     for index, word in enumerate(entry.data.split(" ")):
                         self.publish({**where, "kind": "token", "index": index, "text": (" " if index else "") + word})
-            self.publish({**where, "kind": "evaluated"})
+            self.publish({**where, "kind": "evaluated", "error": evaluation.error})
             for number, entry in enumerate(evaluation.sent):
                 if entry.target in self.story.wallets:
                     tags = [{"name": name, "value": value} for name, value in entry.tags.items()]
                     stored = {"message": f"stored-{evaluation.message}-{number}", "target": entry.target}
-                    self.publish({**where, **stored, "kind": "stored", "item": {"tags": tags}})
+                    item = {"tags": tags, "data": entry.data}
+                    self.publish({**where, **stored, "kind": "stored", "item": item})
         self.seen = len(self.story.log)
         self.publish({"kind": "finished", "root": self.root})

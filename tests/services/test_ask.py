@@ -215,6 +215,53 @@ async def test_a_queued_request_is_answered_in_the_journey_of_somebody_else():
     assert answer.text == "for us" and answer.worker == worker_id(0)
 
 
+async def test_a_job_that_lost_its_worker_is_followed_to_the_next_one():
+    it, link = network(workers=2, real=False)
+    it.pay(BOB, 1000, prompt="first")
+    link.seen = len(it.log)
+    fetched = []
+    results = link.result
+
+    async def counted(process, message):
+        fetched.append(process)
+        return await results(process, message)
+
+    def our_worker_fails():
+        link.publish({"kind": "evaluated", "root": link.root, "process": worker_id(1), "message": "m", "error": None})
+        it.fail(1)
+
+    def the_other_is_free():
+        link.root = "R" * 43
+        it.answer(0, "for bob")
+
+    def it_speaks():
+        link.publish({"kind": "token", "process": worker_id(0), "index": 0, "text": "for "})
+        link.publish({"kind": "token", "process": worker_id(1), "index": 1, "text": "nobody"})
+        it.answer(0, "for us")
+
+    link.result = counted
+    link.later.extend([our_worker_fails, the_other_is_free, it_speaks])
+    heard = []
+    answer = await ask(link, WALLET, Ids, "hi", 5, on_text=heard.append)
+    assert (answer.text, answer.worker, heard) == ("for us", worker_id(0), ["for ", "us"])
+    assert fetched == [HERDER] * 3  # the payment, the failure, the second lease: the answer is in its event
+
+
+async def test_an_answer_too_long_for_an_event_is_read_whole():
+    it, link = network(real=False)
+    publish = link.publish
+
+    def cut(event):
+        if event["kind"] == "stored":
+            event = {**event, "cut": True, "item": {**event["item"], "data": event["item"]["data"][:3]}}
+        publish(event)
+
+    link.publish = cut
+    link.later.append(lambda: it.answer(0, "whole answer"))
+    answer = await ask(link, WALLET, Ids, "hi", 5)
+    assert answer.text == "whole answer" and answer.response.startswith("stored-")
+
+
 async def test_the_text_is_said_in_full_even_when_no_token_event_came():
     it, link = network(real=False)
     link.later.append(lambda: it.answer(0, "whole answer"))

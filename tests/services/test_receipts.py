@@ -273,3 +273,27 @@ async def spawn(it, program: str) -> str:
     await it.link.submit(loading)
     assert (await it.link.result(item.id, loading.id)).error is None
     return item.id
+
+
+async def test_the_place_up_to_which_answers_were_looked_at_moves_now_and_then_and_each_has_one_receipt(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("puna.node.receipts.AHEAD_MAX", 2)
+    async with whole(tmp_path) as it, writing(it):
+        places = []
+        for _ in range(5):
+            answer = await ask(it.link, USER, it.network, QUESTION, 20)
+            await receipt_of(it, answer.response)
+            places.append(int(it.store.note("receipts/seen") or 0))
+        assert len(receipts_in(it.store)) == 5 and places == sorted(places) and 1 < len(set(places)) < 5
+        for item in receipts_in(it.store):
+            again = gather(
+                it.store, it.network.token, it.network.herder, it.network.authority,
+                it.store.view(read_receipt(item).messages.response),
+            )  # fmt: skip
+            assert receipt_item(OPERATOR, again).id == item.id
+    async with whole(tmp_path) as it:
+        async with it.link.events() as events, writing(it):
+            while (await anext(events))["kind"] != "receipt":  # the fifth, looked at again
+                pass
+        assert len(receipts_in(it.store)) == 5

@@ -4,7 +4,9 @@ Used by commands beside a running node and by clients on other machines. Source 
 2.4, 3.6, 4.2, 4.3, 4.5; the event stream is ours (`docs/ao-units.md`).
 """
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -14,7 +16,9 @@ from puna.arweave.dataitem import DataItem, encode_item
 from puna.errors import Invalid, Missing, NodeError, NotYet
 
 from .assignment import read_assignment
+from .events import LISTENER_MAX, Event
 from .foreign import exchange
+from .link import Events
 from .result import Page, Result
 from .scheduler.port import Entry
 from .told import assignment_item, message_item
@@ -22,6 +26,7 @@ from .told import assignment_item, message_item
 CONNECT_S = 5.0  # to reach a unit; an answer itself may take as long as an inference takes
 IDLE_S = 4.0  # a connection at rest is let go before the server does, which is after 5 s
 EVENT_BYTES_MAX = 1 << 22
+NEWS_IDLE_S = 2.0  # who asks again and again need not have the stream of news opened each time
 NO_JSON = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
@@ -35,6 +40,7 @@ class RemoteLink:
         self._urls = {"gateway": gateway, "mu": mu, "su": su, "cu": cu}
         self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
+        self._news: _News | None = None
 
     async def __aenter__(self) -> "RemoteLink":
         timeout = aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=CONNECT_S)
@@ -45,6 +51,8 @@ class RemoteLink:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._news is not None:
+            await self._news.close()
         await self._session.close()
 
     @property
@@ -102,9 +110,17 @@ class RemoteLink:
         item = await message_item(self._session, su, process, told) if told is not None else None
         return item, read_assignment(await assignment_item(self._session, su, process, node["assignment"]))
 
-    def events(self, root: str | None = None) -> "_Stream":
-        """Listen to everything, or to one journey; `async with` begins and ends it."""
-        return _Stream(self._session, self.url("gateway", "/events"), root)
+    def events(self, root: str | None = None) -> Events:
+        """Listen to everything, or to one journey; `async with` begins and ends it.
+
+        All who listen to everything share one stream, so each event comes and is decoded once.
+        """
+        if root is not None:
+            return _Stream(self._session, self.url("gateway", "/events"), root)
+        if self._news is None:
+            url = self.url("gateway", "/events")
+            self._news = _News(lambda: _Stream(self._session, url, None))
+        return _Listener(self._news)
 
     async def network(self) -> dict[str, Any]:
         """The standing programs of the network and the URLs of its units, as its gateway tells them."""
@@ -169,6 +185,9 @@ class _Stream(AsyncIterator[dict[str, Any]]):
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         if self._reply is not None:
             self._reply.close()
 
@@ -193,6 +212,111 @@ class _Stream(AsyncIterator[dict[str, Any]]):
         line = bytes(self._come[:end])
         del self._come[: end + 1]
         return line
+
+
+class _News:
+    """One stream of everything, read for all who listen to it. Open while somebody listens, and a little longer."""
+
+    def __init__(self, open: Callable[[], _Stream]):
+        self._open = open
+        self._listeners: set[_Listener] = set()
+        self._opening = asyncio.Lock()
+        self._stream: _Stream | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._ending: asyncio.TimerHandle | None = None
+
+    async def join(self, listener: "_Listener") -> None:
+        """Returns once the node tells everything that happens from then on. Raises NodeError when it does not."""
+        if self._ending is not None:
+            self._ending.cancel()
+            self._ending = None
+        self._listeners.add(listener)
+        try:
+            async with self._opening:
+                if self._stream is None:
+                    stream = await self._open().__aenter__()
+                    self._stream, self._reading = stream, asyncio.create_task(self._read(stream), name="news")
+        except BaseException:
+            self.leave(listener)
+            raise
+
+    def leave(self, listener: "_Listener") -> None:
+        self._listeners.discard(listener)
+        if not self._listeners and self._ending is None:
+            self._ending = asyncio.get_running_loop().call_later(NEWS_IDLE_S, self._let_go)
+
+    def _let_go(self) -> None:
+        self._ending = None
+        if self._reading is not None:
+            self._reading.cancel()
+            self._end(None)
+
+    async def close(self) -> None:
+        if self._ending is not None:
+            self._ending.cancel()
+        reading = self._reading
+        self._let_go()
+        if reading is not None:
+            await asyncio.gather(reading, return_exceptions=True)
+
+    async def _read(self, stream: _Stream) -> None:
+        failure: Exception | None = None
+        try:
+            async for event in stream:
+                for listener in self._listeners:
+                    listener.offer(event)
+        except Exception as error:  # whatever it is, each of those who listen is told
+            failure = error
+        self._end(failure)
+
+    def _end(self, failure: Exception | None) -> None:
+        """Whoever listens next has the stream opened again."""
+        self._stream.close()
+        self._stream = self._reading = None
+        for listener in self._listeners:
+            listener.end(failure)
+
+
+class _Listener(AsyncIterator[Event]):
+    """Everything from now on, as one of those who share a stream."""
+
+    def __init__(self, news: _News):
+        self._news = news
+        self._waiting: deque[Event] = deque()
+        self._missed = 0
+        self._over = False
+        self._failure: Exception | None = None
+        self._wake = asyncio.Event()
+
+    def offer(self, event: Event) -> None:
+        if len(self._waiting) >= LISTENER_MAX:
+            self._waiting.popleft()
+            self._missed += 1
+        self._waiting.append(event)
+        self._wake.set()
+
+    def end(self, failure: Exception | None) -> None:
+        self._over, self._failure = True, failure
+        self._wake.set()
+
+    async def __aenter__(self) -> "_Listener":
+        await self._news.join(self)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._news.leave(self)
+        self.end(None)  # somebody else may wait for the next one
+
+    async def __anext__(self) -> Event:
+        while not self._waiting:
+            if self._over:
+                raise self._failure or StopAsyncIteration
+            self._wake.clear()
+            await self._wake.wait()
+        if self._missed:
+            missed, self._missed = self._missed, 0
+            return {"kind": "gap", "root": None, "missed": missed}
+        return self._waiting.popleft()
 
 
 def _away(url: str, error: Exception) -> NotYet:

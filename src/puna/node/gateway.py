@@ -20,6 +20,7 @@ from puna.api.routes import PROOF_HEADERS
 from puna.arweave.gateway.library import Library
 from puna.arweave.gateway.routes import gateway_application
 
+SPACING_S = 0.003  # between two writes to one listener: a write costs more than all that there is to tell in so long
 KEEP_ALIVE_S = 15.0  # a comment this often keeps proxies and browsers from giving up
 
 
@@ -61,18 +62,14 @@ async def _stream(subscription: Subscription) -> AsyncIterator[bytes]:
     """Server-sent events, one JSON object each. The first comment tells the client that we listen for it."""
     yield b": listening\n\n"
     async with subscription:
-        following = asyncio.ensure_future(subscription.encoded())
-        try:
-            while True:
-                if not following.done():
-                    await asyncio.wait([following], timeout=KEEP_ALIVE_S)
-                if not following.done():
-                    yield b": still here\n\n"
-                    continue
-                events = following.result()
-                if not events:
-                    return
-                yield events
-                following = asyncio.ensure_future(subscription.encoded())
-        finally:
-            following.cancel()
+        while True:
+            try:
+                async with asyncio.timeout(KEEP_ALIVE_S):
+                    events = await subscription.encoded()
+            except TimeoutError:
+                yield b": still here\n\n"
+                continue
+            if not events:
+                return
+            yield events
+            await asyncio.sleep(SPACING_S)

@@ -1,18 +1,19 @@
 """Writes the receipt of every answered request, once: whenever the log holds an answer without one, it is added.
 
-Started by the node. What a receipt says comes from the log alone (services/receipts.py) and the operator's signature
-is deterministic, so nothing is lost or doubled when the node is killed between an answer and its receipt: the note
-that says how far it got goes down in the same append, and the next start goes on from there.
+Started by the node. What a receipt says comes from the log alone (services/receipts.py); the node's news only tell when
+there is an answer, and which. A note says up to where in the log every answer was looked at. It is moved now and then:
+whoever starts after a kill looks at all answers from there on, and finds those that have their receipt.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from puna.ao.events import Event, Hub, Subscription
 from puna.ao.message import tag
 from puna.arweave.dataitem import DataItem
-from puna.arweave.store.port import Entry, Store
+from puna.arweave.store.port import Query, Store
 from puna.arweave.wallet import Wallet
 from puna.errors import Missing, NodeError
 from puna.services.network import Network
@@ -20,8 +21,9 @@ from puna.services.receipts import find_receipt, gather, receipt_item, responses
 
 log = logging.getLogger("puna")
 
-SEEN = "receipts/seen"  # the place in the log of the last answer that was looked at
+SEEN = "receipts/seen"  # the place in the log up to which each answer was looked at
 PAGE = 100
+AHEAD_MAX = 64  # answers looked at beyond that place: so many more are looked at again after a kill
 
 
 class Receipts:
@@ -30,6 +32,8 @@ class Receipts:
     def __init__(self, store: Store, wallet: Wallet, hub: Hub, network: Callable[[], Network]):
         self._store, self._wallet, self._hub, self._network = store, wallet, hub, network
         self._task: asyncio.Task[None] | None = None
+        self._seen = 0
+        self._ahead: set[str] = set()  # answers beyond that place that were looked at
 
     async def start(self) -> None:
         """Complete what is missing, in the background, and follow the log."""
@@ -43,55 +47,84 @@ class Receipts:
         self._task = None
 
     async def _follow(self, subscription: Subscription) -> None:
-        await self._look()
-        due: dict[str, bool] = {}  # journeys in which the herder spoke; whether nobody has looked since
+        behind = not await self._look(self._catch_up())
+        spoken: dict[str, _Spoken] = {}  # by journey, what the herder evaluated last
         async with subscription:
             async for event in subscription:
-                if self._may_hold_answer(event, due):
-                    await self._look()
+                kind, root = event["kind"], event.get("root") or ""
+                if kind == "token":  # most of all news
+                    continue
+                if kind == "evaluated" and event.get("process") == self._network().herder:
+                    spoken[root] = _Spoken(event["message"])
+                answers = self._may_be_answer(event, spoken)
+                last = spoken.pop(root, None) if kind == "finished" else spoken.get(root)
+                # A journey that ends without an answer after the herder's last word: it may have come another way.
+                if kind == "gap" or (kind == "finished" and last and not last.seen) or (answers and behind):
+                    behind = not await self._look(self._catch_up())
+                elif answers:
+                    behind = not await self._look(self._write_told(event["message"], last.message if last else ""))
 
-    async def _look(self) -> None:
+    async def _look(self, work: Awaitable[None]) -> bool:
         try:
-            await self._catch_up()
+            await work
+            return True
         except NodeError as error:
             log.warning("receipts have to wait: %s", error)
         except Exception:
             log.exception("receipts met a bug")
+        return False
 
-    def _may_hold_answer(self, event: Event, due: dict[str, bool]) -> bool:
-        """Whether an answer may be in the log that was not there before this event.
+    def _may_be_answer(self, event: Event, spoken: dict[str, "_Spoken"]) -> bool:
+        """Whether the message of an event may be an answer that was not in the log before.
 
         An answer to a wallet is stored, one to a process is given a place; both are in the log by then.
         """
-        kind, root, network = event["kind"], event.get("root") or "", self._network()
-        if kind == "evaluated" and event.get("process") == network.herder:
-            due[root] = True
-        if kind == "finished":
-            return due.pop(root, False)
-        if kind == "stored":
+        last = spoken.get(event.get("root") or "")
+        if event["kind"] == "stored":
             holds = {"name": "Action", "value": "Inference-Response"} in event.get("item", {}).get("tags", ())
+        elif event["kind"] == "assigned" and last is not None:
+            network = self._network()
+            holds = event.get("process") not in (network.token, network.herder, *network.workers)
         else:
-            ours = (network.token, network.herder, *network.workers)
-            holds = kind == "assigned" and root in due and event.get("process") not in ours
-        if holds and root in due:
-            due[root] = False
-        return holds or kind == "gap"
+            return False
+        if holds and last is not None:
+            last.seen = True
+        return holds
 
     async def _catch_up(self) -> None:
         network = self._network()
-        seen = int(self._store.note(SEEN) or 0)
+        seen = self._seen = int(self._store.note(SEEN) or 0)
         while entries := responses_after(self._store, network.herder, network.authority, seen, PAGE):
             for entry in entries:
-                await self._write(entry, network)
+                if entry.item.id not in self._ahead:
+                    notes = {SEEN: str(entry.sequence).encode()}
+                    await self._write(entry.item, network, find_receipt(self._store, entry.item.id), "", notes)
+                    self._seen = entry.sequence
                 seen = entry.sequence
+        if seen > self._seen:
+            await self._store.append([], {SEEN: str(seen).encode()})
+            self._seen = seen
+        self._ahead.clear()
 
-    async def _write(self, entry: Entry, network: Network) -> None:
-        notes, response = {SEEN: str(entry.sequence).encode()}, entry.item
-        item = find_receipt(self._store, response.id)
+    async def _write_told(self, message: str, completion: str) -> None:
+        """The receipt of an answer that came just now, if `message` is one; `completion` perhaps brought it."""
+        network = self._network()
+        for entry in self._store.find(Query(ids=(message,))):
+            if entry.sequence > self._seen and message not in self._ahead and _is_answer(entry.item, network):
+                # Nobody else writes receipts, so this one is not in the log yet.
+                await self._write(entry.item, network, None, completion, {})
+                self._ahead.add(message)
+        if len(self._ahead) >= AHEAD_MAX:
+            await self._catch_up()
+
+    async def _write(
+        self, response: DataItem, network: Network, item: DataItem | None, completion: str, notes: dict[str, bytes]
+    ) -> None:
+        """Write the receipt of an answer, along with notes, unless `item` is there already; and tell of it."""
         payment = ""
         if item is None:
             try:
-                receipt = gather(self._store, network.token, network.herder, network.authority, response)
+                receipt = gather(self._store, network.token, network.herder, network.authority, response, completion)
                 item, payment = receipt_item(self._wallet, receipt), receipt.payment.id
             except (Missing, KeyError) as error:
                 # A published herder's answer, or one whose beginning is on another node: nothing to vouch for.
@@ -106,3 +139,18 @@ class Receipts:
         news = {"kind": "receipt", "root": payment, "process": said.get("From-Process", "")}
         news |= {"message": item.id if item is not None else "", "response": response.id, "payment": payment}
         self._hub.publish({**news, "payer": response.target, "reference": said.get("X-Reference", "")})
+
+
+def _is_answer(item: DataItem, network: Network) -> bool:
+    """As `responses_after` finds them."""
+    said = dict(reversed(item.tags))
+    from_herder = item.address == network.authority and said.get("From-Process") == network.herder
+    return from_herder and said.get("Action") == "Inference-Response"
+
+
+@dataclass
+class _Spoken:
+    """An evaluation of the herder: of which message, and whether an answer was seen since."""
+
+    message: str
+    seen: bool = False

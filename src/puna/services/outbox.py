@@ -37,12 +37,21 @@ def first(entries: Iterable[Any], action: str) -> Sent | None:
 
 
 def _sent(entry: dict[str, Any]) -> Sent:
-    tags: dict[str, str] = {}
-    for tag in entry.get("Tags") or ():
-        if isinstance(tag, dict) and isinstance(tag.get("name"), str):
-            tags.setdefault(tag["name"], str(tag.get("value", "")))
     data = entry.get("Data")
-    return Sent(str(entry.get("Target") or ""), tags, data if isinstance(data, str) else "")
+    return Sent(str(entry.get("Target") or ""), _named(entry.get("Tags")), data if isinstance(data, str) else "")
+
+
+def sent_item(target: str, item: dict[str, Any]) -> Sent:
+    """A message to a wallet as an event tells of it: its item in the shape of a scheduler's feed."""
+    return Sent(target, _named(item.get("tags")), item.get("data") or "")
+
+
+def _named(tags: Any) -> dict[str, str]:
+    named: dict[str, str] = {}
+    for tag in tags or ():
+        if isinstance(tag, dict) and isinstance(tag.get("name"), str):
+            named.setdefault(tag["name"], str(tag.get("value", "")))
+    return named
 
 
 def question(process: str, asker: str, tags: letters.Tags, data: str = "") -> dict[str, Any]:

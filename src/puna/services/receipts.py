@@ -7,7 +7,7 @@ anybody can make it again, and `check` holds every line of one against the messa
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -26,6 +26,7 @@ from .outbox import sent
 
 VERSION = 1
 TYPE = "Inference-Receipt"
+TURNS_MAX = 4096  # as many pieces as the longest answer has tokens
 
 View = Callable[[str], Item | None]
 
@@ -141,21 +142,24 @@ def responses_after(store: Store, herder: str, authority: str, after: int | None
     return store.find(Query(owners=(authority,), tags=tags, after=after, limit=limit))
 
 
-def gather(store: Store, token: str, herder: str, authority: str, response: DataItem) -> Receipt:
-    """The receipt of an answered request, out of the log. Raises Missing where the log does not hold all of it."""
+def gather(store: Store, token: str, herder: str, authority: str, response: DataItem, completion: str = "") -> Receipt:
+    """The receipt of an answered request, out of the log. Raises Missing where the log does not hold all of it.
+
+    `completion` is the id of the message that is thought to be the worker's answer; without one it is searched for.
+    """
     said = _tags(response)
     log = _Log(store, authority, token, herder)
     payer, worker, job = response.target, said.get("Worker", ""), said.get("Job", "")
     reference = said.get("X-Reference", "")
     credit = log.credit(payer, reference, said.get("Payment"))
     payment = log.payment(payer, reference, credit)
-    inference = log.inference(worker, job, said.get("Inference"))
-    completion = log.completion(worker, job)
+    ordered = log.inference(worker, job, said.get("Inference"))
+    inference, completed = ordered.item, log.completion(worker, job, completion)
     asked, paid = _tags(credit), _tags(credit)["Quantity"]
     system, prompt = _parted(inference)
     label = asked.get("X-Prompt-Ref")
     ahead = log.prompt(payer, label) if label else None
-    attestation = log.attestation(worker, log.last_turn(worker, job, inference))
+    attestation = log.attestation(worker, log.last_turn(worker, job, ordered), ordered)
     return Receipt(
         version=VERSION,
         payer=payer,
@@ -179,7 +183,7 @@ def gather(store: Store, token: str, herder: str, authority: str, response: Data
         refund=said.get("Refund", "0"),
         processes=Processes(token, herder, worker),
         messages=Messages(
-            payment.id, credit.id, inference.id, completion.id, response.id, ahead.id if ahead else ""
+            payment.id, credit.id, inference.id, completed.id, response.id, ahead.id if ahead else ""
         ),
         attestation=attestation and Attested(
             attestation.item.id, _text(attestation.item.owner), _text(attestation.item.signature),
@@ -228,20 +232,28 @@ class _Log:
         )
         return entry.item
 
-    def inference(self, worker: str, job: str, named: str | None) -> DataItem:
-        if named and (item := self.store.view(named)) is not None and item.target == worker:
-            return item
+    def inference(self, worker: str, job: str, named: str | None) -> Entry:
+        for entry in self.store.find(Query(ids=(named,))) if named else ():
+            if entry.item.target == worker:
+                return entry
         sought = ("From-Process", self.herder), ("Action", "Inference"), ("Job", job)
-        return self._newest("the Inference", worker, *sought).item
+        return self._newest("the Inference", worker, *sought)
 
-    def last_turn(self, worker: str, job: str, inference: DataItem) -> str:
+    def last_turn(self, worker: str, job: str, inference: Entry) -> str:
         """The worker's message whose evaluation sent the answer: of one told in pieces, the last `Continue`."""
+        if tag(inference.item, "Stream") is None:
+            return inference.item.id
         sought = (("From-Process", (worker,)), ("Action", ("Inference-Continue",)), ("Job", (job,)))
-        query = Query(owners=(self.authority,), recipients=(worker,), tags=sought, limit=1, newest_first=True)
-        return next((entry.item.id for entry in self.store.find(query)), inference.id)
+        # They follow the Inference: what was in the log before it, which may be long, is not searched.
+        query = Query(owners=(self.authority,), recipients=(worker,), tags=sought, limit=TURNS_MAX)
+        turns = self.store.find(replace(query, after=inference.sequence))
+        return turns[-1].item.id if turns else inference.item.id
 
-    def completion(self, worker: str, job: str) -> DataItem:
+    def completion(self, worker: str, job: str, named: str) -> DataItem:
         sought = ("From-Process", worker), ("Action", "Inference-Response"), ("Job", job)
+        query = self._sent_to(self.herder, *sought)
+        if named and (item := self.store.view(named)) is not None and query.matches(item):
+            return item
         return self._newest("the worker's answer", self.herder, *sought).item
 
     def prompt(self, payer: str, label: str) -> DataItem | None:
@@ -252,19 +264,22 @@ class _Log:
                 return entry.item
         return None
 
-    def attestation(self, worker: str, message: str) -> Attestation | None:
+    def attestation(self, worker: str, message: str, inference: Entry) -> Attestation | None:
         """The first word of a compute unit on an evaluation; None while there is none."""
         tags = (("Type", ("Result",)), ("Process", (worker,)), ("Message", (message,)))
-        found = self.store.find(Query(tags=tags, limit=1))
+        found = self.store.find(Query(tags=tags, limit=1, after=inference.sequence))
         return read_attestation(found[0].item) if found else None
 
     def _newest(self, what: str, target: str, *tags: tuple[str, str]) -> Entry:
-        sought = tuple((name, (value,)) for name, value in tags)
-        query = Query(owners=(self.authority,), recipients=(target,), tags=sought, limit=1, newest_first=True)
+        query = replace(self._sent_to(target, *tags), limit=1, newest_first=True)
         found = self.store.find(query) if target else []
         if not found:
             raise Missing(f"{what} of this request is not in the log", "It may be on the node that served it.")
         return found[0]
+
+    def _sent_to(self, target: str, *tags: tuple[str, str]) -> Query:
+        sought = tuple((name, (value,)) for name, value in tags)
+        return Query(owners=(self.authority,), recipients=(target,), tags=sought)
 
 
 def find_receipt(store: Store, name: str) -> DataItem | None:

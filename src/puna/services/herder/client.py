@@ -25,12 +25,14 @@ from puna.arweave.wallet import Wallet
 from puna.errors import Invalid, Missing, NodeError, NotYet
 
 from .. import letters
-from ..outbox import Sent, first, question, sent
+from ..outbox import Sent, first, question, sent, sent_item
 from ..token.client import balance, format_war
 
 PATIENCE_S = 30 * 60  # two workers may have failed by then, each in the ten minutes that the herder gives it
 RECEIPT_PATIENCE_S = 5  # a node of ours writes it within milliseconds of the answer
 POKE_S = 10 * 60 + 10
+SILENCE_S = 1.0  # an answer is told within milliseconds of the evaluation that sent it
+LEASE_S = 10 * 60 - 10  # the herder gives a worker ten minutes or more before it asks another
 STOPS_MAX = 4
 STOP_BYTES_MAX = 64
 REFERENCE_BYTES_MAX = 128
@@ -361,34 +363,25 @@ class Inquiry:
     def ended(self) -> bool:
         return self.answered is not None or self.failure is not None
 
-    def watches(self, event: dict[str, Any]) -> bool:
-        """Whether the evaluation of this event may concern us.
-
-        A job that had to wait is begun, and so answered, in the journey of somebody else's message; from the
-        moment the herder has it, everything that the herder does may be about it.
-        """
-        process = event.get("process")
-        if self.ended:
-            return self.refund_due and process == self.token
-        if event.get("root") == self.transfer:
-            return process in (self.token, self.herder, self.worker)
-        return self.taken and process in (self.herder, self.worker)
-
 
 def advance(inquiry: Inquiry, process: str, message: str, result: Result) -> Inquiry:
-    """One evaluation seen. Only outboxes count: what a process did is what it sent."""
+    """One evaluation of the token or the herder seen. Only outboxes count: what a process did is what it sent."""
     if process == inquiry.token:
         return _after_token(inquiry, message, result)
-    if process == inquiry.herder:
-        if result.error is None:
-            inquiry = replace(inquiry, taken=True)
-        for entry in sent(result.messages):
-            inquiry = _after_herder(inquiry, entry)
-        return inquiry
+    if result.error is None:
+        inquiry = replace(inquiry, taken=True)
     for entry in sent(result.messages):
-        if process == inquiry.worker and entry.tags.get("Job") == inquiry.job:
-            inquiry = replace(inquiry, inference=message)
+        inquiry = _after_herder(inquiry, entry)
     return inquiry
+
+
+def hear(inquiry: Inquiry, process: str, entry: Sent) -> Inquiry:
+    """One message seen that the token or the herder sent to the payer's wallet."""
+    if process == inquiry.herder:
+        return _after_herder(inquiry, entry)
+    if entry.action == "Transfer-Error" and not inquiry.taken:
+        return replace(inquiry, failure=_not_paid(entry))
+    return replace(inquiry, refund_due=False) if _is_our_refund(inquiry, entry) else inquiry
 
 
 def _after_token(inquiry: Inquiry, message: str, result: Result) -> Inquiry:
@@ -396,12 +389,18 @@ def _after_token(inquiry: Inquiry, message: str, result: Result) -> Inquiry:
         returned = any(_is_our_refund(inquiry, entry) for entry in sent(result.messages))
         return replace(inquiry, refund_due=False) if returned else inquiry
     if result.error is not None:
-        failure = NotYet(f"The token failed on the payment: {result.error}", "Nothing was paid; try again.")
-        return replace(inquiry, failure=failure)
+        return replace(inquiry, failure=_token_failed(result.error))
     if refusal := first(result.messages, "Transfer-Error"):
-        failure = Invalid(f"The token refused the payment: {refusal.tags.get('Error', '')}", "Nothing was paid.")
-        return replace(inquiry, failure=failure)
+        return replace(inquiry, failure=_not_paid(refusal))
     return inquiry
+
+
+def _token_failed(error: Any) -> NodeError:
+    return NotYet(f"The token failed on the payment: {error}", "Nothing was paid; try again.")
+
+
+def _not_paid(refusal: Sent) -> NodeError:
+    return Invalid(f"The token refused the payment: {refusal.tags.get('Error', '')}", "Nothing was paid.")
 
 
 def _is_our_refund(inquiry: Inquiry, entry: Sent) -> bool:
@@ -556,7 +555,12 @@ class Ticker:
 
 
 class _Watch:
-    """Follows one journey through the events of the node, and keeps the time."""
+    """Follows one journey through the events of the node, and keeps the time.
+
+    What the payer gets is in the events that tell of it. Outboxes are read only for what events do not say: which
+    worker has the job. That is looked for in what the herder does with the payment, and while the job waits in all
+    that it does: a job that had to wait is begun, and so answered, in the journey of somebody else's message.
+    """
 
     def __init__(self, link: Link, inquiry: Inquiry, ticker: Ticker, monotonic: Callable[[], float], began: float):
         self.link = link
@@ -567,11 +571,15 @@ class _Watch:
         self._now = monotonic
         self._trouble = ""
         self._end_root: str | None = None
+        self._lease_root: str | None = None  # the journey in which a worker got the job
+        self._waits = True  # for a worker, as far as is known
+        self._unread: dict[str, str] = {}  # by journey under way, the herder's last evaluation if it was not read
+        self._unread_since = 0.0
         self.began = began
         self.leased = self.first_text = self.worked = self.ended = None
 
     async def follow(self, item: DataItem, receipt_patience_s: float) -> None:
-        # Listening to everything, and before anything is sent: see Inquiry.watches.
+        # Listening to everything, and before anything is sent: the job may be begun in another journey.
         async with self.link.events() as events:
             await self.link.submit(item)
             async for event in events:
@@ -607,39 +615,105 @@ class _Watch:
         return (self.response != "" or self.inquiry.failure is not None) and not self.inquiry.refund_due
 
     async def _see(self, event: dict[str, Any]) -> None:
-        kind = event["kind"]
-        if kind == "evaluated" and self.inquiry.watches(event):
+        kind, root = event["kind"], event.get("root")
+        if kind == "token":
+            if event.get("process") == self.inquiry.worker and not self.inquiry.ended:
+                self.first_text = self.first_text or self._now()
+                self._ticker.hear(event.get("index", 0), event.get("text", ""))
+        elif kind == "evaluated":
             await self._evaluated(event)
-        elif kind == "token" and not self.inquiry.ended and event.get("process") == self.inquiry.worker:
-            self.first_text = self.first_text or self._now()
-            self._ticker.hear(event.get("index", 0), event.get("text", ""))
-        elif kind == "stored" and self.inquiry.answered is not None and self._is_response(event):
-            self.response = event["message"]
-        elif kind == "receipt" and event.get("payment") == self.inquiry.transfer:
-            self.receipt_item = event["message"]
-        elif kind == "failed" and event.get("root") == self.inquiry.transfer:
+        elif kind == "stored":
+            if event.get("target") == self.inquiry.payer:
+                await self._stored(event)
+        elif kind == "receipt":
+            if event.get("payment") == self.inquiry.transfer:
+                self.receipt_item = event["message"]
+        elif root == self._lease_root or root == self.inquiry.transfer:
+            await self._went_on(kind, event)
+        if kind == "finished":
+            self._unread.pop(root, None)
+
+    async def _went_on(self, kind: str, event: dict[str, Any]) -> None:
+        """A journey of ours has more, or no more. What the payer gets is told before anything else that was sent."""
+        await self._read_lease()
+        if event.get("root") != self.inquiry.transfer:
+            return
+        if kind == "failed":
             self._trouble = str(event.get("error", ""))
-        elif kind == "finished" and event.get("root") == self.inquiry.transfer and not self.inquiry.taken:
+        elif kind == "finished" and not self.inquiry.taken:
             why = f": {self._trouble}" if self._trouble else ""
             lost = NotYet(f"The payment did not reach the herder{why}.", "Look at your balance before you ask again.")
             self.inquiry = replace(self.inquiry, failure=self.inquiry.failure or lost)
 
-    def _is_response(self, event: dict[str, Any]) -> bool:
-        tags = event.get("item", {}).get("tags", ())
-        return event.get("target") == self.inquiry.payer and {
-            "name": "X-Reference", "value": self.inquiry.reference,
-        } in tags  # fmt: skip
-
     async def _evaluated(self, event: dict[str, Any]) -> None:
-        process, message = event["process"], event["message"]
-        before = self.inquiry
-        self.inquiry = advance(before, process, message, await self.link.result(process, message))
-        if self.inquiry.worker != before.worker:
-            self.leased, self.first_text = self._now(), None
-        if self.inquiry.inference and not before.inference:
-            self.worked = self._now()
+        process, message, root, inquiry = event["process"], event["message"], event.get("root"), self.inquiry
+        if inquiry.ended:
+            return
+        if process == inquiry.herder:
+            if self._lease_root in self._unread and self._now() - self._unread_since >= SILENCE_S:
+                await self._read_lease()
+            if self._may_lease(root):
+                await self._read(root, message)
+            else:
+                self._unread[root] = message
+                if root == self._lease_root:
+                    self._unread_since = self._now()
+        elif process == inquiry.worker and root == self._lease_root:
+            self.worked = self.worked or self._now()
+            self.inquiry = replace(inquiry, inference=message)
+        elif message == inquiry.transfer and event.get("error") is not None:
+            self.inquiry = replace(inquiry, failure=_token_failed(event["error"]))
+
+    def _may_lease(self, root: str | None) -> bool:
+        """Whether what the herder did may be that it gave our job to a worker."""
+        if not self.inquiry.taken:
+            return root == self.inquiry.transfer
+        return self._waits or self._now() - self.leased >= LEASE_S
+
+    async def _read_lease(self) -> None:
+        """Read what the herder did in the lease's journey, if no answer has come of it: it may have asked another.
+
+        Where the job went back into the queue, another journey may have it by now.
+        """
+        if self._lease_root not in self._unread or self.inquiry.ended:
+            return
+        await self._read(self._lease_root, self._unread.pop(self._lease_root))
+        while self._waits and self._unread and not self.inquiry.ended:
+            root = next(iter(self._unread))
+            await self._read(root, self._unread.pop(root))
+
+    async def _read(self, root: str | None, message: str) -> None:
+        before, herder = self.inquiry, self.inquiry.herder
+        self.inquiry = advance(before, herder, message, await self.link.result(herder, message))
+        if (self.inquiry.worker, self.inquiry.job) != (before.worker, before.job):
+            self.leased, self.first_text, self.worked = self._now(), None, None
+            self._lease_root, self._waits = root, False
+        elif self.worked is not None:  # the worker spoke, and this is no answer: the job may be in the queue again
+            self._waits = True
         if self.inquiry.answered is not None:
-            self.ended = self._now()
+            self.ended = self.ended or self._now()
+
+    async def _stored(self, event: dict[str, Any]) -> None:
+        process, root, item = event.get("process"), event.get("root"), event.get("item", {})
+        entry = sent_item(event["target"], item)
+        if process == self.inquiry.token and (entry.action != "Transfer-Error" or root == self.inquiry.transfer):
+            self.inquiry = hear(self.inquiry, process, entry)
+        elif process == self.inquiry.herder and entry.tags.get("X-Reference") == self.inquiry.reference:
+            await self._herder_said(event, entry)
+
+    async def _herder_said(self, event: dict[str, Any], entry: Sent) -> None:
+        if entry.action not in ("Inference-Response", "Inference-Error"):
+            return
+        root, message = event.get("root"), event["message"]
+        unread = self._unread.pop(root, None)
+        if not self.inquiry.ended and not event.get("cut"):
+            self.inquiry = hear(self.inquiry, self.inquiry.herder, entry)
+        elif not self.inquiry.ended:  # the event tells only the beginning of a long answer
+            if unread is None:
+                raise NotYet("The node's news of a long answer were missed.", f"It is there: read item {message}.")
+            await self._read(root, unread)
+        if self.inquiry.answered is not None:
+            self.response, self.ended = message, self.ended or self._now()
 
     def _text(self) -> str:
         return answer_text(self.inquiry.answered)
@@ -671,12 +745,12 @@ class _Watch:
             token_ids=token_numbers(tags.get("Token-Ids", "")),
             reference=inquiry.reference,
             transfer=inquiry.transfer,
-            inference=inquiry.inference or tags.get("Inference", ""),
+            inference=tags.get("Inference") or inquiry.inference or "",
             response=self.response,
             receipt=self.receipt_item,
             token=inquiry.token,
             herder=inquiry.herder,
-            worker=inquiry.worker or tags.get("Worker", ""),
+            worker=tags.get("Worker") or inquiry.worker or "",
             seconds_total=ended - self.began,
             seconds_first_token=(self.first_text or ended) - self.began,
             seconds_generate=(self.worked or ended) - (self.leased or self.began),
