@@ -74,6 +74,7 @@ class Instance:
         self._context = self._store._context()
         self._values = (ffi.wasmtime_val_raw_t * 4)()
         self._trap = ctypes.POINTER(ffi.wasm_trap_t)()
+        self._left = ctypes.c_uint64()
 
     def bind(self, program: Program, host: Host) -> None:
         """Give the module what its process may ask of the node."""
@@ -109,13 +110,12 @@ class Instance:
     @property
     def size(self) -> int:
         """Bytes of linear memory, a multiple of 65536."""
-        return ffi.wasmtime_memory_data_size(self._context, byref(self._memory))
+        return _data_size(self._context, byref(self._memory))
 
     @property
     def address(self) -> int:
         """Where linear memory begins in this process."""
-        data = ffi.wasmtime_memory_data(self._context, byref(self._memory))
-        return ctypes.cast(data, ctypes.c_void_p).value
+        return _data(self._context, byref(self._memory))
 
     def view(self) -> np.ndarray:
         """Linear memory itself, uint8 (size,), good until memory grows."""
@@ -136,7 +136,7 @@ class Instance:
     def write(self, address: int, data: bytes) -> None:
         if address + len(data) > self.size:
             raise BadModule(f"{len(data)} bytes at {address} are outside memory")
-        ctypes.memmove(self.address + address, data, len(data))
+        _memmove(self.address + address, data, len(data))
 
     def _read_text(self, address: int) -> bytes:
         """The NUL-terminated text at `address`."""
@@ -165,22 +165,22 @@ class Instance:
         What an extension raises, other than to refuse the request, ends the evaluation and is raised here.
         """
         self.stopped_by = None
-        self._store.set_fuel(INIT_GAS + 64 * len(message))
+        self._set_fuel(INIT_GAS + 64 * len(message))
         hostcalls.thread.instance = self
         try:
             message_at, environment_at = self._put(message), self._put(environment)
-            self._store.set_fuel(gas_limit)
+            self._set_fuel(gas_limit)
             self._values[0].i32, self._values[1].i32 = message_at, environment_at
             self._call(self._handle)
-            gas_used = gas_limit - self._store.get_fuel()
+            gas_used = gas_limit - self._get_fuel()
             answer = self._read_text(self._values[0].i32 & 0xFFFFFFFF)
-            self._store.set_fuel(INIT_GAS)
+            self._set_fuel(INIT_GAS)
             for address in (environment_at, message_at):
                 self._values[0].i32 = address
-                self._call(self._free)
+                self._call(self._free, _call_shortly)
             return Outcome(answer, None, gas_used)
         except (wasmtime.Trap, wasmtime.WasmtimeError, OutOfMemory, BadModule) as error:
-            gas_used = gas_limit - self._store.get_fuel()
+            gas_used = gas_limit - self._get_fuel()
             self._set_stack_pointer(self._stack_at_rest)
             return self._stopped(error, max(0, gas_used), gas_limit)
         finally:
@@ -202,18 +202,16 @@ class Instance:
 
     def _put(self, data: bytes) -> int:
         self._values[0].i32 = len(data) + 1
-        self._call(self._alloc)
+        self._call(self._alloc, _call_shortly)
         address = self._values[0].i32
         if not address:
             raise OutOfMemory
         self.write(address & 0xFFFFFFFF, data + b"\0")
         return address
 
-    def _call(self, function: ffi.wasmtime_func_t) -> None:
+    def _call(self, function: ffi.wasmtime_func_t, call: Callable = ffi.wasmtime_func_call_unchecked) -> None:
         """Call with the arguments in `_values`, where the result is afterwards. Raises Trap."""
-        error = ffi.wasmtime_func_call_unchecked(
-            self._context, byref(function), self._values, len(self._values), byref(self._trap)
-        )
+        error = call(self._context, byref(function), self._values, len(self._values), byref(self._trap))
         if error:
             raise wasmtime.WasmtimeError._from_ptr(error)
         if self._trap:
@@ -240,13 +238,20 @@ class Instance:
 
     def charge(self, gas: int) -> None:
         """Take gas for what the host does. Raises OutOfGas, with nothing left then."""
-        left = self._store.get_fuel()
-        self._store.set_fuel(max(0, left - gas))
+        left = self._get_fuel()
+        self._set_fuel(max(0, left - gas))
         if gas > left:
             raise OutOfGas
 
     def gas_left(self) -> int:
-        return self._store.get_fuel()
+        return self._get_fuel()
+
+    def _set_fuel(self, fuel: int) -> None:
+        _context_set_fuel(self._context, fuel)  # fails only where fuel is not counted
+
+    def _get_fuel(self) -> int:
+        _context_get_fuel(self._context, byref(self._left))
+        return self._left.value
 
     def host_call(self, name: bytes, request: bytes) -> int:
         """Ask an extension; the response waits in `pending`. Answers its length, negative for an error text."""
@@ -277,7 +282,26 @@ def _strnlen(start: int, limit: int) -> int:
     return limit if found is None else found - start
 
 
-_libc = ctypes.CDLL("msvcrt" if hasattr(ctypes, "WinDLL") else None)
+_shortly = ctypes.PyDLL(str(ffi.filename))
+
+
+def _short(name: str, result: type | None = None) -> Callable:
+    """A call of the engine's that takes less time than getting Python's lock back: it keeps it."""
+    usual, function = getattr(ffi.dll, name), getattr(_shortly, name)
+    function.restype, function.argtypes = result or usual.restype, usual.argtypes
+    return function
+
+
+_data = _short("wasmtime_memory_data", ctypes.c_void_p)
+_data_size = _short("wasmtime_memory_data_size")
+_context_set_fuel = _short("wasmtime_context_set_fuel")
+_context_get_fuel = _short("wasmtime_context_get_fuel")
+_call_shortly = _short("wasmtime_func_call_unchecked")
+
+_libc = ctypes.PyDLL("msvcrt" if hasattr(ctypes, "WinDLL") else None)
 _memchr = _libc.memchr
 _memchr.restype = ctypes.c_void_p
 _memchr.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+_memmove = _libc.memmove
+_memmove.restype = ctypes.c_void_p
+_memmove.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t]

@@ -244,13 +244,13 @@ class Guest(Instance):
         self._set_cell(self._gas_limit_cell, gas_limit)
         # A metered module pays at least one gas an instruction; this is for one that does not meter all its code.
         self._fuel = gas_limit if self._module.metered else -(-gas_limit // self._price)
-        self._store.set_fuel(self._fuel)
+        self._set_fuel(self._fuel)
 
     def _gas(self) -> int:
         """Gas used since the limit was set."""
-        if self._module.metered and self._store.get_fuel():
+        if self._module.metered and self._get_fuel():
             return self._get_cell(self._gas_used)
-        return (self._fuel - self._store.get_fuel()) * (1 if self._module.metered else self._price)
+        return (self._fuel - self._get_fuel()) * (1 if self._module.metered else self._price)
 
     def charge(self, gas: int) -> None:
         """Take gas for what the host does. Raises OutOfGas, with nothing left then."""
