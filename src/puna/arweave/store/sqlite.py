@@ -176,10 +176,13 @@ class SqliteStore:
                 return list(islice(entries, max(query.limit, 0)))
 
     def note(self, key: str) -> bytes | None:
-        known, value = self._notes.recent(key) if not self.read_only else (False, None)
+        if self.read_only:
+            with self._reading_notes() as db:
+                return self._notes.get(db, key)
+        known, value = self._notes.recent(key)
         if known:
             return value
-        with self._reading_notes() as db:
+        with self._reading() as db:
             return self._notes.get(db, key)
 
     def notes(self, prefix: str) -> list[tuple[str, bytes]]:
@@ -233,8 +236,11 @@ class SqliteStore:
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         try:
-            with self._readers.lend() as db:
+            db = self._readers.take()
+            try:
                 yield db
+            finally:
+                self._readers.give_back(db)
         except (sqlite3.Error, OSError) as error:
             raise _translated(error, self.folder) from error
 
@@ -301,20 +307,27 @@ class _Readers:
 
     @contextmanager
     def lend(self) -> Iterator[sqlite3.Connection]:
+        db = self.take()
+        try:
+            yield db
+        finally:
+            self.give_back(db)
+
+    def take(self) -> sqlite3.Connection:
+        """What `lend` does at its beginning: for what is asked many times for each message."""
         with self._lock:
             if self._closed:
                 raise NodeError("The store is closed.", "Open it again.")
             db = self._idle.pop() if self._idle else None
-        db = db or _connect_to_read(self._database)
-        try:
-            yield db
-        finally:
-            with self._lock:
-                keep = not self._closed
-                if keep:
-                    self._idle.append(db)
-            if not keep:
-                db.close()
+        return db or _connect_to_read(self._database)
+
+    def give_back(self, db: sqlite3.Connection) -> None:
+        with self._lock:
+            keep = not self._closed
+            if keep:
+                self._idle.append(db)
+        if not keep:
+            db.close()
 
     def close(self) -> None:
         with self._lock:
