@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from puna.arweave.store import notes
+from puna.arweave.store import sqlite as sqlite_store
 from puna.arweave.store.sqlite import DATABASE, SCHEMA, open_store
 from puna.errors import NodeError
 
@@ -119,3 +120,16 @@ def make_first_format(folder):
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA user_version = 1")
         db.execute("INSERT INTO notes VALUES ('old', x'6e6f7465')")
+
+
+async def test_the_log_file_begins_anew_though_somebody_asks_for_notes_all_the_time(tmp_path, monkeypatch):
+    lines = [line for line in sqlite_store.WRITER_SETTINGS if not line.startswith("wal_autocheckpoint")]
+    monkeypatch.setattr(sqlite_store, "WRITER_SETTINGS", (*lines, "wal_autocheckpoint = 20"))
+    store = open_store(tmp_path)
+    for number in range(250):
+        appending = asyncio.ensure_future(store.append([], {f"mark/{number}": b"x" * 5000}))
+        while not appending.done():
+            assert store.note("nothing") is None
+            await asyncio.sleep(0)
+    assert (tmp_path / f"{DATABASE}-wal").stat().st_size < 300 * 5000
+    await store.close()

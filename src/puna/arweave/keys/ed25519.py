@@ -20,7 +20,7 @@ def verify(owner: bytes, message: bytes, signature: bytes) -> bool:
     if len(owner) != OWNER_BYTES or len(signature) != SIGNATURE_BYTES:  # which libsodium takes on trust
         return False
     try:
-        crypto_sign_open(signature + message, owner)
+        crypto_sign_open(bytes(signature) + message, bytes(owner))
     except BadSignatureError:
         return _openssl_verifies(owner, message, signature)
     return True

@@ -10,7 +10,7 @@ import json
 import sqlite3
 import threading
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 
 import msgspec
@@ -34,8 +34,12 @@ _decode = msgspec.msgpack.Decoder(dict[str, bytes | None]).decode
 class Notes:
     """Shared by all threads of one open store."""
 
-    def __init__(self, recent_max: int = RECENT_MAX) -> None:
+    def __init__(
+        self, recent_max: int = RECENT_MAX, *, on_commit: Callable[[bool], None] = lambda settled: None
+    ) -> None:
+        """`on_commit(settled)` is told of each commit of ours, and whether it changed the table."""
         self._recent_max = recent_max
+        self._on_commit = on_commit
         self._lock = threading.Lock()
         self._recent: dict[str, bytes | None] = {}  # what the table does not have yet; None: deleted
         self._keys: list[str] = []  # the same keys; sorted when somebody asks for a range
@@ -85,6 +89,7 @@ class Notes:
             db.execute("INSERT INTO note_log VALUES (?, ?)", (self._end + 1, msgspec.msgpack.encode(changes)))
 
     def add(self, changes: Changes) -> None:
+        self._on_commit(False)
         if changes:
             with self._lock:
                 self._put(changes)
@@ -108,6 +113,7 @@ class Notes:
             # An empty row stays, so that readers elsewhere see by its number that the log began anew.
             db.execute("INSERT INTO note_log VALUES (?, ?)", (self._end + 1, msgspec.msgpack.encode({})))
             db.execute("COMMIT")
+            self._on_commit(True)  # before anybody looks there for what is recent no more
             self._forget(self._end + 1)
             self._end = self._begin
 

@@ -48,6 +48,8 @@ WRITER_SETTINGS = (
     f"cache_size = -{WRITER_CACHE_KIB}",
 )
 DRAFT_THREADS = 4
+SAME_MOMENT_COMMITS = 64  # some megabytes of the log file
+REST_COMMITS = 4
 
 SCHEMA = (
     # An item's data is NULL when it lies in a payload file.
@@ -85,12 +87,14 @@ class SqliteStore:
         readers: "_Readers",
         opened: index.Index,
         notes: Notes,
+        settled: "_SettledNotes | None",
         writer: Writer | None,
         lock: int | None,
     ):
         self.folder = folder
         self._index = opened
         self._notes = notes
+        self._settled = settled
         self._following = threading.Lock()
         self.read_only = writer is None
         self._readers = readers
@@ -144,6 +148,7 @@ class SqliteStore:
             await asyncio.to_thread(self._drafters.shutdown)
             await asyncio.to_thread(writer.stop)
             os.close(self._lock)
+            self._settled.let_go()
         self._readers.close()
 
     # Reading
@@ -176,11 +181,16 @@ class SqliteStore:
                 return list(islice(entries, max(query.limit, 0)))
 
     def note(self, key: str) -> bytes | None:
-        known, value = self._notes.recent(key) if not self.read_only else (False, None)
+        if self.read_only:
+            with self._reading_notes() as db:
+                return self._notes.get(db, key)
+        known, value = self._notes.recent(key)
         if known:
             return value
-        with self._reading_notes() as db:
-            return self._notes.get(db, key)
+        try:
+            return self._settled.get(key)
+        except (sqlite3.Error, OSError) as error:
+            raise _translated(error, self.folder) from error
 
     def notes(self, prefix: str) -> list[tuple[str, bytes]]:
         with self._reading_notes() as db:
@@ -233,8 +243,11 @@ class SqliteStore:
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         try:
-            with self._readers.lend() as db:
+            db = self._readers.take()
+            try:
                 yield db
+            finally:
+                self._readers.give_back(db)
         except (sqlite3.Error, OSError) as error:
             raise _translated(error, self.folder) from error
 
@@ -286,6 +299,7 @@ class SqliteStore:
 
 
 _SELECT = "SELECT sequence, id, header, data FROM items"
+_SELECT_NOTE = "SELECT value FROM notes WHERE key = ?"
 
 
 class _Readers:
@@ -301,20 +315,27 @@ class _Readers:
 
     @contextmanager
     def lend(self) -> Iterator[sqlite3.Connection]:
+        db = self.take()
+        try:
+            yield db
+        finally:
+            self.give_back(db)
+
+    def take(self) -> sqlite3.Connection:
+        """What `lend` does at its beginning: for what is asked many times for each message."""
         with self._lock:
             if self._closed:
                 raise NodeError("The store is closed.", "Open it again.")
             db = self._idle.pop() if self._idle else None
-        db = db or _connect_to_read(self._database)
-        try:
-            yield db
-        finally:
-            with self._lock:
-                keep = not self._closed
-                if keep:
-                    self._idle.append(db)
-            if not keep:
-                db.close()
+        return db or _connect_to_read(self._database)
+
+    def give_back(self, db: sqlite3.Connection) -> None:
+        with self._lock:
+            keep = not self._closed
+            if keep:
+                self._idle.append(db)
+        if not keep:
+            db.close()
 
     def close(self) -> None:
         with self._lock:
@@ -322,6 +343,61 @@ class _Readers:
             idle, self._idle = self._idle, []
         for db in idle:
             db.close()
+
+
+class _SettledNotes:
+    """The table of notes, read as of one moment for as long as nothing changes in it.
+
+    A connection forgets every page it has read whenever anything at all was committed since, and many a note is asked
+    for that is not there. The table changes only when notes are settled; so one connection stays in a transaction over
+    many commits, and keeps its pages. Then it rests for a few: the log file begins anew only when nobody is reading.
+    """
+
+    def __init__(self, readers: _Readers) -> None:
+        self._readers = readers
+        self._lock = threading.Lock()
+        self._db: sqlite3.Connection | None = None
+        self._commits = 0
+
+    def get(self, key: str) -> bytes | None:
+        with self._lock:
+            if self._db is None:
+                if self._rests():
+                    with self._readers.lend() as db:
+                        row = db.execute(_SELECT_NOTE, (key,)).fetchone()
+                    return row[0] if row else None
+                self._db = self._readers.take()
+                self._db.execute("BEGIN")
+            try:
+                row = self._db.execute(_SELECT_NOTE, (key,)).fetchone()
+            except sqlite3.Error:
+                self._close()
+                raise
+        return row[0] if row else None
+
+    def on_commit(self, settled: bool) -> None:
+        self._commits += 1
+        if settled or self._rests():
+            self.let_go()
+
+    def _rests(self) -> bool:
+        return self._commits % SAME_MOMENT_COMMITS >= SAME_MOMENT_COMMITS - REST_COMMITS
+
+    def let_go(self) -> None:
+        with self._lock:
+            if self._db is None:
+                return
+            try:
+                self._db.execute("COMMIT")
+            except sqlite3.Error:  # it only read; what is wrong with the disk is for the next reading to tell
+                self._close()
+            else:
+                db, self._db = self._db, None
+                self._readers.give_back(db)
+
+    def _close(self) -> None:
+        db, self._db = self._db, None
+        db.close()
 
 
 class _HotItems:
@@ -371,7 +447,8 @@ def _open_to_write(folder: Path) -> SqliteStore:
             for made in (folder, folder.parent):
                 sync_folder(made)
             readers = _Readers(folder / DATABASE)
-            notes = Notes()
+            settled = _SettledNotes(readers)
+            notes = Notes(on_commit=settled.on_commit)
             notes.follow(db)
         except BaseException:
             db.close()
@@ -381,7 +458,7 @@ def _open_to_write(folder: Path) -> SqliteStore:
         raise
     opened = index.Index()
     writer = Writer(db, payloads, opened, notes, lambda error: _translated(error, folder))
-    return SqliteStore(folder, readers, opened, notes, writer, lock)
+    return SqliteStore(folder, readers, opened, notes, settled, writer, lock)
 
 
 def _open_to_read(folder: Path) -> SqliteStore:
@@ -396,7 +473,7 @@ def _open_to_read(folder: Path) -> SqliteStore:
     except BaseException:
         readers.close()
         raise
-    return SqliteStore(folder, readers, index.Index(), Notes(), None, None)
+    return SqliteStore(folder, readers, index.Index(), Notes(), None, None, None)
 
 
 def _check_format(db: sqlite3.Connection, folder: Path) -> int:
