@@ -6,7 +6,7 @@ not truth: the truth is in the store, and a listener that was away can read it t
 """
 
 import asyncio
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator
 from functools import cached_property
 from typing import Any
@@ -39,7 +39,7 @@ class Hub:
         self._backlog_max = backlog_max
         self._listener_max = listener_max
         self._backlog: deque[Told] = deque()
-        self._of_root: dict[str, deque[Told]] = {}  # the same, by root
+        self._of_root: defaultdict[str, deque[Told]] = defaultdict(deque)  # the same, by root
         self._subscriptions: dict[str | None, set[Subscription]] = {}  # by the root they listen to, None for all
 
     def publish(self, event: Event) -> None:
@@ -53,7 +53,7 @@ class Hub:
     def _keep(self, told: Told, root: str | None) -> None:
         self._backlog.append(told)
         if root is not None:
-            self._of_root.setdefault(root, deque()).append(told)
+            self._of_root[root].append(told)
         if len(self._backlog) > self._backlog_max:
             root = self._backlog.popleft().event.get("root")
             if root is not None:
