@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -337,3 +338,23 @@ def test_a_client_that_asks_before_it_was_answered_is_taken_for_gone(tmp_path):
                 pass
         hasty.close()
         assert client.status().requests == 1
+
+
+def test_a_model_that_takes_long_keeps_others_waiting_a_single_time(tmp_path, monkeypatch):
+    engine, _ = fake_engine()
+    answered_on = []
+
+    def tokenize(engine, ask):
+        answered_on.append(threading.current_thread())
+        began_s = time.thread_time()
+        while ask.text == "long" and time.thread_time() - began_s < 2 * server.AT_ONCE_S:
+            pass
+        return [1]
+
+    monkeypatch.setitem(server.ANSWERS, frames.Tokenize, tokenize)
+    with serving(tmp_path / "sock", engine) as client:
+        client.generate("fake", [1, 2], 1)  # opens it
+        for text in ("short", "long", "short"):
+            assert client.tokenize("fake", text) == [1]
+    first, second, third = answered_on
+    assert first == second != third

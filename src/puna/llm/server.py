@@ -38,6 +38,9 @@ READY = b"ready\n"
 # Tokens of a small model come every fraction of a millisecond. Told one by one, waking everybody on their way costs
 # more than computing them; nobody sees whether they come this much later, a few at a time.
 TELL_S = 0.004
+AT_ONCE_BYTES_MAX = 4096  # a request this short is answered on the event loop,
+AT_ONCE_S = 0.005  # unless one took longer than this; compiling a chat template takes a millisecond
+SLOW_MAX = 1024  # past it no model is given the chance
 
 
 class Server:
@@ -48,6 +51,7 @@ class Server:
         self.connections: set[Connection] = set()
         self._loop = asyncio.get_running_loop()
         self._events: deque[tuple[Take, Event]] = deque()  # as long as what some steps of the engine bring
+        self._slow: set[str] = set()  # models with which a short request took long
         self._told_s = 0.0
         self._is_urgent = False
         engine.after_step = self.tell
@@ -69,6 +73,22 @@ class Server:
             await asyncio.sleep(0)  # until each has been told
         if tasks:
             await asyncio.wait(tasks)
+
+    def is_quick(self, ask: Any) -> bool:
+        """Whether a short request may be answered on the event loop, where a thread would cost more than the answer."""
+        path = getattr(ask, "path", None)
+        if path is None:
+            return True
+        return path not in self._slow and len(self._slow) < SLOW_MAX and self.engine.has_open(path)
+
+    def answer_timed(self, ask: Any) -> Any:
+        """Answer at once. A model that takes long (its chat template is anybody's program) does so a single time."""
+        began_s = time.thread_time()
+        try:
+            return ANSWERS[type(ask)](self.engine, ask)
+        finally:
+            if time.thread_time() - began_s > AT_ONCE_S:
+                self._slow.add(getattr(ask, "path", ""))
 
     def deliver_to(self, take: Take) -> Deliver:
         """What hands a job's events to `take` on the event loop, together, soon after the engine's step has ended."""
@@ -162,6 +182,8 @@ class Connection(asyncio.Protocol):
                 value = await self.generate(ask)
             elif isinstance(ask, frames.Score):
                 value = await self.score(ask)
+            elif len(body) <= AT_ONCE_BYTES_MAX and self.server.is_quick(ask):
+                value = self.server.answer_timed(ask)
             else:
                 # Opening a model or reading a long text takes a while, and others are served meanwhile.
                 value = await asyncio.to_thread(ANSWERS[type(ask)], self.engine, ask)

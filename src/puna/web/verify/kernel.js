@@ -3,7 +3,8 @@
 import { orderedTensors, readConfig, readGguf } from "./gguf.js";
 
 const ROWS_MAX = 64; // rows of one call; how a prompt is cut into calls changes no bit
-const HEAD_BYTES = 48, TENSOR_BYTES = 16;
+const PANELS_BYTES_MAX = 32 << 20; // of a small model's weights once more, in the order the products want
+const HEAD_BYTES = 56, TENSOR_BYTES = 16;
 
 export class Kernel {
   // `module` is the bytes of puna-kernel.wasm, `file` those of the model's GGUF file. Throws an Error when it is no model that the kernel runs, or memory is refused.
@@ -47,6 +48,7 @@ export class Kernel {
     view.setFloat64(32, ropeBase, true);
     view.setFloat32(40, normEps, true);
     view.setInt32(44, ROWS_MAX, true);
+    view.setBigInt64(48, BigInt(PANELS_BYTES_MAX), true);
     tensors.forEach((tensor, at) => {
       view.setBigUint64(HEAD_BYTES + TENSOR_BYTES * at, BigInt(copies.get(tensor.offset)), true);
       view.setInt32(HEAD_BYTES + TENSOR_BYTES * at + 8, tensor.number, true);
