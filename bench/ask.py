@@ -64,7 +64,7 @@ def bare_times(address: Path, tokens: int) -> tuple[float, float]:
     began = time.perf_counter()
     first: list[float] = []
     prompt = client.encode_chat(DEMO_MODEL, [{"role": "user", "content": PROMPT}])
-    client.generate(DEMO_MODEL, prompt, tokens, on_token=lambda *_: first or first.append(time.perf_counter() - began))
+    client.generate(DEMO_MODEL, prompt, tokens, on_tokens=lambda _: first or first.append(time.perf_counter() - began))
     ended = time.perf_counter() - began
     client.close()
     return first[0], ended

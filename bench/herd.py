@@ -1,12 +1,14 @@
 """What the paid road costs beside bare generation, and what many requests at once gain over one at a time.
 
-    python bench/herd.py [--rounds N] [--tokens N] [--requests N] [--concurrent N]
+    python bench/herd.py [--rounds N] [--tokens N] [--long N] [--requests N] [--concurrent N]
 
 A node with eight workers, and an engine by itself on the same machine, both with the demo model. In alternating rounds
 the engine is asked directly, and the herd over HTTP: quote and balance, a signed payment, token, herder, worker,
 answer, settlement. Both get the same prompts, each once, and must give the same texts. Printed are medians, and the
 difference round by round: what the road costs. Then the same number of requests one at a time and so many at
-once, by turns: answers a second, and their ratio.
+once, by turns: answers a second, and their ratio. This is done twice: with the answers that the demo model gives, which
+are a sentence, and with long ones, as larger models give them: the same weights in a file that names another token as
+the end of an answer, so that each has as many tokens as were asked for.
 """
 
 import argparse
@@ -16,6 +18,8 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from running import running_node
@@ -32,12 +36,16 @@ QUESTIONS = ("What is the meaning of life?", "Tell me a joke about cats.", "Who 
 OVERHEAD_S = 0.050
 GAIN = 2.5
 PURSE_WINSTON = 10_000_000
+UINT32 = 4  # the type of a number in a GGUF file's head
+
+Paid = Callable[[str, int], Awaitable[Answer]]
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--rounds", type=int, default=30, help="of one request by each road")
-    options.add_argument("--tokens", type=int, default=40)
+    options.add_argument("--tokens", type=int, default=40, help="of an answer, at most")
+    options.add_argument("--long", type=int, default=256, help="tokens of a long answer, exactly")
     options.add_argument("--requests", type=int, default=32, help="in one measurement of throughput")
     options.add_argument("--concurrent", type=int, default=8)
     options.add_argument("--turns", type=int, default=3, help="of both ways of asking")
@@ -45,22 +53,59 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="puna-bench-") as folder:
         engine = spawn_engine(Path(folder) / "engine.sock")
         try:
-            with running_node(f"{folder}/home", "--no-land", "--workers", str(WORKERS)) as (places, _):
-                asyncio.run(measure(chosen, Path(folder), places["gateway"]))
+            with herd_of(f"{folder}/home") as place:
+                asyncio.run(measure(chosen, Path(folder), place))
         finally:
             stop_engine(engine)
+        endless = Path(folder) / "endless.gguf"
+        endless.write_bytes(without_end(DEMO_MODEL.read_bytes()))
+        with herd_of(f"{folder}/endless", "--model", str(endless)) as place:
+            asyncio.run(measure_long(chosen, Path(folder) / "endless", place))
+
+
+@contextmanager
+def herd_of(home: str, *options: str) -> Iterator[str]:
+    """The gateway of a node with workers."""
+    with running_node(home, "--no-land", "--workers", str(WORKERS), *options) as (places, _):
+        yield places["gateway"]
+
+
+def without_end(gguf: bytes) -> bytes:
+    """The same model in which the token that ends an answer is called something else, and token 0, which no text has,
+    is named as the end.
+    """
+    for name in (b"eos", b"eot"):
+        key = b"tokenizer.ggml." + name + b"_token_id" + UINT32.to_bytes(4, "little")
+        at = gguf.index(key) + len(key)
+        gguf = gguf[:at] + bytes(4) + gguf[at + 4 :]
+    return gguf.replace(b"<|end|>", b"<|mid|>")
+
+
+@asynccontextmanager
+async def herd_at(gateway: str, home: Path) -> AsyncIterator[tuple[Reached, Paid]]:
+    """A network, and what pays for an answer there."""
+    async with network_of(gateway) as reached:
+        wallet = new_ed25519_wallet()  # signs in microseconds; an RSA wallet would add its 5 ms to each payment
+        payer = load_wallet(home / "wallet.json")
+        await transfer(reached.link, payer, reached.network.token, wallet.address, PURSE_WINSTON)
+
+        async def paid(prompt: str, tokens: int) -> Answer:
+            return await ask(reached.link, wallet, reached.network, prompt, tokens)
+
+        yield reached, paid
+
+
+def prompts_for_ever() -> Iterator[str]:
+    return (f"{question} ({number})" for number, question in enumerate(itertools.cycle(QUESTIONS)))
 
 
 async def measure(chosen, folder: Path, gateway: str) -> None:
-    async with network_of(gateway) as reached:
-        wallet = new_ed25519_wallet()  # signs in microseconds; an RSA wallet would add its 5 ms to each payment
-        payer = load_wallet(folder / "home" / "wallet.json")
-        await transfer(reached.link, payer, reached.network.token, wallet.address, PURSE_WINSTON)
-        prompts = (f"{question} ({number})" for number, question in enumerate(itertools.cycle(QUESTIONS)))
+    async with herd_at(gateway, folder / "home") as (reached, pay):
+        prompts = prompts_for_ever()
         client = EngineClient(folder / "engine.sock")
 
         async def paid(prompt: str) -> Answer:
-            return await ask(reached.link, wallet, reached.network, prompt, chosen.tokens)
+            return await pay(prompt, chosen.tokens)
 
         async def bare(prompt: str) -> str:
             tokens = client.encode_chat(DEMO_MODEL, [{"role": "user", "content": prompt}])
@@ -72,6 +117,21 @@ async def measure(chosen, folder: Path, gateway: str) -> None:
         await overhead(chosen, prompts, bare, paid)
         await throughput(chosen, prompts, paid)
         client.close()
+        await check_books(reached)
+
+
+async def measure_long(chosen, home: Path, gateway: str) -> None:
+    async with herd_at(gateway, home) as (reached, pay):
+        prompts = prompts_for_ever()
+
+        async def paid(prompt: str) -> Answer:
+            answer = await pay(prompt, chosen.long)
+            assert answer.tokens == chosen.long, answer
+            return answer
+
+        for _ in range(2):
+            await paid(next(prompts))
+        await throughput(chosen, prompts, paid)
         await check_books(reached)
 
 
@@ -100,22 +160,24 @@ async def overhead(chosen, prompts, bare, paid) -> None:
 
 async def throughput(chosen, prompts, paid) -> None:
     rates: dict[int, list[float]] = {1: [], chosen.concurrent: []}
+    lengths: list[int] = []
     for _ in range(chosen.turns):
         for width, found in rates.items():
             waiting = iter([next(prompts) for _ in range(chosen.requests)])
 
             async def asker(waiting=waiting) -> None:
                 for prompt in waiting:
-                    await paid(prompt)
+                    lengths.append((await paid(prompt)).tokens)
 
             began = time.perf_counter()
             await asyncio.gather(*(asker() for _ in range(width)))
             found.append(chosen.requests / (time.perf_counter() - began))
     one, many = (statistics.median(found) for found in rates.values())
     verdict = "yes" if many / one >= GAIN else "NO"
-    print(f"one at a time            {one:7.1f} answers/s")
-    print(f"{chosen.concurrent} at once                {many:7.1f} answers/s")
-    print(f"gain                     {many / one:7.2f} x (goal {GAIN} x: {verdict})")
+    print(f"answers of {statistics.mean(lengths):.0f} tokens on average")
+    print(f"  one at a time          {one:7.1f} answers/s")
+    print(f"  {chosen.concurrent} at once              {many:7.1f} answers/s")
+    print(f"  gain                   {many / one:7.2f} x (goal {GAIN} x: {verdict})")
 
 
 async def check_books(reached: Reached) -> None:

@@ -157,8 +157,9 @@ class FakeEvaluators:
         self.applied.append((process_id, message_id))
         return evaluation
 
-    async def apply_all(self, process_id: str, messages):
-        for message_json, message_id in messages:
+    async def apply_all(self, process_id: str, take):
+        while given := await take(1):
+            ((message_json, message_id),) = given
             yield await self.apply(process_id, message_json, message_id=message_id)
 
     async def preview(self, process_id: str, message_json: bytes) -> Evaluation:

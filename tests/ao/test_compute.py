@@ -26,7 +26,7 @@ from arweave.strategies import ETHEREUM
 from puna.ao.compute.fold import message_of, preview_json, result_of
 from puna.ao.compute.port import Evaluation
 from puna.ao.compute.program import Limits, ModuleFiles, TooLarge, Unsupported, environment_json, parse_size, program_of
-from puna.ao.compute.unit import ComputeUnit, Diverged, Position
+from puna.ao.compute.unit import UNATTESTED_MAX, ComputeUnit, Diverged, Position
 from puna.ao.compute.verify import verify
 from puna.ao.result import Result, number_text
 from puna.ao.scheduler.unit import SchedulerUnit
@@ -548,13 +548,13 @@ async def test_a_dry_run_does_not_wait_for_the_whole_schedule():
     process = await town.spawn()
     await town.quiet()
     evaluators.gate = asyncio.Event()
-    for number in range(40):
+    for number in range(UNATTESTED_MAX + 8):
         await town.do(process, ["set", "x", number], tags=[("N", str(number))])
     newest = town.units.compute._schedules.newest
     town.units.compute._schedules.newest = lambda process: _nonce(2)  # asked when there were two messages
     asking = asyncio.ensure_future(town.link.preview(process, {"Data": json.dumps([["get", "x"]])}))
     evaluators.gate.set()
-    assert int((await asking).output) < 39
+    assert int((await asking).output) < UNATTESTED_MAX + 7
     town.units.compute._schedules.newest = newest
     await town.quiet()
 
@@ -640,7 +640,7 @@ async def test_a_schedule_whose_chain_is_broken_is_not_evaluated():
 
         async def assignments(self, process, after_nonce=-1, limit=100):
             page = await town.units.scheduler.assignments(process, after_nonce, limit)
-            return [(item, replace(a, hash_chain=b"\1" * 32)) for item, a in page]
+            return [(item, msgspec.structs.replace(a, hash_chain=b"\1" * 32)) for item, a in page]
 
     town.units.scheduler.on_assigned = lambda process, nonce: None
     item = message_item(process)

@@ -330,6 +330,21 @@ async def test_who_subscribes_after_submitting_hears_the_journey_from_its_beginn
     assert not hub._subscriptions
 
 
+@given(st.lists(st.sampled_from(["a", "b", "c", None])), st.lists(st.sampled_from(["a", "b", "c", None])))
+async def test_a_listener_to_a_journey_hears_what_is_kept_of_it_and_all_that_follows(before, after):
+    hub = Hub(backlog_max=4)
+    for number, root in enumerate(before):
+        hub.publish({"kind": "n", "root": root, "n": number})
+    listener = hub.subscribe("a")
+    for number, root in enumerate(after, len(before)):
+        hub.publish({"kind": "n", "root": root, "n": number})
+    hub.publish({"kind": "finished", "root": "a"})
+    roots = list(enumerate([*before, *after]))
+    kept = max(len(before) - 4, 0)
+    heard = [event["n"] async for event in listener if event["kind"] == "n"]
+    assert heard == [number for number, root in roots if root == "a" and number >= kept]
+
+
 async def test_a_listener_to_a_process_hears_what_happens_there_whoever_began_it():
     hub = Hub()
     async with hub.subscribe(process="world") as listener:

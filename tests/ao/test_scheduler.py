@@ -275,9 +275,13 @@ async def test_no_room_means_come_again(monkeypatch):
 def test_schedules_grow_by_one_and_never_go_back_in_time_whatever_the_clock_says(tips):
     process = process_item().id
     schedule = rules.empty(process)
+
+    def sign(tags):
+        return sign_item(SCHEDULER, tags=tags)
+
     for n, (now_ms, height) in enumerate(tips):
-        tags = rules.assign(schedule, process if n == 0 else BOB.address, Tip(now_ms, height))
-        assignment = read_assignment(sign_item(SCHEDULER, tags=tags))
+        assignment = rules.assign(schedule, process if n == 0 else BOB.address, Tip(now_ms, height), sign)
+        assert read_assignment(assignment.item) == assignment
         assert assignment.nonce == schedule.nonce + 1
         assert assignment.timestamp_ms > schedule.timestamp_ms and assignment.block_height >= schedule.block_height
         schedule = rules.extend(schedule, assignment)

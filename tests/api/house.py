@@ -30,7 +30,7 @@ class Slow(PlayedEngine):
         super().__init__()
         self.pieces, self.gate = pieces, threading.Semaphore(10**6 if open else 0)
 
-    def generate(self, path, tokens, limit, sampling, stop, on_token):
+    def generate(self, path, tokens, limit, sampling, stop, on_tokens):
         request = Request(tuple(tokens), limit, sampling, tuple(stop))
         answer, words = Answer(request, self), deque(range(1, len(self.pieces) + 1))
         while answer.finish is None:
@@ -43,8 +43,8 @@ class Slow(PlayedEngine):
                 answer.tokens.append(token)
                 answer.held.append((token, self.piece(token)))
                 told = answer._settle()
-            for number, piece in told:
-                on_token(number, piece)
+            if told:
+                on_tokens(told)
         return Completion(tuple(answer.tokens), answer.released.decode("utf-8", "replace"), answer.finish)
 
     def piece(self, token: int) -> bytes:

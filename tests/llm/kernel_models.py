@@ -61,6 +61,11 @@ def path_of(model: SmallModel) -> Path:
 
 
 @functools.cache
-def open_small(model: SmallModel, backend: str, threads: int = 1) -> kernel.KernelModel:
+def open_small(
+    model: SmallModel, backend: str, threads: int = 1, panels_bytes_max: int = kernel.PANELS_BYTES_MAX
+) -> kernel.KernelModel:
+    """The model on a backend; with `panels_bytes_max` 0 it computes as a large one, without kept panels."""
     path = path_of(model)
-    return kernel.open_model(path, read_config(open_gguf(path)), backend=backend, threads=threads)
+    return kernel.open_model(
+        path, read_config(open_gguf(path)), backend=backend, threads=threads, panels_bytes_max=panels_bytes_max
+    )

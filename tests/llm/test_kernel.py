@@ -48,16 +48,18 @@ def test_the_machine_has_a_native_kernel_and_webassembly():
 
 @pytest.mark.parametrize("backend", FAST)
 @pytest.mark.parametrize("model", SMALL_MODELS, ids=str)
-def test_every_backend_gives_the_references_bits_in_every_batch(model: SmallModel, backend: str):
-    loaded = open_small(model, backend)
-    for batch in (1, 7, 33):
+@pytest.mark.parametrize("panels_bytes_max", [0, kernel.PANELS_BYTES_MAX])
+def test_every_backend_gives_the_references_bits_in_every_batch(model: SmallModel, backend: str, panels_bytes_max: int):
+    loaded = open_small(model, backend, panels_bytes_max=panels_bytes_max)
+    for batch in (*range(1, 10), 33):  # each number of rows in a tile has a loop of its own
         assert_same_bits(run(loaded, tokens_of(model, LENGTH), batch), expected(model))
 
 
 @pytest.mark.parametrize("backend", NATIVE)
 @pytest.mark.parametrize("model", [SMALL_MODELS[0], SMALL_MODELS[5]], ids=str)
-def test_threads_change_no_bit(model: SmallModel, backend: str):
-    loaded = open_small(model, backend, threads=2)
+@pytest.mark.parametrize("panels_bytes_max", [0, kernel.PANELS_BYTES_MAX])
+def test_threads_change_no_bit(model: SmallModel, backend: str, panels_bytes_max: int):
+    loaded = open_small(model, backend, threads=2, panels_bytes_max=panels_bytes_max)
     for batch in (1, 3, 33):
         assert_same_bits(run(loaded, tokens_of(model, LENGTH), batch), expected(model))
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -67,7 +68,7 @@ def fake_engine(**options) -> tuple[Engine, FakeModel]:
 
 def stream(client: EngineClient, *request):
     released = []
-    completion = client.generate(*request, on_token=lambda token, piece: released.append((token, piece)))
+    completion = client.generate(*request, on_tokens=released.extend)
     return completion, released
 
 
@@ -167,12 +168,12 @@ class Gone(Exception):
 def test_when_a_client_goes_its_answer_is_computed_no_further(tmp_path):
     engine, model = fake_engine(endless=True)
 
-    def leave(token, piece):
+    def leave(tokens):
         raise Gone
 
     with serving(tmp_path / "sock", engine) as client:
         with pytest.raises(Gone):
-            client.generate("fake", [1, 2], 60_000, on_token=leave)
+            client.generate("fake", [1, 2], 60_000, on_tokens=leave)
         # Answered in turns with what runs: when this one is done, the other has long been dropped, or nearly.
         client.generate("fake", [2, 1], 200)
         assert client.status().running <= 1
@@ -306,3 +307,33 @@ def test_an_engine_that_cannot_start_says_so(tmp_path, capfd):
         spawn_engine(tmp_path / "no folder" / "sock")
     assert "Error" in capfd.readouterr().err
     assert os.listdir(tmp_path) == []
+
+
+def test_replies_are_taken_whole_however_they_arrive():
+    mine, its = socket.socketpair()
+    connection = client_module.Connection(mine)
+    sent = [frames.Token(7, b"ab"), frames.Token(8, b""), frames.Value([1, 2])]
+    first, second, last = map(frames.frame, sent)
+    its.sendall(first + second + last[:3])
+    assert connection.receive() == sent[:2]
+    its.sendall(last[3:5])
+    threading.Timer(0.05, its.sendall, [last[5:]]).start()
+    assert connection.receive() == sent[2:]
+    its.close()
+    with pytest.raises(Lost):
+        connection.receive()
+    connection.close()
+
+
+def test_a_client_that_asks_before_it_was_answered_is_taken_for_gone(tmp_path):
+    engine, _ = fake_engine(endless=True)
+    with serving(tmp_path / "sock", engine) as client:
+        hasty = client_module.connect(client.address)
+        hasty.send(frames.frame(frames.Generate("fake", [1, 2], 60_000, 0.0, 0, 1.0, 0, [])))
+        assert hasty.receive()
+        hasty.send(frames.frame(frames.Status()))
+        with pytest.raises((Lost, OSError)):
+            while hasty.receive():
+                pass
+        hasty.close()
+        assert client.status().requests == 1

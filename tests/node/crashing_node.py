@@ -49,14 +49,15 @@ def with_points_between(owner: type, name: str, kill_at: int) -> None:
     """The same for a call that gives its answers one by one: before each message it takes, and after each answer."""
     inner = getattr(owner, name)
 
-    def taken(messages):
-        for message in messages:
-            point(kill_at)
-            yield message
-
     @functools.wraps(inner)
-    async def outer(self, process, messages):
-        async with aclosing(inner(self, process, taken(messages))) as answers:
+    async def outer(self, process, take):
+        async def taken(count):
+            messages = await take(count)
+            for _ in messages:
+                point(kill_at)
+            return messages
+
+        async with aclosing(inner(self, process, taken)) as answers:
             async for answer in answers:
                 point(kill_at)
                 yield answer

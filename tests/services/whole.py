@@ -40,13 +40,13 @@ class PlayedEngine:
     def tokenize(self, path, text, bos, special):
         return [1, *range(3, 3 + len(text.split()))]
 
-    def generate(self, path, tokens, limit, sampling, stop, on_token):
+    def generate(self, path, tokens, limit, sampling, stop, on_tokens):
         self.asked.append((path, tuple(tokens), limit, sampling, tuple(stop)))
         if self.trouble:
             raise self.trouble
         words = self.text.split(" ")[:limit]
         for index, word in enumerate(words):
-            on_token(index, ((" " if index else "") + word).encode())
+            on_tokens([(index, ((" " if index else "") + word).encode())])
         finish = "length" if len(words) == limit else "stop"
         return Completion(tuple(range(len(words))), " ".join(words), finish)
 
@@ -72,7 +72,7 @@ class NearEvaluators:
             process_id=process_id,
             weave=self.store.payload_path,
             engine=lambda: self.engine,
-            emit=lambda event: loop.call_soon_threadsafe(self.on_event, event),
+            emit=lambda events: loop.call_soon_threadsafe(lambda: [self.on_event(event) for event in events]),
         )
         self.processes[process_id] = await self._run(Process, MACHINE, program, host, snapshot)
 
@@ -82,8 +82,9 @@ class NearEvaluators:
     async def apply(self, process_id, message_json, *, message_id):
         return (await self._run(self.processes[process_id].apply, message_json, message_id)).evaluation()
 
-    async def apply_all(self, process_id, messages):
-        for message_json, message_id in messages:
+    async def apply_all(self, process_id, take):
+        while given := await take(1):
+            ((message_json, message_id),) = given
             yield await self.apply(process_id, message_json, message_id=message_id)
 
     async def preview(self, process_id, message_json):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+import msgspec
 import pytest
 from vm.bench import BUILT, ROOT, Bench, bare_module, message, program
 
@@ -15,8 +16,10 @@ from puna.arweave.tags import Tag
 from puna.arweave.wallet import new_ed25519_wallet
 from puna.errors import Invalid, Missing, NotYet
 from puna.llm.client import spawn_engine, stop_engine
+from puna.vm import frames
 from puna.vm.checkpoint import Checkpoint, digest_of, is_increment
-from puna.vm.evaluators import Evaluators
+from puna.vm.evaluator import Out
+from puna.vm.evaluators import Evaluators, taken_from
 from puna.vm.program import Lost
 
 LONG = 60_000_000_000  # gas for a minute of an endless loop
@@ -72,7 +75,7 @@ async def test_messages_of_one_process_are_evaluated_in_order(one):
 
 async def evaluate_all(evaluators: Evaluators, process: str, codes) -> list:
     messages = ((message(code), f"m{number}") for number, code in enumerate(codes))
-    return [each async for each in evaluators.apply_all(process, messages)]
+    return [each async for each in evaluators.apply_all(process, taken_from(messages))]
 
 
 async def test_a_run_of_messages_gives_what_one_by_one_gives(two):
@@ -83,15 +86,17 @@ async def test_a_run_of_messages_gives_what_one_by_one_gives(two):
 
 
 async def test_what_stops_the_giver_of_a_run_is_raised_when_the_messages_before_it_are_evaluated(one):
-    def messages():
-        yield message("N = 1 return N"), "m1"
-        yield message("N = N + 1 return N"), "m2"
-        raise Missing("the third is not here")
+    given = [(message("N = 1 return N"), "m1"), (message("N = N + 1 return N"), "m2")]
+
+    async def take(count):
+        if not given:
+            raise Missing("the third is not here")
+        return [given.pop(0)]
 
     await one.attach("a", program())
     outputs = []
     with pytest.raises(Missing, match="third"):
-        async for evaluation in one.apply_all("a", messages()):
+        async for evaluation in one.apply_all("a", take):
             outputs.append(evaluation.output)
     assert outputs == ["1", "2"]
     assert (await run(one, "a", "return N")).output == "2"
@@ -110,7 +115,7 @@ async def test_no_message_is_evaluated_after_one_of_its_run_that_could_not_be(tm
     try:
         await evaluators.attach("a", program(extensions=["Llama"]))
         with pytest.raises(NotYet, match="engine"):
-            async for evaluation in evaluators.apply_all("a", ((message(code), "m") for code in codes)):
+            async for evaluation in evaluators.apply_all("a", taken_from((message(code), "m") for code in codes)):
                 outputs.append(evaluation.output)
         assert outputs == ["1"]
         assert (await run(evaluators, "a", "return N")).output == "1"
@@ -120,9 +125,26 @@ async def test_no_message_is_evaluated_after_one_of_its_run_that_could_not_be(tm
         await store.close()
 
 
+async def test_a_run_goes_on_with_what_comes_while_it_is_evaluated(one):
+    await one.attach("a", program())
+    waiting = [(message("N = 0 return N"), "m")]
+
+    async def take(count):
+        given = waiting[:count]
+        del waiting[:count]
+        return given
+
+    outputs = []
+    async for evaluation in one.apply_all("a", take):
+        outputs.append(int(evaluation.output))
+        if len(outputs) < 50:
+            waiting += [(message("N = N + 1 return N"), "m")] * (len(outputs) % 3)
+    assert outputs == list(range(len(outputs))) and len(outputs) > 48
+
+
 async def test_who_leaves_a_run_leaves_the_process_detached(one):
     await one.attach("a", program())
-    evaluations = one.apply_all("a", ((message(f"N = {n} return N"), "m") for n in range(20)))
+    evaluations = one.apply_all("a", taken_from((message(f"N = {n} return N"), "m") for n in range(20)))
     assert (await anext(evaluations)).output == "0"
     await evaluations.aclose()
     assert not one.attached("a")
@@ -362,3 +384,18 @@ async def test_a_process_begins_from_a_page_file_and_from_the_whole_snapshot_whe
         assert not evaluators.attached("d")
     finally:
         await evaluators.stop()
+
+
+def test_events_and_replies_reach_the_node_in_the_order_in_which_they_were_told():
+    readable, writable = os.pipe()
+    out = Out(writable)
+    told = [frames.Reply(number % 3, number) for number in range(300)]
+    for reply in told:
+        out.send(reply) if reply.number else out.tell([reply])
+    with open(readable, "rb") as stream:
+        heard = [msgspec.msgpack.decode(frames.read(stream), type=frames.Reply) for _ in told]
+        out.tell([told[0]])
+        out.tell([told[3]])  # nothing follows that would take it along
+        heard += [msgspec.msgpack.decode(frames.read(stream), type=frames.Reply) for _ in range(2)]
+    os.close(writable)
+    assert heard == [*told, told[0], told[3]]

@@ -3,8 +3,9 @@
 Written by `scheduler/`, read by every unit. Source: protocol reference 3.3.
 """
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from puna.arweave import tags as tag_rules
 from puna.arweave.dataitem import DataItem
@@ -15,10 +16,10 @@ from puna.errors import Invalid
 from .message import PROTOCOL, VARIANT, MessageId, ProcessId, owner_key, tag_list
 
 HEIGHT_DIGITS = 12
+EPOCH = 0  # of every assignment we write
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(msgspec.Struct, frozen=True):
     """One place in a schedule.
 
     `message` is None on the assignment of the process itself (nonce 0); `hash_chain` is the raw 32 bytes;
@@ -66,10 +67,10 @@ def assignment_tags(
     message: MessageId | None,
     exclude: tuple[str, ...] = (),
 ) -> tuple[Tag, ...]:
-    """The tags of an assignment, in the order of the protocol reference 3.3. The epoch is always 0."""
+    """The tags of an assignment, in the order of the protocol reference 3.3."""
     tags = [
         Tag("Process", process),
-        Tag("Epoch", "0"),
+        Tag("Epoch", str(EPOCH)),
         Tag("Nonce", str(nonce)),
         Tag("Hash-Chain", b64url_encode(hash_chain)),
         Tag("Block-Height", f"{block_height:0{HEIGHT_DIGITS}d}"),
@@ -85,9 +86,7 @@ def assignment_tags(
 
 def read_assignment(item: DataItem) -> Assignment:
     """Read an assignment's tags. Raises Invalid naming the tag that is missing or not a number."""
-    told: dict[str, str] = {}
-    for name, value in item.tags:
-        told.setdefault(name, value)
+    told: dict[str, str] = dict(reversed(item.tags))  # of two tags of one name the first counts
     try:
         return Assignment(
             process=ProcessId(told["Process"]),

@@ -4,7 +4,7 @@ Written by `compute/fold.py`, read by the messenger and by clients. Source: prot
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -29,6 +29,7 @@ class Result:
     output: Any = ""
     error: Any = None
     gas_used: int | None = None
+    _encoded: bytes | None = field(default=None, init=False, repr=False, compare=False)  # kept once asked for
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object of the wire: absent values are left out, not null."""
@@ -58,7 +59,9 @@ class Result:
 
     def encode(self) -> bytes:
         """The bytes that are attested: two equal results have equal bytes."""
-        return msgspec.json.encode(self.to_json())
+        if self._encoded is None:
+            object.__setattr__(self, "_encoded", msgspec.json.encode(self.to_json()))
+        return self._encoded
 
     @classmethod
     def decode(cls, data: bytes | memoryview) -> "Result":

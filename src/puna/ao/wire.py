@@ -98,6 +98,13 @@ async def body_of(request: Request) -> bytes:
     return bytes(body)
 
 
+def asked(request: Request, *names: str) -> list[str | None]:
+    """Query parameters, None for those that are not given."""
+    if not request.scope["query_string"]:
+        return [None] * len(names)  # as in nearly every POST
+    return [request.query_params.get(name) for name in names]
+
+
 def number_of(request: Request, name: str) -> int | None:
     """A query parameter as a number, None when it is not given. Raises Invalid when it is none."""
     text = request.query_params.get(name)

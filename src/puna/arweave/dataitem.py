@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
+from struct import Struct
 from typing import Protocol
 
-from puna.arweave.deephash import deep_hash
+from puna.arweave.deephash import begin_list, go_on
 from puna.arweave.ids import ID_BYTES, Address, ItemId, b64url_encode, id_bytes
 from puna.arweave.keys import SIGNATURE_KINDS, SignatureKind
 from puna.arweave.tags import TAG_BLOCK_MAX, Tag, decode_tags, encode_tags, too_long
@@ -19,7 +20,10 @@ from puna.errors import Invalid
 ITEM_BYTES_MIN = 80
 ANCHOR_BYTES = 32
 # Two 8-byte fields that the wire leaves room for, though both stay small.
-_COUNTS_BYTES = 16
+_COUNTS = Struct("<QQ")
+_COUNTS_BYTES = _COUNTS.size
+_KEY_BYTES_MAX = max(kind.signature_bytes + kind.owner_bytes for kind in SIGNATURE_KINDS.values())
+HEADER_BYTES_MAX = 2 + _KEY_BYTES_MAX + 2 * (1 + ID_BYTES) + _COUNTS_BYTES + TAG_BLOCK_MAX
 
 
 class Signer(Protocol):
@@ -95,7 +99,7 @@ def sign_item(
     anchor: bytes = b"",
 ) -> DataItem:
     """A new item signed by `wallet`. Raises Invalid when a part cannot be put on the wire."""
-    block, tags = encode_tags(tags), tuple(Tag(*tag) for tag in tags)
+    block, tags = encode_tags(tags), tuple([tag if type(tag) is Tag else Tag(*tag) for tag in tags])
     message = _message(wallet.signature_type, wallet.owner, _target_bytes(target), _checked(anchor), block, data)
     item = DataItem(wallet.signature_type, wallet.sign(message), wallet.owner, target, anchor, tags, data)
     object.__setattr__(item, "_tag_block", block)
@@ -171,44 +175,72 @@ def decode_item(buffer: bytes | bytearray | memoryview) -> DataItem:
 
     From a memoryview, the data stays a view of it; from bytes, the data is a copy.
     """
-    view = buffer if isinstance(buffer, memoryview) else memoryview(buffer)
-    if view.format != "B" or view.ndim != 1:
+    view = buffer if isinstance(buffer, (bytes, memoryview)) else memoryview(buffer)
+    if isinstance(view, memoryview) and (view.format != "B" or view.ndim != 1):
         view = view.cast("B")
     item, data_at = decode_header(view, view[:0])
-    data = view[data_at:] if isinstance(buffer, memoryview) else bytes(view[data_at:])
+    data = view[data_at:] if isinstance(buffer, (bytes, memoryview)) else bytes(view[data_at:])
     object.__setattr__(item, "data", data)
     if data_at + len(data) < ITEM_BYTES_MIN:
         raise Invalid(f"An item is at least {ITEM_BYTES_MIN} bytes long, this one is {len(view)}.", "Send all of it.")
     return item
 
 
-def decode_header(view: memoryview, data: bytes | memoryview) -> tuple[DataItem, int]:
+def decode_header(view: bytes | memoryview, data: bytes | memoryview) -> tuple[DataItem, int]:
     """The item whose encoding `view` begins with, given its data, and the offset at which the data would begin."""
-    kind_number = int.from_bytes(_take(view, 0, 2), "little")
+    head = bytes(view[:HEADER_BYTES_MAX])  # bytes are cut up in half the time of a view
+    if len(head) < 2:
+        raise _cut_short(view)
+    kind_number = int.from_bytes(head[:2], "little")
     kind = _kind(kind_number)
-    signature, at = _take(view, 2, kind.signature_bytes), 2 + kind.signature_bytes
-    owner, at = _take(view, at, kind.owner_bytes), at + kind.owner_bytes
-    target, at = _take_optional(view, at, "target")
-    anchor, at = _take_optional(view, at, "anchor")
-    counts, at = _take(view, at, _COUNTS_BYTES), at + _COUNTS_BYTES
-    tag_count, block_bytes = int.from_bytes(counts[:8], "little"), int.from_bytes(counts[8:], "little")
+    owner_at = 2 + kind.signature_bytes
+    target_at = owner_at + kind.owner_bytes
+    try:
+        target, at = _optional(head, target_at, "target")
+        anchor, at = _optional(head, at, "anchor")
+    except IndexError:
+        raise _cut_short(view) from None
+    block_at = at + _COUNTS_BYTES
+    if block_at > len(head):
+        raise _cut_short(view)
+    tag_count, block_bytes = _COUNTS.unpack_from(head, at)
     if block_bytes > TAG_BLOCK_MAX:
         raise too_long(block_bytes)
-    block, at = _take(view, at, block_bytes), at + block_bytes
+    data_at = block_at + block_bytes
+    if data_at > len(head):
+        raise _cut_short(view)
+    block = head[block_at:data_at]
     tags = decode_tags(block)
     if len(tags) != tag_count:
         raise Invalid(f"The header says {tag_count} tags and {len(tags)} follow.", "Encode the item again.")
+    signature, owner = head[2:owner_at], head[owner_at:target_at]
     target_text = b64url_encode(target) if target else ""
     item = DataItem(kind_number, signature, owner, target_text, anchor, tags, data)
     object.__setattr__(item, "_tag_block", block)
-    return item, at
+    return item, data_at
+
+
+def decode_kept(id: str, header: bytes, data: bytes | memoryview) -> DataItem:
+    """The item `id`, from the header that `encode_header` gave of it once: for stores, which kept them together."""
+    item, _ = decode_header(header, data)
+    object.__setattr__(item, "_id", ItemId(id))
+    return item
 
 
 def _message(
     kind_number: int, owner: bytes, target: bytes, anchor: bytes, tag_block: bytes, data: bytes | memoryview
 ) -> bytes:
-    """The 48 bytes that are signed. The tags go in as one blob, as every deployed signer does it."""
-    return deep_hash([b"dataitem", b"1", b"%d" % kind_number, owner, target, anchor, tag_block, data])
+    """The 48 bytes that are signed: the deep hash of a list of eight.
+
+    The tags go in as one blob, as every deployed signer does it.
+    """
+    return go_on(_signed_by(kind_number, bytes(owner)), (target, anchor, tag_block, data))
+
+
+@lru_cache(maxsize=1024)  # a few owners sign nearly everything
+def _signed_by(kind_number: int, owner: bytes) -> bytes:
+    """Where that deep hash stands before what differs from item to item."""
+    return begin_list(8, (b"dataitem", b"1", b"%d" % kind_number, owner))
 
 
 def _kind(number: int) -> SignatureKind:
@@ -238,18 +270,16 @@ def _checked(anchor: bytes) -> bytes:
     return anchor
 
 
-def _take(view: memoryview, at: int, size: int) -> bytes:
-    taken = bytes(view[at : at + size])
-    if len(taken) < size:
-        raise Invalid(f"The item ends after {len(view)} bytes, in the middle of its header.", "Send all of it.")
-    return taken
+def _cut_short(view: bytes | memoryview) -> Invalid:
+    return Invalid(f"The item ends after {len(view)} bytes, in the middle of its header.", "Send all of it.")
 
 
-def _take_optional(view: memoryview, at: int, name: str) -> tuple[bytes, int]:
-    """32 bytes after a 1, none after a 0, and where they end."""
-    presence = _take(view, at, 1)[0]
+def _optional(head: bytes, at: int, name: str) -> tuple[bytes, int]:
+    """32 bytes after a 1, none after a 0, and where they end. Raises IndexError past the end of the head."""
+    presence = head[at]
     if presence == 0:
         return b"", at + 1
     if presence == 1:
-        return _take(view, at + 1, ID_BYTES), at + 1 + ID_BYTES
+        end = at + 1 + ID_BYTES
+        return head[at + 1 : end], end
     raise Invalid(f"The {name}'s presence byte is {presence}, must be 0 or 1.", "Encode the item again.")

@@ -7,6 +7,7 @@ Source: ANS-104 section 2; Apache Avro 1.11, binary encoding of arrays.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from puna.errors import Invalid
@@ -40,10 +41,9 @@ def encode_tags(tags: Sequence[tuple[str, str]]) -> bytes:
         raise _too_many(len(tags))
     parts = [_varint(len(tags))]
     for name, value in tags:
-        name_bytes, value_bytes = _utf8(name), _utf8(value)
-        if not 0 < len(name_bytes) <= TAG_NAME_MAX:
-            raise _bad_name(name_bytes)
-        parts += (_varint(len(name_bytes)), name_bytes, _varint(len(value_bytes)), value_bytes)
+        name_part = _encoded_name(name) if isinstance(name, str) else _utf8(name)  # which refuses it
+        value_bytes = _utf8(value)
+        parts += (name_part, _varint(len(value_bytes)), value_bytes)
     parts.append(b"\0")
     block = b"".join(parts)
     if len(block) > TAG_BLOCK_MAX:
@@ -61,6 +61,7 @@ def decode_tags(block: bytes) -> tuple[Tag, ...]:
     if not block:
         return ()
     tags: list[Tag] = []
+    text = block.decode("ascii") if block.isascii() else None  # of nearly all: cut up, it need not be decoded by parts
     count, at = _read_varint(block, 0)
     while count:
         end = None
@@ -70,7 +71,7 @@ def decode_tags(block: bytes) -> tuple[Tag, ...]:
             count, end = -count, at + size
         if len(tags) + count > TAGS_MAX:
             raise _too_many(len(tags) + count)
-        at = _read_tags(block, at, count, tags)
+        at = _read_tags(block, text, at, count, tags)
         if end is not None and end != at:
             raise Invalid("A part of the tag block is not as long as it says.", "Encode the tags again.")
         count, at = _read_varint(block, at)
@@ -91,8 +92,16 @@ def _cut_short() -> Invalid:
     return Invalid("The tag block ends in the middle of a tag.", "Send the whole item, or encode its tags again.")
 
 
-def _bad_name(name: bytes) -> Invalid:
+def _bad_name(name: bytes | str) -> Invalid:
     return Invalid(f"A tag name is {len(name)} bytes, must be 1 to {TAG_NAME_MAX}.", "Choose another tag name.")
+
+
+@lru_cache(maxsize=1024)  # a few names come with nearly every item
+def _encoded_name(name: str) -> bytes:
+    name_bytes = _utf8(name)
+    if not 0 < len(name_bytes) <= TAG_NAME_MAX:
+        raise _bad_name(name_bytes)
+    return _varint(len(name_bytes)) + name_bytes
 
 
 def _utf8(text: str) -> bytes:
@@ -119,6 +128,8 @@ def _long_varint(number: int) -> bytes:
 
 def _read_varint(block: bytes, at: int) -> tuple[int, int]:
     """The zig-zag number at `at`, and where it ends."""
+    if at < len(block) and block[at] < 0x80:  # in one byte, as nearly all are
+        return (block[at] >> 1) ^ -(block[at] & 1), at + 1
     number = shift = 0
     for end in range(at, min(at + VARINT_BYTES_MAX, len(block))):
         byte = block[end]
@@ -131,27 +142,34 @@ def _read_varint(block: bytes, at: int) -> tuple[int, int]:
     raise Invalid("The tag block holds a number of more than 64 bits.", "Encode the tags again.")
 
 
-def _read_tags(block: bytes, at: int, count: int, tags: list[Tag]) -> int:
-    """Adds `count` tags that begin at `at`; answers where they end. Every item read passes through here."""
-    make, end = tuple.__new__, len(block)
+def _read_tags(block: bytes, text: str | None, at: int, count: int, tags: list[Tag]) -> int:
+    """Adds `count` tags that begin at `at`; answers where they end. Every item read passes through here.
+
+    `text` is the whole block when it is ASCII.
+    """
+    make, end, whole = tuple.__new__, len(block), block if text is None else text
     try:
         for _ in range(count):
             # A size of one byte, as nearly all are, is read in place.
-            if block[at] & 0x81:
+            size = block[at]
+            if size & 0x81:
                 size, at = _read_size(block, at)
             else:
-                size, at = block[at] >> 1, at + 1
-            name, at = block[at : at + size], at + size
-            if block[at] & 0x81:
+                size, at = size >> 1, at + 1
+            name, at = whole[at : at + size], at + size
+            size = block[at]
+            if size & 0x81:
                 size, at = _read_size(block, at)
             else:
-                size, at = block[at] >> 1, at + 1
-            value, at = block[at : at + size], at + size
+                size, at = size >> 1, at + 1
+            value, at = whole[at : at + size], at + size
             if at > end:
                 raise _cut_short()
             if not 0 < len(name) <= TAG_NAME_MAX:
                 raise _bad_name(name)
-            tags.append(make(Tag, (name.decode(), value.decode())))
+            if text is None:
+                name, value = name.decode(), value.decode()
+            tags.append(make(Tag, (name, value)))
     except IndexError:
         raise _cut_short() from None
     except UnicodeDecodeError:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric import rsa as crypto_rsa
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from puna.arweave.ids import Address, b64url_decode, b64url_encode
 from puna.arweave.keys import ed25519, ethereum, rsa
@@ -58,7 +57,7 @@ def new_rsa_wallet() -> Wallet:
 
 def new_ed25519_wallet() -> Wallet:
     """A new key for a unit of a node: signs a hundred times faster than RSA, and the same item to the same id."""
-    return _ed25519_wallet(Ed25519PrivateKey.generate())
+    return _ed25519_wallet(ed25519.key_of(secrets.token_bytes(ed25519.SEED_BYTES)))
 
 
 def load_wallet(path: Path) -> Wallet:
@@ -125,7 +124,7 @@ def _load_rsa(jwk: dict) -> Wallet:
 
 
 def _load_ed25519(jwk: dict) -> Wallet:
-    wallet = _ed25519_wallet(Ed25519PrivateKey.from_private_bytes(_bytes(jwk, "d")))
+    wallet = _ed25519_wallet(ed25519.key_of(_bytes(jwk, "d")))
     if "x" in jwk and _bytes(jwk, "x") != wallet.owner:
         raise Invalid("Its private and public parts do not belong together.")
     return wallet
@@ -161,9 +160,9 @@ def _rsa_wallet(key: crypto_rsa.RSAPrivateKey) -> Wallet:
     return Wallet(1, rsa.owner_of(key), lambda message: rsa.sign(key, message), jwk)
 
 
-def _ed25519_wallet(key: Ed25519PrivateKey) -> Wallet:
+def _ed25519_wallet(key: bytes) -> Wallet:
     owner = ed25519.owner_of(key)
-    jwk = {"kty": "OKP", "crv": "Ed25519", "x": b64url_encode(owner), "d": b64url_encode(key.private_bytes_raw())}
+    jwk = {"kty": "OKP", "crv": "Ed25519", "x": b64url_encode(owner), "d": b64url_encode(ed25519.seed_of(key))}
     return Wallet(2, owner, lambda message: ed25519.sign(key, message), jwk)
 
 

@@ -7,6 +7,7 @@ begin a control token, so that only the template itself can write role markers.
 
 import sys
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from types import FrameType
 from typing import Any
 
@@ -21,6 +22,7 @@ ROLES = ("system", "user", "assistant", "tool")
 SHIELD = "\ufdd0"
 STEPS_MAX = 200_000  # lines of compiled template; a long conversation takes some hundreds
 MESSAGES_MAX = 10_000
+TEMPLATES_KEPT = 8  # compiled; compiling costs as much as some tokens of a small model
 
 # What templates need of a string. Left out is what makes a long one of a short one: center, ljust, format, ...
 TEXT_METHODS = frozenset(
@@ -77,9 +79,8 @@ def render(tokenizer: Tokenizer, messages: list[dict[str, str]], add_generation_
     if not tokenizer.chat_template:
         raise Invalid("This model has no chat template.", "Send it a plain prompt.")
     try:
-        template = environment().from_string(tokenizer.chat_template)
         text = run_bounded(
-            template,
+            compiled(tokenizer.chat_template),
             messages=messages,
             add_generation_prompt=add_generation_prompt,
             bos_token=tokenizer.token_text(tokenizer.bos_id),
@@ -123,6 +124,12 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
         if super().wrap_str_format(value) is not None:
             raise Exhausted
         return None
+
+
+@lru_cache(TEMPLATES_KEPT)
+def compiled(template: str) -> jinja2.Template:
+    """A template ready to render, any number of times and at once: it keeps nothing of what it rendered."""
+    return environment().from_string(template)
 
 
 def environment() -> ChatEnvironment:

@@ -25,11 +25,49 @@ from puna.llm.models import ModelInfo
 from puna.llm.sampler import GREEDY, Sampling
 
 AGAIN = "Ask again: the node starts it anew."
+RECEIVE_BYTES = 64 << 10  # asked for at a time: many tokens' frames
 IDLE_MAX = 32  # connections kept open for the next request
 
 
 class Lost(NotYet):
     """The engine is away, or went away while it was answering."""
+
+
+class Connection:
+    """A connection to the engine, and the part of a reply that was received."""
+
+    def __init__(self, connected: socket.socket):
+        self.socket = connected
+        self._received = bytearray()
+
+    def send(self, request: bytes) -> None:
+        self.socket.sendall(request)
+
+    def receive(self) -> list[frames.Reply]:
+        """The next reply, and those that came with it. Raises Lost when the engine ends, OSError when it breaks."""
+        replies: list[frames.Reply] = []
+        while not replies:
+            chunk = self.socket.recv(RECEIVE_BYTES)
+            if not chunk:
+                raise Lost("The inference engine ended while it was answering.", AGAIN)
+            self._received += chunk
+            replies = self._take_replies()
+        return replies
+
+    def _take_replies(self) -> list[frames.Reply]:
+        replies, start, received = [], 0, self._received
+        while len(received) - start >= frames.LENGTH.size:
+            begin = start + frames.LENGTH.size
+            end = begin + frames.LENGTH.unpack_from(received, start)[0]
+            if len(received) < end:
+                break
+            replies.append(frames.decode_reply(bytes(received[begin:end])))
+            start = end
+        del received[:start]
+        return replies
+
+    def close(self) -> None:
+        self.socket.close()
 
 
 class EngineClient:
@@ -41,7 +79,7 @@ class EngineClient:
 
     def __init__(self, address: Path | str):
         self.address = Path(address)
-        self._idle: list[socket.socket] = []
+        self._idle: list[Connection] = []
         self._lock = threading.Lock()
         self._closed = False
 
@@ -76,15 +114,16 @@ class EngineClient:
         limit: int,
         sampling: Sampling = GREEDY,
         stop: Sequence[str] = (),
-        on_token: Callable[[int, bytes], None] | None = None,
+        on_tokens: Callable[[list[tuple[int, bytes]]], None] | None = None,
     ) -> Completion:
         """Continue `tokens` by at most `limit` more.
 
-        `on_token` is called on this thread for every token of the completion, in order, with the bytes of text it
-        adds; joined they are the completion's text. When it raises, the engine stops and the error goes on.
+        `on_tokens` is called on this thread with the tokens of the completion, in order and as many as have come
+        together, each with the bytes of text it adds; joined they are the completion's text. When it raises, the
+        engine stops and the error goes on.
         """
         ask = frames.Generate(str(path), list(tokens), limit, *sampling_fields(sampling), list(stop))
-        return msgspec.convert(self._ask(ask, on_token), Completion)
+        return msgspec.convert(self._ask(ask, on_tokens), Completion)
 
     def score(
         self, path: Path | str, tokens: Sequence[int], from_position: int, sampling: Sampling = GREEDY
@@ -108,27 +147,26 @@ class EngineClient:
         for connection in idle:
             connection.close()
 
-    def _ask(self, ask: frames.Ask, on_token: Callable[[int, bytes], None] | None = None) -> Any:
+    def _ask(self, ask: frames.Ask, on_tokens: Callable[[list[tuple[int, bytes]]], None] | None = None) -> Any:
         request = frames.frame(ask)
-        with self._connection(request) as replies:
-            for reply in replies:
-                match reply:
-                    case frames.Token(token, piece):
-                        if on_token:
-                            on_token(token, piece)
-                    case frames.Value(value):
-                        return value
-                    case frames.Failure():
-                        failure = reply
-                        break
-        raise frames.error_of(failure)
+        with self._connection(request) as batches:
+            for replies in batches:
+                told = [(reply.token, reply.piece) for reply in replies if isinstance(reply, frames.Token)]
+                if told and on_tokens:
+                    on_tokens(told)
+                last = replies[-1]
+                if not isinstance(last, frames.Token):
+                    break
+        if isinstance(last, frames.Failure):
+            raise frames.error_of(last)
+        return last.value
 
     @contextmanager
-    def _connection(self, request: bytes) -> Iterator[Iterator[frames.Reply]]:
-        """The replies to a request; its connection is kept if the exchange came to its end, else closed."""
+    def _connection(self, request: bytes) -> Iterator[Iterator[list[frames.Reply]]]:
+        """The replies to a request, as they come together; its connection is kept if they came to their end."""
         connection, first = self._send(request)
         try:
-            yield replies(connection, first)
+            yield all_replies(connection, first)
         except BaseException:
             connection.close()
             raise
@@ -138,8 +176,8 @@ class EngineClient:
                 return
         connection.close()
 
-    def _send(self, request: bytes) -> tuple[socket.socket, frames.Reply]:
-        """Send on an idle connection or a new one; the connection and the first reply."""
+    def _send(self, request: bytes) -> tuple[Connection, list[frames.Reply]]:
+        """Send on an idle connection or a new one; the connection and the first replies."""
         while connection := self._take_idle():
             # The engine may have been started anew since this connection was used.
             with suppress(Lost):
@@ -147,7 +185,7 @@ class EngineClient:
         connection = connect(self.address)
         return connection, exchange(connection, request)
 
-    def _take_idle(self) -> socket.socket | None:
+    def _take_idle(self) -> Connection | None:
         with self._lock:
             return self._idle.pop() if self._idle else None
 
@@ -156,27 +194,27 @@ def sampling_fields(sampling: Sampling) -> tuple[float, int, float, int]:
     return sampling.temperature, sampling.seed, sampling.top_p, sampling.top_k
 
 
-def connect(address: Path) -> socket.socket:
+def connect(address: Path) -> Connection:
     """A connection to the engine at `address`; raises Lost when nobody listens there."""
     try:
         if frames.fits_unix_socket(address):
-            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            connection.connect(os.fspath(address))
+            connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connected.connect(os.fspath(address))
         else:
             port, secret = address.read_text().split()
-            connection = socket.create_connection(("127.0.0.1", int(port)))
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.sendall(bytes.fromhex(secret))
+            connected = socket.create_connection(("127.0.0.1", int(port)))
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connected.sendall(bytes.fromhex(secret))
     except (OSError, ValueError) as error:
         raise Lost(f"The inference engine is not there ({error}).", AGAIN) from None
-    return connection
+    return Connection(connected)
 
 
-def exchange(connection: socket.socket, request: bytes) -> frames.Reply:
-    """Send a request and wait for the first reply. The connection is closed when it breaks."""
+def exchange(connection: Connection, request: bytes) -> list[frames.Reply]:
+    """Send a request and wait for the first replies. The connection is closed when it breaks."""
     try:
-        connection.sendall(request)
-        return receive(connection)
+        connection.send(request)
+        return connection.receive()
     except OSError as error:
         connection.close()
         raise Lost(f"The connection to the inference engine broke ({error}).", AGAIN) from None
@@ -185,29 +223,14 @@ def exchange(connection: socket.socket, request: bytes) -> frames.Reply:
         raise
 
 
-def replies(connection: socket.socket, first: frames.Reply) -> Iterator[frames.Reply]:
-    reply = first
+def all_replies(connection: Connection, first: list[frames.Reply]) -> Iterator[list[frames.Reply]]:
+    replies = first
     while True:
-        yield reply
+        yield replies
         try:
-            reply = receive(connection)
+            replies = connection.receive()
         except OSError as error:
             raise Lost(f"The connection to the inference engine broke ({error}).", AGAIN) from None
-
-
-def receive(connection: socket.socket) -> frames.Reply:
-    size = frames.LENGTH.unpack(receive_exactly(connection, frames.LENGTH.size))[0]
-    return frames.decode_reply(receive_exactly(connection, size))
-
-
-def receive_exactly(connection: socket.socket, size: int) -> bytes:
-    received = bytearray()
-    while len(received) < size:
-        chunk = connection.recv(size - len(received))
-        if not chunk:
-            raise Lost("The inference engine ended while it was answering.", AGAIN)
-        received += chunk
-    return bytes(received)
 
 
 def spawn_engine(

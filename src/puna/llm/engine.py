@@ -23,7 +23,7 @@ import numpy as np
 from puna.errors import Invalid, NodeError, NotYet
 from puna.llm.generate import Answer, Cache, Completion, Request, check_request, check_tokens
 from puna.llm.models import LoadedModel, load_model
-from puna.llm.sampler import GREEDY, Sampling, sample
+from puna.llm.sampler import GREEDY, Sampling, greedy, sample
 
 log = logging.getLogger(__name__)
 
@@ -97,8 +97,11 @@ class Job:
         """Stop computing. No event follows once the step under way has ended."""
         self.cancelled = True
 
-    def accept(self, logits: np.ndarray) -> None:
-        """The logits after one more of `tokens`, in order, from position `logits_from` on."""
+    def accept(self, logits: np.ndarray, likeliest: int | None) -> None:
+        """The logits after one more of `tokens`, in order, from position `logits_from` on.
+
+        `likeliest` is their greedy choice, None when they are not finite.
+        """
         raise NotImplementedError
 
 
@@ -110,8 +113,9 @@ class GenerateJob(Job):
         super().__init__(loaded, request.tokens, prompt - 1, prompt + request.limit, deliver)
         self.answer = Answer(request, loaded.tokenizer)
 
-    def accept(self, logits: np.ndarray) -> None:
-        for token, piece in self.answer.choose(logits):
+    def accept(self, logits: np.ndarray, likeliest: int | None) -> None:
+        is_greedy = likeliest is not None and self.answer.request.sampling.temperature == 0
+        for token, piece in self.answer.take(likeliest) if is_greedy else self.answer.choose(logits):
             deliver(self, Piece(token, piece))
         if self.answer.finish is None:
             self.tokens.append(self.answer.tokens[-1])
@@ -129,8 +133,9 @@ class ScoreJob(Job):
         self.sampling = sampling
         self.choices: list[int] = []
 
-    def accept(self, logits: np.ndarray) -> None:
-        self.choices.append(sample(logits, self.sampling, step=len(self.choices)))
+    def accept(self, logits: np.ndarray, likeliest: int | None) -> None:
+        is_greedy = likeliest is not None and self.sampling.temperature == 0
+        self.choices.append(likeliest if is_greedy else sample(logits, self.sampling, step=len(self.choices)))
         if len(self.choices) == len(self.tokens) - self.logits_from:
             self.result = self.choices
 
@@ -142,7 +147,8 @@ def plan_rows(waiting: Sequence[int], rows_max: int) -> list[int]:
     `rows_max` goes to the prompts in equal shares, and what one does not need to the others.
     """
     rows = [min(1, each) for each in waiting]
-    hungry = sorted((i for i, each in enumerate(waiting) if each > 1), key=lambda i: waiting[i])
+    hungry = [i for i, each in enumerate(waiting) if each > 1]
+    hungry.sort(key=lambda i: waiting[i])
     left = max(rows_max - sum(rows), 0)
     for place, i in enumerate(hungry):
         more = min(waiting[i] - 1, left // (len(hungry) - place))
@@ -236,6 +242,8 @@ class Engine:
         self.threads = threads or os.cpu_count() or 1
         self._threads = threads
         self.counts = Counts()
+        # Called on the engine's thread when the events of a step have all been delivered.
+        self.after_step: Callable[[], None] = lambda: None
         self._load = load
         self._sequences_max = sequences_max
         self._running_bytes_max = running_bytes_max or max(memory_bytes() // 4, RUNNING_BYTES_MIN)
@@ -278,6 +286,10 @@ class Engine:
                 self._forgotten = True
                 self._changed.notify()
         return loaded
+
+    def has_open(self, path: Path | str) -> bool:
+        """Whether open_model would return at once."""
+        return file_key(Path(path)) in self._models
 
     @property
     def models(self) -> list[LoadedModel]:
@@ -368,8 +380,10 @@ class Engine:
                     for job in jobs:
                         if job.cache is not None:
                             self._fail(job, error)
+                self.after_step()
             self._running = [job for job in self._running if job.cache is not None]
         self._shut()
+        self.after_step()
 
     def _admit(self) -> bool:
         """Wait for work and take in what there is room for; False when the engine closes."""
@@ -416,9 +430,10 @@ class Engine:
             self._leave(job)
         if not jobs:
             return
-        generating = any(job.waiting_rows == 1 for job in jobs)
-        rows = plan_rows([job.waiting_rows for job in jobs], self._rows_shared if generating else self._rows_alone)
+        waiting = [job.waiting_rows for job in jobs]
+        rows = plan_rows(waiting, self._rows_shared if 1 in waiting else self._rows_alone)
         logits = forward(loaded, jobs, rows)
+        likeliest = greedy(logits)
         at = 0
         for job, count in zip(jobs, rows, strict=True):
             wanted = wanted_rows(job, count)
@@ -427,13 +442,13 @@ class Engine:
             generated = wanted if isinstance(job, GenerateJob) else 0
             self.counts.generated_tokens += generated
             self.counts.prompt_tokens += count - generated
-            self._hand_over(job, logits[at : at + wanted])
+            self._hand_over(job, logits[at : at + wanted], likeliest[at : at + wanted])
             at += wanted
 
-    def _hand_over(self, job: Job, logits: np.ndarray) -> None:
+    def _hand_over(self, job: Job, logits: np.ndarray, likeliest: Sequence[int | None]) -> None:
         try:
-            for row in logits:
-                job.accept(row)
+            for row, token in zip(logits, likeliest, strict=True):
+                job.accept(row, token)
         except NodeError as error:
             self._fail(job, error)
             return
@@ -471,25 +486,31 @@ def wanted_rows(job: Job, rows: int) -> int:
 
 def forward(loaded: LoadedModel, jobs: Sequence[Job], rows: Sequence[int]) -> np.ndarray:
     """One batch with the next `rows[i]` tokens of `jobs[i]`: logits (wanted, vocab) in the same order."""
-    tokens = [
-        token for job, n in zip(jobs, rows, strict=True) for token in job.tokens[job.evaluated : job.evaluated + n]
-    ]
-    positions = [np.arange(job.evaluated, job.evaluated + n) for job, n in zip(jobs, rows, strict=True)]
-    ends = np.cumsum(rows)
-    wanted = [np.arange(end - wanted_rows(job, n), end) for job, n, end in zip(jobs, rows, ends, strict=True)]
+    # Lists until the end: for the few rows of a step each of NumPy's calls costs more than all the numbers.
+    tokens: list[int] = []
+    positions: list[int] = []
+    cache_index: list[int] = []
+    wanted: list[int] = []
+    for place, (job, n) in enumerate(zip(jobs, rows, strict=True)):
+        tokens += job.tokens[job.evaluated : job.evaluated + n]
+        positions += range(job.evaluated, job.evaluated + n)
+        cache_index += [place] * n
+        wanted += range(len(tokens) - wanted_rows(job, n), len(tokens))
     return loaded.model.forward(
         np.array(tokens, dtype=np.int32),
-        np.concatenate(positions).astype(np.int32),
+        np.array(positions, dtype=np.int32),
         [job.cache for job in jobs],
-        np.repeat(np.arange(len(jobs)), rows).astype(np.int32),
-        np.concatenate(wanted).astype(np.int32),
+        np.array(cache_index, dtype=np.int32),
+        np.array(wanted, dtype=np.int32),
     )
 
 
 def deliver(job: Job, event: Event) -> None:
     """Hand an event over. Whoever waits for it may be gone, which is no harm to the others."""
-    with suppress(Exception):
+    try:
         job.deliver(event)
+    except Exception:
+        pass
 
 
 def wait(events: "queue.SimpleQueue[Event]", on_token: Callable[[int, bytes], None]):

@@ -128,13 +128,20 @@ class Answer:
 
     def choose(self, logits: np.ndarray) -> list[tuple[int, bytes]]:
         """Take the next token from logits (vocab,) float32; the tokens and pieces that are now certain, in order."""
-        token = sample(logits, self.request.sampling, step=len(self.tokens))
+        return self.take(sample(logits, self.request.sampling, step=len(self.tokens)))
+
+    def take(self, token: int) -> list[tuple[int, bytes]]:
+        """The same with the token chosen already."""
         if token in self.speech.end_ids:
             self.finish = "stop"
             return self._release(self.held)
         self.tokens.append(token)
         self.held.append((token, self.speech.piece(token)))
-        return self._settle()
+        if self.stops:
+            return self._settle()
+        if len(self.tokens) == self.request.limit:
+            self.finish = "length"
+        return self._release(self.held)
 
     def completion(self) -> Completion:
         """The whole answer, once `finish` says that it is."""

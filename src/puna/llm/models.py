@@ -65,7 +65,7 @@ def read_info(path: Path | str) -> ModelInfo:
 def load_model(path: Path | str, threads: int | None = None) -> LoadedModel:
     """Open a model file for computing on `threads` threads (None: one per core, or one for a very small model).
 
-    The kernel maps the file into memory itself, so the weights are there once. Raises Missing or Invalid.
+    The kernel maps the file into memory itself, so a large model's weights are there once. Raises Missing or Invalid.
     """
     from puna.llm import kernel
 

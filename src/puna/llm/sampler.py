@@ -63,6 +63,15 @@ def sample(logits: np.ndarray, sampling: Sampling, step: int) -> int:
     return int(order[min(chosen, len(order) - 1)])
 
 
+def greedy(logits: np.ndarray) -> list[int | None]:
+    """The greedy choice of each row of logits (n, vocab); None where `sample` would refuse the row."""
+    tokens = logits.argmax(axis=1).tolist()
+    finite = np.isfinite(logits)
+    if finite.all():
+        return tokens
+    return [token if good else None for token, good in zip(tokens, finite.all(axis=1).tolist(), strict=True)]
+
+
 def likeliest(logits: np.ndarray, sampling: Sampling) -> tuple[np.ndarray, np.ndarray]:
     """The tokens that may be chosen, likeliest first, and their weights (the best one has weight 1)."""
     exponents = logits.astype(np.float64)

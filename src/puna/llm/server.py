@@ -14,7 +14,9 @@ import secrets
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,62 +26,142 @@ import msgspec
 from puna.errors import Invalid, NodeError
 from puna.llm import frames
 from puna.llm.chat import encode_chat, render_chat
-from puna.llm.engine import SHELF_BYTES_MAX, Done, Engine, Event, Failed, Job, Piece
+from puna.llm.engine import SHELF_BYTES_MAX, Deliver, Done, Engine, Event, Failed, Job, Piece
 from puna.llm.generate import Request
 from puna.llm.sampler import Sampling
 
 log = logging.getLogger(__name__)
 
+Take = Callable[[list[Event]], None]
+
 READY = b"ready\n"
+# Tokens of a small model come every fraction of a millisecond. Told one by one, waking everybody on their way costs
+# more than computing them; nobody sees whether they come this much later, a few at a time.
+TELL_S = 0.004
 
 
 class Server:
-    """Connections to one engine. All methods run on the event loop; the engine answers from its own thread."""
+    """Connections to one engine. All methods but `tell` run on the event loop; the engine has a thread of its own."""
 
     def __init__(self, engine: Engine):
         self.engine = engine
-        self.connections: dict[asyncio.Task, asyncio.StreamWriter] = {}
+        self.connections: set[Connection] = set()
+        self._loop = asyncio.get_running_loop()
+        self._events: deque[tuple[Take, Event]] = deque()  # as long as what some steps of the engine bring
+        self._told_s = 0.0
+        self._is_urgent = False
+        engine.after_step = self.tell
 
     async def listen(self, path: Path) -> asyncio.Server:
         """Accept clients at `path`: a Unix socket there, or a file that says which loopback port."""
         with suppress(FileNotFoundError):
             path.unlink()  # left by a server that was killed
         if frames.fits_unix_socket(path):
-            return await listen_unix(path, lambda reader, writer: self.serve(reader, writer, None))
-        return await listen_tcp(path, self.serve)
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, secret: bytes | None) -> None:
-        """One client: its requests, one after another, until it goes."""
-        task = asyncio.current_task()
-        self.connections[task] = writer
-        try:
-            if secret is not None and not hmac.compare_digest(await reader.readexactly(frames.SECRET_BYTES), secret):
-                return
-            while True:
-                size = frames.LENGTH.unpack(await reader.readexactly(frames.LENGTH.size))[0]
-                if size > frames.FRAME_BYTES_MAX:
-                    return
-                await self.answer(await reader.readexactly(size), reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the client has gone
-        finally:
-            del self.connections[task]
-            writer.close()
+            return await listen_unix(path, lambda: Connection(self, None))
+        return await listen_tcp(path, lambda secret: Connection(self, secret))
 
     async def hang_up(self) -> None:
         """End all connections, and with them what is computed for them."""
-        for writer in self.connections.values():
-            writer.transport.abort()
+        tasks = [each.answering for each in self.connections if each.answering]
+        for each in self.connections:
+            each.transport.abort()
         while self.connections:
-            await asyncio.wait(list(self.connections))
+            await asyncio.sleep(0)  # until each has been told
+        if tasks:
+            await asyncio.wait(tasks)
 
-    async def answer(self, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def deliver_to(self, take: Take) -> Deliver:
+        """What hands a job's events to `take` on the event loop, together, soon after the engine's step has ended."""
+
+        def deliver(event: Event) -> None:
+            self._events.append((take, event))
+            self._is_urgent = self._is_urgent or not isinstance(event, Piece)
+
+        return deliver
+
+    def tell(self) -> None:
+        """After each step, on the engine's thread: wake the event loop, once for the events of all jobs.
+
+        Tokens may wait for those of the next steps: as no job ends with them, such steps follow.
+        """
+        now_s = time.monotonic()
+        if self._events and (self._is_urgent or now_s - self._told_s >= TELL_S):
+            self._told_s, self._is_urgent = now_s, False
+            with suppress(RuntimeError):  # the loop has ended, and with it whoever waited
+                self._loop.call_soon_threadsafe(self._hand_out)
+
+    def _hand_out(self) -> None:
+        together: defaultdict[Take, list[Event]] = defaultdict(list)
+        while self._events:
+            take, event = self._events.popleft()
+            together[take].append(event)
+        for take, events in together.items():
+            take(events)
+
+
+class Connection(asyncio.Protocol):
+    """One client: its requests, one after another, until it goes.
+
+    It says nothing while it waits for an answer, and reads that before it asks again; one that does otherwise is
+    taken for gone.
+    """
+
+    def __init__(self, server: Server, secret: bytes | None):
+        self.server, self.engine = server, server.engine
+        self.secret = secret  # still to be said
+        self.received = bytearray()
+        self.answering: asyncio.Task | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        self.server.connections.add(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.server.connections.discard(self)
+        if self.answering:
+            self.answering.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        if self.answering or self.transport.get_write_buffer_size():
+            self.transport.abort()
+            return
+        self.received += data
+        if self.secret is not None and not self._is_let_in():
+            return
+        body = self._next_frame()
+        if body is not None:
+            self.answering = self.server._loop.create_task(self.answer(body))
+
+    def _is_let_in(self) -> bool:
+        if len(self.received) < frames.SECRET_BYTES:
+            return False
+        said = bytes(self.received[: frames.SECRET_BYTES])
+        del self.received[: frames.SECRET_BYTES]
+        if not hmac.compare_digest(said, self.secret):
+            self.transport.abort()
+            return False
+        self.secret = None
+        return True
+
+    def _next_frame(self) -> bytes | None:
+        if len(self.received) < frames.LENGTH.size:
+            return None
+        end = frames.LENGTH.size + frames.LENGTH.unpack_from(self.received)[0]
+        # Nothing may follow a request: its answer comes first.
+        if end > frames.LENGTH.size + frames.FRAME_BYTES_MAX or len(self.received) > end:
+            self.transport.abort()
+        elif len(self.received) == end:
+            body, self.received = bytes(self.received[frames.LENGTH.size :]), bytearray()
+            return body
+        return None
+
+    async def answer(self, body: bytes) -> None:
         try:
             ask = frames.decode_ask(body)
             if isinstance(ask, frames.Generate):
-                value = await self.generate(ask, reader, writer)
+                value = await self.generate(ask)
             elif isinstance(ask, frames.Score):
-                value = await self.score(ask, reader)
+                value = await self.score(ask)
             else:
                 # Opening a model or reading a long text takes a while, and others are served meanwhile.
                 value = await asyncio.to_thread(ANSWERS[type(ask)], self.engine, ask)
@@ -88,64 +170,55 @@ class Server:
             reply = frames.frame(frames.failure_of(error))
         except (msgspec.MsgspecError, UnicodeError) as error:
             reply = frames.frame(frames.failure_of(Invalid(f"The engine cannot read the request: {error}")))
-        except ConnectionError:
-            raise
         except Exception as error:
             log.exception("a request failed")
             reply = frames.frame(frames.Failure("bug", repr(error), ""))
-        writer.write(reply)
-        await writer.drain()
+        self.answering = None
+        self.transport.write(reply)
 
-    async def generate(self, ask: frames.Generate, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Any:
+    async def generate(self, ask: frames.Generate) -> Any:
         request = Request(tuple(ask.tokens), ask.limit, sampling_of(ask), tuple(ask.stop))
-
-        def send(piece: Piece) -> None:
-            writer.write(frames.frame(frames.Token(piece.token, piece.piece)))
-
         completion = await self.follow(
-            lambda deliver: self.engine.start_generate(ask.path, request, deliver), reader, send, writer.drain
+            ask.path, lambda deliver: self.engine.start_generate(ask.path, request, deliver), self.send
         )
         return {"tokens": completion.tokens, "text": completion.text, "finish": completion.finish}
 
-    async def score(self, ask: frames.Score, reader: asyncio.StreamReader) -> Any:
+    def send(self, pieces: list[Piece]) -> None:
+        # A client that does not read finds at most one answer in our memory.
+        self.transport.write(b"".join(frames.frame(frames.Token(each.token, each.piece)) for each in pieces))
+
+    async def score(self, ask: frames.Score) -> Any:
         sampling = sampling_of(ask)
         return await self.follow(
-            lambda deliver: self.engine.start_score(ask.path, ask.tokens, ask.from_position, sampling, deliver), reader
+            ask.path,
+            lambda deliver: self.engine.start_score(ask.path, ask.tokens, ask.from_position, sampling, deliver),
         )
 
     async def follow(
-        self,
-        start: Callable[[Callable[[Event], None]], Job],
-        reader: asyncio.StreamReader,
-        send: Callable[[Piece], None] = lambda piece: None,
-        drain: Callable[[], Awaitable[None]] | None = None,
+        self, path: str, start: Callable[[Deliver], Job], send: Callable[[list[Piece]], None] = lambda pieces: None
     ) -> Any:
         """The result of a job, its pieces sent as they come; the job is cancelled when the client goes."""
-        loop = asyncio.get_running_loop()
-        events: asyncio.Queue[Event | None] = asyncio.Queue()  # as long as an answer at most
-        deliver: Callable[[Event], None] = lambda event: loop.call_soon_threadsafe(events.put_nowait, event)  # noqa: E731
-        job = await asyncio.to_thread(start, deliver)
-        # A client says nothing while it waits: the only thing to be read here is the end.
-        gone = asyncio.create_task(reader.read(1))
-        gone.add_done_callback(lambda task: events.put_nowait(None))
+        ended = self.server._loop.create_future()
+
+        def take(events: list[Event]) -> None:
+            if ended.done():  # the client has gone
+                return
+            pieces = [event for event in events if isinstance(event, Piece)]
+            if pieces:
+                send(pieces)
+            match events[-1]:
+                case Done(result):
+                    ended.set_result(result)
+                case Failed(error):
+                    ended.set_exception(error)
+
+        if not self.engine.has_open(path):  # reading a file takes a while, starting a job does not
+            await asyncio.to_thread(self.engine.open_model, path)
+        job = start(self.server.deliver_to(take))
         try:
-            while True:
-                match await events.get():
-                    case Piece() as piece:
-                        send(piece)
-                        if drain and events.empty():
-                            await drain()
-                    case Done(result):
-                        return result
-                    case Failed(error):
-                        raise error
-                    case None:
-                        raise ConnectionResetError("the client has gone")
+            return await ended
         finally:
             job.cancel()
-            gone.cancel()
-            with suppress(asyncio.CancelledError, ConnectionError):
-                await gone
 
 
 def sampling_of(ask: frames.Generate | frames.Score) -> Sampling:
@@ -187,19 +260,19 @@ ANSWERS: dict[type, Callable[[Engine, Any], Any]] = {
 }
 
 
-async def listen_unix(path: Path, serve: Callable[..., Awaitable[None]]) -> asyncio.Server:
+async def listen_unix(path: Path, connection: Callable[[], Connection]) -> asyncio.Server:
     """A Unix socket only this user can connect to."""
     before = os.umask(0o177)
     try:
-        return await asyncio.start_unix_server(serve, path)
+        return await asyncio.get_running_loop().create_unix_server(connection, path)
     finally:
         os.umask(before)
 
 
-async def listen_tcp(path: Path, serve: Callable[..., Awaitable[None]]) -> asyncio.Server:
+async def listen_tcp(path: Path, connection: Callable[[bytes], Connection]) -> asyncio.Server:
     """A loopback port, and a file at `path` only this user can read that tells it with the secret to say first."""
     secret = secrets.token_bytes(frames.SECRET_BYTES)
-    server = await asyncio.start_server(lambda reader, writer: serve(reader, writer, secret), "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(lambda: connection(secret), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     draft = path.with_name(path.name + ".new")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

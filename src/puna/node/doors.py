@@ -9,9 +9,11 @@ import gc
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from puna.errors import Invalid, NodeError
 
@@ -80,7 +82,7 @@ class Serving:
         self._doors = doors
         self._servers = {name: _Server(uvicorn.Config(
             application, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S,
-            proxy_headers=False, server_header=False,
+            proxy_headers=False, server_header=False, http=_Protocol,
             # Frames are encoded once for all who watch; compressing them for each would cost far more than it saves.
             ws="websockets-sansio", ws_max_size=FRAME_BYTES_MAX, ws_per_message_deflate=False,
         )) for name, application in applications.items()}  # fmt: skip
@@ -104,6 +106,51 @@ class Serving:
             server.should_exit = True
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._doors.close()
+
+
+class _Protocol(HttpToolsProtocol):
+    """HTTP whose short replies leave in one piece."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(WholeReplies(transport, self.loop))
+
+
+class WholeReplies:
+    """A transport that sends the head of a reply together with what follows it at once.
+
+    Sent apart they are two packets, each of which wakes the client. A head that nothing follows, as of a stream with
+    no news yet, leaves when the event loop comes round.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop):
+        self._transport, self._loop = transport, loop
+        self._head = b""
+        self._leaving: asyncio.Handle | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
+            self._transport.writelines((self._head, data))
+        elif data[:7] == b"HTTP/1.":
+            self._head = data
+            self._leaving = self._loop.call_soon(self._leave)
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self._leave()
+        self._transport.close()
+
+    def _leave(self) -> None:
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
+            if not self._transport.is_closing():
+                self._transport.write(self._head)
 
 
 class _Server(uvicorn.Server):

@@ -37,7 +37,7 @@ class Receipts:
 
     async def start(self) -> None:
         """Complete what is missing, in the background, and follow the log."""
-        subscription = self._hub.subscribe()
+        subscription = self._hub.subscribe(tokens=False)
         self._task = asyncio.create_task(self._follow(subscription), name="receipts")
 
     async def stop(self) -> None:

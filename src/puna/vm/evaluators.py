@@ -24,14 +24,19 @@ from puna.errors import NotYet
 
 from . import frames
 from .checkpoint import Checkpoint
-from .program import Evaluation, Lost, Program
+from .program import Evaluation, Lost, Program, Take
 from .result import Step
 
 log = logging.getLogger("puna.vm")
 
 CALLS_MAX = 256  # under way on one evaluator; further callers wait
-AHEAD_MAX = 32  # messages of one process given to its evaluator at once: it need not wait for us between them
+# Messages of one process are given to its evaluator ahead, so that it need not wait for us between them: so many at
+# first, and then as many as cost about so much gas. Whoever wants a dry-run waits for those.
+AHEAD_FIRST = 32
+AHEAD_MIN, AHEAD_MAX = 2, 128
+AHEAD_GAS = 500_000_000  # some hundred milliseconds
 READ_BUFFER_BYTES = 1 << 20
+READ_BYTES = 1 << 16
 SOON_S = 1.0  # an evaluator that lived less than this is started again only after a pause
 PAUSE_S = 0.5
 END_S = 10.0  # an evaluator that does not end by itself within this time is killed
@@ -41,6 +46,20 @@ END_S = 10.0  # an evaluator that does not end by itself within this time is kil
 SPARING = {"NUMPY_MADVISE_HUGEPAGE": "0", "MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
 
 AGAIN = "Attach it again; nothing is lost."
+
+decode = msgspec.msgpack.Decoder().decode
+_decode_step = msgspec.msgpack.Decoder(Step).decode
+_decode_reply = msgspec.msgpack.Decoder(frames.Told).decode
+
+
+def taken_from(messages: Iterable[tuple[bytes, str]]) -> Take:
+    """Gives `messages` to `apply_all`."""
+    source = iter(messages)
+
+    async def take(count: int) -> list[tuple[bytes, str]]:
+        return list(itertools.islice(source, count))
+
+    return take
 
 
 class Evaluators:
@@ -110,7 +129,7 @@ class Evaluators:
             start and frames.Start(start.base_digest, start.base, start.increments, start.state_root),
         )
         try:
-            attached = await worker.call("attach", process_id, argument)
+            attached = decode(await worker.call("attach", process_id, argument))
         except BaseException:
             worker.send_and_forget("detach", process_id)
             raise
@@ -133,30 +152,29 @@ class Evaluators:
         except asyncio.CancelledError:
             self._forget(process_id, worker)
             raise
-        return msgspec.convert(step, Step).evaluation()
+        return _evaluation(step)
 
-    async def apply_all(self, process_id: str, messages: Iterable[tuple[bytes, str]]) -> AsyncGenerator[Evaluation]:
+    async def apply_all(self, process_id: str, take: Take) -> AsyncGenerator[Evaluation]:
         """Evaluate messages, each JSON and an id, one after the other: their evaluations in order, as they come.
 
-        `messages` is asked for some that follow while earlier ones are evaluated; what it raises is raised when those
-        are done. Raises as `apply`; then no message after the one that raised was evaluated. A caller who does not
-        take all evaluations leaves the process detached.
+        `take(count)` gives the next ones, at most so many. It is asked again and again while earlier ones are
+        evaluated; when it gives none and all are evaluated, that was the last. What it raises is raised when those
+        before are done. Raises as `apply`; then no message after the one that raised was evaluated. A caller who does
+        not take all evaluations leaves the process detached.
         """
         worker, run = self._home(process_id), next(self._runs)
-        source, under_way = iter(messages), deque()
+        under_way: deque[asyncio.Future[msgspec.Raw]] = deque()
         trouble: Exception | None = None
+        ahead = AHEAD_FIRST
         try:
             while True:
-                while source is not None and len(under_way) < AHEAD_MAX:
+                if trouble is None and len(under_way) <= ahead - ahead // 4:
                     try:
-                        message_json, message_id = next(source)
-                    except StopIteration:
-                        source = None
+                        for message_json, message_id in await take(ahead - len(under_way)):
+                            message = frames.Message(message_json, message_id, run)
+                            under_way.append(worker.begin("apply", process_id, message))
                     except Exception as error:
-                        trouble, source = error, None
-                    else:
-                        call = worker.call("apply", process_id, frames.Message(message_json, message_id, run))
-                        under_way.append(asyncio.ensure_future(call))
+                        trouble = error
                 if not under_way:
                     break
                 try:
@@ -166,11 +184,13 @@ class Evaluators:
                     under_way.clear()
                     raise
                 under_way.popleft()
-                yield msgspec.convert(step, Step).evaluation()
+                evaluation = _evaluation(step)
+                ahead = min(max(AHEAD_GAS // (evaluation.gas_used + 1), AHEAD_MIN), AHEAD_MAX)
+                yield evaluation
         finally:
             if under_way:
                 for call in under_way:
-                    call.cancel()
+                    _let_go(call)
                 self._forget(process_id, worker)
         if trouble is not None:
             raise trouble
@@ -178,18 +198,17 @@ class Evaluators:
     async def preview(self, process_id: str, message_json: bytes) -> Evaluation:
         """Evaluate a message and take its memory back. Raises as `apply`."""
         worker = self._home(process_id)
-        step = await worker.call("preview", process_id, frames.Message(message_json, ""))
-        return msgspec.convert(step, Step).evaluation()
+        return _evaluation(await worker.call("preview", process_id, frames.Message(message_json, "")))
 
     async def snapshot(self, process_id: str) -> bytes:
         """The memory of a process, compressed, as `attach` takes it. Raises Lost."""
-        return await self._home(process_id).call("snapshot", process_id)
+        return decode(await self._home(process_id).call("snapshot", process_id))
 
     async def checkpoint(self, process_id: str, before: bytes | None = None) -> bytes:
         """A snapshot to keep, for `resume`: what changed since the one with the SHA-256 `before`, where that is known
         (`is_increment`), else whole. Raises Lost.
         """
-        return await self._home(process_id).call("checkpoint", process_id, before)
+        return decode(await self._home(process_id).call("checkpoint", process_id, before))
 
     async def detach(self, process_id: str) -> None:
         """Let go of a process's memory. Raises Lost, when it is gone anyway."""
@@ -233,13 +252,13 @@ class _Worker:
         self._owner = owner
         self._setup = setup
         self._process: asyncio.subprocess.Process | None = None
-        self._calls: dict[int, asyncio.Future[Any]] = {}
+        self._calls: dict[int, asyncio.Future[msgspec.Raw]] = {}
         self._numbers = itertools.count(1)
         self._room = asyncio.Semaphore(CALLS_MAX)
         self._running = asyncio.Event()
         self._unsent: list[bytes] = []
         self._stopped = False
-        self.under_way = 0
+        self._asking = 0  # calls that wait for a start
         self._keeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -255,38 +274,44 @@ class _Worker:
         await self._end()
         self._running.set()  # whoever waits for another evaluator learns that there will be none
 
-    async def call(self, operation: str, process_id: str, argument: Any = None) -> Any:
-        """Ask and wait for the answer. Raises what the evaluator raised, and Lost."""
-        self.under_way += 1
-        try:
-            async with self._room:
-                await self._running.wait()
-                return await self._exchange(operation, process_id, argument)
-        finally:
-            self.under_way -= 1
+    @property
+    def under_way(self) -> int:
+        return self._asking + len(self._calls)
 
-    async def _exchange(self, operation: str, process_id: str, argument: Any) -> Any:
-        if self._stopped:
-            raise Lost("The evaluators are stopping.", AGAIN)
+    async def call(self, operation: str, process_id: str, argument: Any = None) -> msgspec.Raw:
+        """Ask and wait for the answer, still encoded. Raises what the evaluator raised, and Lost."""
+        async with self._room:
+            self._asking += 1
+            try:
+                await self._running.wait()
+                if self._stopped:
+                    raise Lost("The evaluators are stopping.", AGAIN)
+                reply = self._exchange(operation, process_id, argument)
+            finally:
+                self._asking -= 1
+            try:
+                with suppress(ConnectionError, RuntimeError):
+                    await self._process.stdin.drain()
+                return await reply
+            finally:
+                _let_go(reply)
+
+    def begin(self, operation: str, process_id: str, argument: Any = None) -> "asyncio.Future[msgspec.Raw]":
+        """As `call`, without a task of its own where there is room: the answer to come."""
+        if self._stopped or not self._running.is_set() or len(self._calls) >= CALLS_MAX:
+            return asyncio.ensure_future(self.call(operation, process_id, argument))
+        return self._exchange(operation, process_id, argument)
+
+    def _exchange(self, operation: str, process_id: str, argument: Any) -> "asyncio.Future[msgspec.Raw]":
         number = next(self._numbers)
         frame = frames.encode(frames.Call(number, operation, process_id, argument))
         reply = self._calls[number] = asyncio.get_running_loop().create_future()
-        try:
-            await self._send(frame)
-            return await reply
-        finally:
-            del self._calls[number]
-            if reply.done() and not reply.cancelled():
-                reply.exception()  # seen, though it may have come while the call was still being sent
+        self._put(frame)
+        return reply
 
     def send_and_forget(self, operation: str, process_id: str) -> None:
         if self._running.is_set() and not self._stopped:
             self._put(frames.encode(frames.Call(next(self._numbers), operation, process_id)))
-
-    async def _send(self, frame: bytes) -> None:
-        self._put(frame)
-        with suppress(ConnectionError, RuntimeError):
-            await self._process.stdin.drain()
 
     def _put(self, frame: bytes) -> None:
         """Send a frame together with those of the same round of the event loop: waking the evaluator is what costs."""
@@ -329,19 +354,25 @@ class _Worker:
                     await asyncio.sleep(PAUSE_S)
 
     async def _read_replies(self) -> None:
-        stream = self._process.stdout
-        decode = msgspec.msgpack.Decoder(frames.Reply).decode
+        stream, read, at = self._process.stdout, b"", 0
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
-                size = frames.LENGTH.unpack(await stream.readexactly(frames.LENGTH.size))[0]
-                reply = decode(await stream.readexactly(size))
-                if reply.number == 0:
-                    self._owner._tell(reply.value)
-                else:
-                    self._settle(reply)
+                while (end := frames.end_of(read, at)) <= len(read):
+                    self._take_reply(read[at + frames.LENGTH.size : end])
+                    at = end
+                # Whatever is there is taken: most frames are small, and asking for each part of each costs more.
+                missing = end - len(read)
+                more = await (stream.readexactly(missing) if missing > READ_BYTES else stream.read(READ_BYTES))
+                if not more:
+                    return
+                read, at = read[at:] + more, 0
 
-    def _settle(self, reply: frames.Reply) -> None:
-        waiting = self._calls.get(reply.number)
+    def _take_reply(self, body: bytes) -> None:
+        reply = _decode_reply(body)
+        if reply.number == 0:
+            self._owner._tell(decode(reply.value))
+            return
+        waiting = self._calls.pop(reply.number, None)
         if waiting is None or waiting.done():
             return
         if reply.error is None:
@@ -362,9 +393,20 @@ class _Worker:
                 self._process.kill()
             await self._process.wait()
         self._owner._died(self)
-        for waiting in self._calls.values():
+        calls, self._calls = self._calls, {}
+        for waiting in calls.values():
             if not waiting.done():
                 waiting.set_exception(Lost("The evaluator that held this process is gone.", AGAIN))
+
+
+def _evaluation(step: msgspec.Raw) -> Evaluation:
+    return _decode_step(step).evaluation()
+
+
+def _let_go(reply: "asyncio.Future[Any]") -> None:
+    """Nobody waits for this answer, or error, any more."""
+    if not reply.cancel() and not reply.cancelled():
+        reply.exception()  # seen
 
 
 def _environment() -> dict[str, str]:

@@ -85,6 +85,14 @@ class Reply(msgspec.Struct, array_like=True):
     error: "Error | None" = None
 
 
+class Told(msgspec.Struct, array_like=True):
+    """A Reply as it is read: whoever asked knows of which type the value is."""
+
+    number: int
+    value: msgspec.Raw = msgspec.Raw(b"\xc0")  # None
+    error: "Error | None" = None
+
+
 ERRORS: dict[str, type[NodeError]] = {kind.__name__: kind for kind in (Invalid, Missing, NotYet, NodeError)}
 
 
@@ -94,6 +102,12 @@ def encode(message: msgspec.Struct) -> bytes:
     if len(body) > FRAME_BYTES_MAX:
         raise Invalid(f"A message to an evaluator has {len(body)} bytes, at most {FRAME_BYTES_MAX}.")
     return LENGTH.pack(len(body)) + body
+
+
+def end_of(buffer: bytes, at: int) -> int:
+    """Where the frame that begins `at` ends; where its length does, while not even that is there."""
+    head = at + LENGTH.size
+    return head if len(buffer) < head else head + LENGTH.unpack_from(buffer, at)[0]
 
 
 def read(stream: BinaryIO) -> bytes | None:

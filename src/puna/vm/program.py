@@ -1,11 +1,15 @@
 """What goes into an evaluation and what comes out of it. Called by every file of this floor and by the compute unit."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from puna.arweave.store.port import Query
 from puna.errors import NotYet
+
+# Gives at most so many messages, each JSON and an id, that follow those it gave before.
+Take = Callable[[int], Awaitable[Sequence[tuple[bytes, str]]]]
 
 
 class Lost(NotYet):

@@ -5,7 +5,6 @@ Source: protocol reference 4.8.
 """
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -44,8 +43,7 @@ class Step(msgspec.Struct, frozen=True, array_like=True):
         )
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """A module's answer, understood. `keeps` tells whether the memory behind it is kept."""
 
     output: Any

@@ -2,8 +2,8 @@
 conformance list of aos; the units' own list is tested in `tests/ao`."""
 
 import asyncio
-from dataclasses import replace
 
+import msgspec
 import pytest
 from ao.fakes import ALICE, BOB, COMPUTE, FakeEvaluators, Town, message_item
 from ao.test_messenger_wire import asking
@@ -181,7 +181,7 @@ async def test_statement_40_a_broken_chain_stops_evaluation():
 
         async def assignments(self, process, after_nonce=-1, limit=100):
             page = await town.units.scheduler.assignments(process, after_nonce, limit)
-            return [(item, replace(a, hash_chain=b"\1" * 32)) for item, a in page]
+            return [(item, msgspec.structs.replace(a, hash_chain=b"\1" * 32)) for item, a in page]
 
     town.units.scheduler.on_assigned = lambda process, nonce: None
     item = message_item(process)

@@ -16,12 +16,10 @@ from ..message import (
     ProcessId,
     anchor_text,
     is_assigned,
-    is_pushed,
     lenient_text,
     owner_address,
     strict_text,
     tag,
-    tag_list,
 )
 from ..result import Result, number_text
 from .port import Evaluation
@@ -36,8 +34,7 @@ def message_json(item: Item, assignment: Assignment) -> bytes:
 
 def message_of(item: Item, assignment: Assignment) -> dict[str, Any]:
     """The message object of an entry: a message, the process itself, an assigned item or layer-1 transaction."""
-    owner = owner_address(item)
-    sender = tag(item, "From-Process") or owner
+    owner, pushed_by = owner_address(item), tag(item, "From-Process")
     boot = item.id == assignment.process
     assigned = is_assigned(item, assignment.process)
     message: dict[str, Any] = {
@@ -47,14 +44,14 @@ def message_of(item: Item, assignment: Assignment) -> dict[str, Any]:
         "Owner": owner,
         "Target": item.target if assigned else assignment.process,
         "Anchor": _gateway_anchor(item) if assigned else anchor_text(item),
-        "From": sender,
+        "From": pushed_by or owner,
     }
-    if is_pushed(item) and not assigned:
+    if pushed_by is not None and not assigned:
         message["Forwarded-By"] = owner
-    message["Tags"] = _visible(tag_list(item.tags))
+    message["Tags"] = [{"name": name, "value": value} for name, value in item.tags if name not in _HIDDEN_TAGS]
     for field in assignment.exclude:
         message.pop(field, None)
-    return message | {
+    message |= {
         "Epoch": assignment.epoch,
         "Nonce": assignment.nonce,
         "Timestamp": assignment.timestamp_ms,
@@ -63,6 +60,7 @@ def message_of(item: Item, assignment: Assignment) -> dict[str, Any]:
         "Cron": False,
         "Read-Only": False,
     }
+    return message
 
 
 def preview_json(process: ProcessId, body: Mapping[str, Any], timestamp_ms: int, block_height: int) -> bytes:
@@ -70,7 +68,7 @@ def preview_json(process: ProcessId, body: Mapping[str, Any], timestamp_ms: int,
 
     Nobody signed it: owner and sender are whoever the body says. Source: 4.5.
     """
-    tags = _visible(body.get("Tags") or [])
+    tags = [tag for tag in body.get("Tags") or [] if tag["name"] not in _HIDDEN_TAGS]
     owner = body.get("Owner", "")
     pushed_by = next((tag["value"] for tag in tags if tag["name"] == "From-Process"), None)
     message: dict[str, Any] = {"Id": body.get("Id", "")}
@@ -124,10 +122,6 @@ def _mend(value: Any) -> Any:
 def _array(entries: Any) -> tuple[Any, ...]:
     # An empty Lua table may come out as an object; anything else that is no array is no outbox.
     return tuple(entries) if isinstance(entries, (list, tuple)) else ()
-
-
-def _visible(tags: list[dict[str, str]]) -> list[dict[str, str]]:
-    return [tag for tag in tags if tag["name"] not in _HIDDEN_TAGS]
 
 
 def _text_of(item: Item, boot: bool) -> str | None:

@@ -3,13 +3,13 @@
 `puna.vm.evaluators` provides it; tests provide a module of plain Python.
 """
 
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Protocol
 
 from puna.vm.checkpoint import Checkpoint
-from puna.vm.program import Evaluation, Program
+from puna.vm.program import Evaluation, Program, Take
 
-__all__ = ["Checkpoint", "Evaluation", "Evaluators", "Program"]
+__all__ = ["Checkpoint", "Evaluation", "Evaluators", "Program", "Take"]
 
 
 class Evaluators(Protocol):
@@ -29,7 +29,7 @@ class Evaluators(Protocol):
 
     async def apply(self, process_id: str, message_json: bytes, *, message_id: str) -> Evaluation: ...
 
-    def apply_all(self, process_id: str, messages: Iterable[tuple[bytes, str]]) -> AsyncGenerator[Evaluation]: ...
+    def apply_all(self, process_id: str, take: Take) -> AsyncGenerator[Evaluation]: ...
 
     async def preview(self, process_id: str, message_json: bytes) -> Evaluation: ...
 

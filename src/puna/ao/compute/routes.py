@@ -37,7 +37,7 @@ def compute_app(unit: ComputeUnit, image: Callable[[bytes], bytes] = image) -> A
 
     async def result(request: Request) -> Response:
         found = await unit.result(_process_of(request), request.path_params["id"])
-        return json_reply(_shown(found))
+        return _reply(found)
 
     async def results(request: Request) -> Response:
         process = ProcessId(request.path_params["process"])
@@ -58,7 +58,7 @@ def compute_app(unit: ComputeUnit, image: Callable[[bytes], bytes] = image) -> A
     async def dry_run(request: Request) -> Response:
         process = _process_of(request)
         body = read_dry_run(await body_of(request))
-        return json_reply(_shown(await unit.preview(process, body, request.query_params.get("to") or None)))
+        return _reply(await unit.preview(process, body, request.query_params.get("to") or None))
 
     async def state(request: Request) -> Response:
         found = await unit.state(ProcessId(request.path_params["process"]), number_of(request, "to"))
@@ -127,9 +127,20 @@ def _page(page: Page) -> dict[str, Any]:
     return {"pageInfo": {"hasNextPage": page.more}, "edges": edges}
 
 
+def _reply(result: Result) -> Response:
+    """A result by itself, mostly as it was encoded when it was attested."""
+    if _has_number(result):
+        return json_reply(_shown(result))
+    return Response(result.encode(), media_type="application/json")
+
+
 def _shown(result: Result) -> dict[str, Any]:
     """A number in Output is text on the wire: clients expect text or an object."""
     wire = result.to_json()
-    if isinstance(wire["Output"], (int, float)) and not isinstance(wire["Output"], bool):
-        wire["Output"] = str(wire["Output"])
+    if _has_number(result):
+        wire["Output"] = str(result.output)
     return wire
+
+
+def _has_number(result: Result) -> bool:
+    return isinstance(result.output, (int, float)) and not isinstance(result.output, bool)

@@ -18,6 +18,7 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -48,11 +49,11 @@ from .testimony import Attestation, attestation_tags, checkpoint_tags, read_atte
 
 ATTACHED_MAX = 256  # memories held at once; past it the longest unused is checkpointed and let go
 HELD_BYTES_MAX = 512 << 20  # what these may keep of the machine's memory, about; past it likewise
-CHECKPOINT_EVALUATIONS = 256  # a replay never takes more evaluations than this,
+CHECKPOINT_EVALUATIONS = 1024  # a replay never takes more evaluations than this,
 CHECKPOINT_GAS_MOST = 20_000_000_000  # nor, by more than one evaluation, more gas: some seconds of work
 CHECKPOINT_GAS = 100_000_000  # below this much gas a replay is quicker than writing a checkpoint
 PAGE = 64  # entries of a schedule read at once
-UNATTESTED_MAX = 32  # evaluations of one process that wait for the disk; past it the next one waits as well
+UNATTESTED_MAX = 128  # evaluations of one process that wait for the disk; past it the next one waits as well
 RECENT_RESULTS_MAX = 4096  # kept as they are for those who ask soon, as nearly all do
 RECENT_RESULT_BYTES_MAX = 4096  # of each; larger ones are read again, which costs little beside their size
 PREVIEWS_MAX = 64  # dry-runs of one process that wait for their turn; past it the caller is asked to come again
@@ -536,10 +537,11 @@ class ComputeUnit:
         if not page:
             raise Missing(f"the schedule of {stream.process} ends before nonce {stream.goal}")
         # Crons come between entries, so a process that has some takes them one by one.
-        at_once = 1 if (await self._read_timetable(stream)).crons else PAGE
+        singly = bool((await self._read_timetable(stream)).crons)
         while page and not self._stopping:
             await self._keep_time(stream, page[0][1].timestamp_ms)
-            await self._persist(stream, lambda run=page[:at_once]: self._evaluate_run(stream, run, at_once))
+            run = page[:1] if singly else page
+            await self._persist(stream, lambda run=run: self._evaluate_run(stream, run, goes_on=not singly))
             page = [entry for entry in page if entry[1].nonce > stream.done.nonce]
 
     async def _keep_time(self, stream: _Stream, until_ms: int) -> None:
@@ -600,18 +602,19 @@ class ComputeUnit:
 
     # Evaluations
 
-    async def _evaluate_run(self, stream: _Stream, entries: list[Entry], limit: int) -> None:
-        """Evaluate entries in their order, and attest them while the next are evaluated, `limit` of them at most.
+    async def _evaluate_run(self, stream: _Stream, entries: list[Entry], goes_on: bool) -> None:
+        """Evaluate entries in their order, and attest them while the next are evaluated.
 
-        Stops early when somebody wants a preview. Raises what prevents the first; what prevents a later one will
-        prevent the first of the next run.
+        With `goes_on` those that follow, too, until none is left or a checkpoint is due. Stops early when somebody
+        wants a preview. Raises what prevents the first; what prevents a later one will prevent the first of the next
+        run.
         """
         async with stream.lock:
             before = stream.done.nonce
             await self._bring_up(stream)
             try:
                 async with self._undone_on_error(stream):
-                    await self._fold(stream, [entry for entry in entries if entry[1].nonce > before], limit)
+                    await self._fold(stream, [entry for entry in entries if entry[1].nonce > before], goes_on)
             except NotYet:
                 if stream.done.nonce == before:
                     raise
@@ -619,39 +622,47 @@ class ComputeUnit:
                 await self._try_checkpoint(stream)
         self._room.set()
 
-    async def _fold(self, stream: _Stream, entries: list[Entry], limit: int) -> None:
+    async def _fold(self, stream: _Stream, entries: list[Entry], goes_on: bool) -> None:
         attesting = _Attesting(lambda batch: self._keep(stream, batch))
-        last, count = _Last.of(stream.done), 0
+        # Where the checkpoint could not be had, it is not asked for after every message.
+        until_checkpoint = max(self._checkpoint_evaluations - stream.unsaved_evaluations, 0) or PAGE
+        run = _Run(_Last.of(stream.done), deque(entries), until_checkpoint if goes_on else len(entries))
         try:
-            while entries:
-                sent: deque[Assignment] = deque()
-                messages = self._messages_from(stream, entries, last, sent)
-                async with aclosing(self._evaluators.apply_all(stream.process, messages)) as evaluations:
-                    async for evaluation in evaluations:
-                        assignment = sent.popleft()
-                        last, count = _Last(assignment.nonce, assignment.hash_chain, assignment.id), count + 1
-                        self._moved(stream, Position(assignment.nonce), evaluation)
-                        stream.last = assignment
-                        await attesting.add(self._attested_entry(assignment, evaluation))
-                # Places that came meanwhile are taken up before the disk has caught up.
-                on = last.nonce < stream.goal and count < limit and not stream.previews and not self._stopping
-                entries = await self._schedules.assignments(stream.process, last.nonce, limit - count) if on else []
+            take = partial(self._take, stream, run)
+            async with aclosing(self._evaluators.apply_all(stream.process, take)) as evaluations:
+                async for evaluation in evaluations:
+                    assignment = run.sent.popleft()
+                    self._moved(stream, Position(assignment.nonce), evaluation)
+                    stream.last = assignment
+                    await attesting.add(self._attested_entry(assignment, evaluation))
         finally:
             await attesting.drain()
 
-    def _messages_from(
-        self, stream: _Stream, entries: list[Entry], last: "_Last", sent: deque[Assignment]
-    ) -> Iterator[tuple[bytes, str]]:
-        """The messages of `entries`, noted in `sent` when taken. Raises Invalid at an entry that does not follow."""
-        before = last
-        for item, assignment in entries:
-            if self._stopping or (stream.previews and last is not before):
-                return
-            _check_follows(last, assignment)
-            message = message_json(item or self._item_of(assignment), assignment)
-            last = _Last(assignment.nonce, assignment.hash_chain, assignment.id)
-            sent.append(assignment)
-            yield message, assignment.item_id
+    async def _take(self, stream: _Stream, run: "_Run", count: int) -> list[tuple[bytes, str]]:
+        """The next messages of a run, at most `count`; none at its end. See `vm.program.Take`.
+
+        Raises Invalid at an entry that does not follow, Wanted when an item is not here.
+        """
+        if self._stopping or (run.begun and (stream.previews or self._checkpoint_is_due(stream))):
+            return []
+        if run.left and not run.entries and run.last.nonce < stream.goal:
+            run.entries.extend(await self._schedules.assignments(stream.process, run.last.nonce, PAGE))
+        messages: list[tuple[bytes, str]] = []
+        for item, assignment in itertools.islice(run.entries, min(count, run.left)):
+            try:
+                _check_follows(run.last, assignment)
+                messages.append((message_json(item or self._item_of(assignment), assignment), assignment.item_id))
+            except NodeError:
+                if not messages:
+                    raise
+                break  # those before it are evaluated first; it is asked for again then
+            run.last = _Last(assignment.nonce, assignment.hash_chain, assignment.id)
+            run.sent.append(assignment)
+        for _ in messages:
+            run.entries.popleft()
+        run.left -= len(messages)
+        run.begun = run.begun or bool(messages)
+        return messages
 
     async def _evaluate_tick(self, stream: _Stream, tick: Tick, timetable: _Timetable) -> None:
         async with stream.lock:
@@ -1032,6 +1043,17 @@ class _Attesting:
         while self._gathered:
             batch, self._gathered = self._gathered, []
             await self._keep(batch)
+
+
+@dataclass(slots=True)
+class _Run:
+    """Entries of a schedule on their way through the evaluators."""
+
+    last: "_Last"  # of those that were sent, or done before
+    entries: deque[Entry]  # the next ones
+    left: int  # so many may be sent yet
+    sent: deque[Assignment] = field(default_factory=deque)  # those not evaluated yet
+    begun: bool = False
 
 
 class _Last(NamedTuple):

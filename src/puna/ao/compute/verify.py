@@ -19,6 +19,7 @@ from puna.arweave.dataitem import DataItem
 from puna.arweave.ids import b64url_encode
 from puna.arweave.store.port import Query, Store
 from puna.errors import Invalid, Missing
+from puna.vm.evaluators import taken_from
 from puna.vm.stateroot import RULE
 
 from ..assignment import Assignment, read_assignment
@@ -232,7 +233,8 @@ async def _replayed(
     due = list(takewhile(lambda step: step.message is not None, steps))  # the rest is told by _check_schedule
     done = iter(due)
     async with _replica(evaluators, process, program, begins) as replica:
-        async with aclosing(evaluators.apply_all(replica, ((step.message, step.name) for step in due))) as evaluations:
+        take = taken_from((step.message, step.name) for step in due)
+        async with aclosing(evaluators.apply_all(replica, take)) as evaluations:
             async for evaluation in evaluations:
                 yield next(done), evaluation
 

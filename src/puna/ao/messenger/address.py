@@ -5,7 +5,6 @@ says why, and never harms its siblings. Source: protocol reference 2.5.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -25,8 +24,7 @@ _MESSENGER_TAGS = frozenset(
 )  # a program must not speak as another, nor claim another's journey
 
 
-@dataclass(frozen=True, slots=True)
-class Sender:
+class Sender(msgspec.Struct, frozen=True):
     """The process whose outbox it is, with its Module and Scheduler tags."""
 
     process: ProcessId
@@ -34,8 +32,7 @@ class Sender:
     scheduler: str
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(msgspec.Struct, frozen=True):
     """An unsigned message to `target`; `assign_to` lists processes that get it assigned as well."""
 
     target: str
@@ -45,8 +42,7 @@ class Letter:
     assign_to: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Birth:
+class Birth(msgspec.Struct, frozen=True):
     """An unsigned process; once it is scheduled, `spawner` gets a Spawned message of tags `reply` and its id."""
 
     tags: tuple[Tag, ...]
@@ -55,8 +51,7 @@ class Birth:
     reply: tuple[Tag, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(msgspec.Struct, frozen=True):
     """An item, known by id, that `process` is to get as well; `settled` only when it is permanent enough for it."""
 
     process: ProcessId
@@ -65,8 +60,7 @@ class Share:
     settled: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Dropped:
+class Dropped(msgspec.Struct, frozen=True):
     """An entry that cannot be sent, with its list, its place in it, and why."""
 
     box: str
@@ -180,9 +174,13 @@ def _split_assignments(tags: Any) -> tuple[tuple[Tag, ...], tuple[str, ...]]:
     """Take the tag `Assignments` out of the list: its value may be an array, which no other tag's may."""
     if not isinstance(tags, list):
         raise _Unfit("Tags is no array")
-    wanted = [tag for tag in tags if isinstance(tag, dict) and tag.get("name") == "Assignments"]
-    rest = [tag for tag in tags if not any(tag is other for other in wanted)]
+    wanted = [tag for tag in tags if _is_assignments(tag)]
+    rest = [tag for tag in tags if not _is_assignments(tag)] if wanted else tags
     return _tags(rest), tuple(process for tag in wanted for process in _processes_named(tag.get("value")))
+
+
+def _is_assignments(tag: Any) -> bool:
+    return isinstance(tag, dict) and tag.get("name") == "Assignments"
 
 
 def _processes_named(value: Any) -> list[str]:
@@ -211,9 +209,13 @@ def _tag(tag: Any) -> Tag:
     name, value = tag.get("name"), _text(tag.get("value"))
     if not isinstance(name, str) or value is None:
         raise _Unfit(f"the value of tag {name!r} cannot be text")
-    if len(name.encode("utf-8", "replace")) > NAME_BYTES_MAX or len(value.encode("utf-8", "replace")) > VALUE_BYTES_MAX:
+    if _utf8_bytes(name) > NAME_BYTES_MAX or _utf8_bytes(value) > VALUE_BYTES_MAX:
         raise _Unfit(f"tag {name[:40]!r} is too long: names {NAME_BYTES_MAX}, values {VALUE_BYTES_MAX} bytes at most")
     return Tag(name, value)
+
+
+def _utf8_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 
 def _text(value: Any) -> str | None:

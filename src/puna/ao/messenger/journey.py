@@ -5,9 +5,8 @@ outbox's own journeys are written in the same append that deletes it. So there i
 could lose a message or send it twice. Source: protocol reference 2.5.
 """
 
-from dataclasses import dataclass, replace
-
 import msgspec
+from msgspec.structs import replace
 
 from puna.arweave.tags import Tag
 from puna.errors import NodeError
@@ -20,8 +19,7 @@ from .address import EMPTY_DATA, Letter, Parcel, Sender, Share, address, spawned
 JOURNEY_NOTES = "ao/journey/"
 
 
-@dataclass(frozen=True, slots=True)
-class Journey:
+class Journey(msgspec.Struct, frozen=True):
     """`item` has a place in `process`; its result is to be carried on.
 
     `root` is the id of the item that began it all, "" for an assignment by id that is its own root. `orphan`: what
@@ -38,42 +36,36 @@ class Journey:
     share: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Assigned:
+class Assigned(msgspec.Struct, frozen=True):
     """The item has its place."""
 
     assignment: Assignment
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluated:
+class Evaluated(msgspec.Struct, frozen=True):
     """The item's result is attested; `sender` is the process that it belongs to."""
 
     result: Result
     sender: Sender
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(msgspec.Struct, frozen=True):
     """The item can never be evaluated."""
 
     error: NodeError
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(msgspec.Struct, frozen=True):
     """Hand over these parcels, and in the same append keep, change or end the journey."""
 
     parcels: list[Parcel]
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluate:
+class Evaluate(msgspec.Struct, frozen=True):
     """Ask for the item's result."""
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(msgspec.Struct, frozen=True):
     """Forget the journey and tell its listeners why."""
 
     why: str
@@ -90,7 +82,7 @@ def advance(journey: Journey, event: Event) -> tuple[Journey | None, Command]:
             # The spawner learns of its child before the child's first words can reach it.
             return replace(journey, spawner="", reply=()), Send([_birth_notice(journey)])
         case Assigned(assignment):
-            return replace(journey, root=journey.root or assignment.id), Evaluate()
+            return journey if journey.root else replace(journey, root=assignment.id), Evaluate()
         case Evaluated(result, sender):
             # The memory that wrote an outbox beside an error is undone, and would write the same references again.
             outbox = result if result.error is None else Result()

@@ -11,7 +11,7 @@ from puna.arweave.dataitem import DataItem, decode_item
 from puna.errors import Invalid
 
 from ..message import ProcessId
-from ..wire import application, body_of, json_reply, usual_status
+from ..wire import application, asked, body_of, json_reply, usual_status
 from .unit import MessengerUnit, not_an_item
 
 
@@ -22,7 +22,7 @@ def messenger_app(unit: MessengerUnit) -> ASGIApp:
         return PlainTextResponse("ao messenger unit")
 
     async def submit(request: Request) -> Response:
-        process, item_id = (request.query_params.get(name) for name in ("process-id", "assign"))
+        process, item_id = asked(request, "process-id", "assign")
         if (process is None) != (item_id is None):
             raise Invalid("You must set both process-id and assign to send an assignment, not just one")
         if process is not None:

@@ -9,10 +9,10 @@ import asyncio
 import logging
 import string
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from puna.arweave.dataitem import DataItem, sign_item, verify_item
 from puna.arweave.store.port import Store
@@ -105,12 +105,12 @@ class MessengerUnit:
 
         Raises Invalid when it breaks a rule, Missing when its process is unknown, NotYet when there is no room.
         """
-        _check_tags(item)
+        kind = _checked_kind(item)
         if len(item.data) > LARGE_BYTES:
             await asyncio.to_thread(_check_signature, item)
         else:
             _check_signature(item)
-        process = ProcessId(item.id if _kind(item) == "Process" else item.target)
+        process = ProcessId(item.id if kind == "Process" else item.target)
         journey = Journey(item.id, process, root=item.id, share=item.target if process == item.id else "")
         return await self._admit(journey, Placing(item=item))
 
@@ -197,18 +197,18 @@ class MessengerUnit:
     def _start_placed(self, journey: Journey, assignment: Assignment) -> None:
         news = _news("assigned", journey.root, journey)
         self._hub.publish({**news, "nonce": assignment.nonce, "assignment": assignment.id})
-        self._enter(journey)
+        self._enter(journey, assignment)
 
-    def _enter(self, journey: Journey) -> None:
+    def _enter(self, journey: Journey, assignment: Assignment | None = None) -> None:
         if not self._stopping and self._room.arrive(journey.root):
-            self._walk(journey)
+            self._walk(journey, assignment)
 
-    def _walk(self, journey: Journey) -> None:
+    def _walk(self, journey: Journey, assignment: Assignment | None = None) -> None:
         key = journey_key(journey)
         if key not in self._running:
             self._room.run(journey.root)
             self._roots[journey.process, journey.item] = journey.root
-            self._running[key] = asyncio.create_task(self._travel(journey), name=f"journey {key}")
+            self._running[key] = asyncio.create_task(self._travel(journey, assignment), name=f"journey {key}")
 
     def _leave(self, journey: Journey) -> None:
         del self._running[journey_key(journey)]
@@ -256,18 +256,19 @@ class MessengerUnit:
             return replace(journey, root=journey.item)
         return replace(journey, root=assignment.id)
 
-    async def _travel(self, journey: Journey) -> None:
+    async def _travel(self, journey: Journey, assignment: Assignment | None = None) -> None:
         here: Journey | None = journey
         attempt = 0
         try:
             while here is not None:
                 try:
-                    here = await self._step(here)
+                    here = await self._step(here, assignment)
                     attempt = 0
                     continue
                 except NodeError as error:
                     # Whatever is away or full may come back. A message that was acknowledged is not given up.
                     log.info("journey of %s waits: %s", journey.item, error)
+                    assignment = None  # whether it goes on, and from where, is read again
                 await self._sleep(min(RETRY_FIRST_S * 2**attempt, RETRY_LONGEST_S))
                 attempt = min(attempt + 1, 16)
         except Exception as bug:
@@ -277,11 +278,15 @@ class MessengerUnit:
         finally:
             self._leave(journey)
 
-    async def _step(self, journey: Journey) -> Journey | None:
-        """Take a journey through its next durable step; None when that was the last."""
-        if self._store.note(journey_key(journey)) is None:
-            return None  # it ended between the reading of its note and now
-        _, assignment = await self._schedules.place(journey.process, journey.item)
+    async def _step(self, journey: Journey, assignment: Assignment | None) -> Journey | None:
+        """Take a journey through its next durable step; None when that was the last.
+
+        `assignment` is its place, None when it has to be looked up.
+        """
+        if assignment is None:
+            if self._store.note(journey_key(journey)) is None:
+                return None  # it ended between the reading of its note and now
+            _, assignment = await self._schedules.place(journey.process, journey.item)
         after, command = advance(journey, Assigned(assignment))
         if isinstance(command, Evaluate):
             after, command = advance(journey, await self._evaluate(journey, assignment))
@@ -402,10 +407,6 @@ def _cut(shown: Any) -> Any:
     return shown[:EVENT_TEXT_MAX] if isinstance(shown, str) else shown
 
 
-def _kind(item: DataItem) -> str:
-    return next((value for name, value in item.tags if name == "Type" and value in ("Message", "Process")), "")
-
-
 def not_an_item(error: Invalid) -> Invalid:
     """Why a body is no signed item, with the text that clients know. Source: 2.1."""
     wanted = "'body': A valid and signed data item must be provided as the body."
@@ -419,12 +420,16 @@ def _check_signature(item: DataItem) -> None:
         raise not_an_item(error) from error
 
 
-def _check_tags(item: DataItem) -> None:
-    """What the messenger asks of a user's item. Raises Invalid with the texts of protocol reference 2.1."""
+def _checked_kind(item: DataItem) -> str:
+    """Message or Process, if it is what the messenger asks of a user's item.
+
+    Raises Invalid with the texts of protocol reference 2.1.
+    """
     if PROTOCOL not in item.tags:
         raise Invalid("Tag 'Data-Protocol': must contain 'ao'")
-    kind = _kind(item)
+    kind = next((value for name, value in item.tags if name == "Type" and value in ("Message", "Process")), "")
     if not kind:
         raise Invalid("Tag 'Type': must be either 'Process' or 'Message'")
     if kind == "Process" and tag(item, "Scheduler") is None:
         raise Invalid("No Scheduler tag found on 'Process' DataItem")
+    return kind

@@ -4,8 +4,9 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 from puna.arweave.archive import Item
 from puna.arweave.dataitem import DataItem
@@ -16,8 +17,7 @@ from ..assignment import Assignment
 from ..message import ProcessId
 
 
-@dataclass(frozen=True, slots=True)
-class Placing:
+class Placing(msgspec.Struct, frozen=True):
     """A wish to give an item a place.
 
     Without `process` the item goes where it says itself (a message to its target, a process to itself); with
@@ -31,19 +31,17 @@ class Placing:
     item_id: str = ""
     exclude: tuple[str, ...] = ()
     settled: bool = False
-    notes: Mapping[str, bytes | None] = field(default_factory=dict)
+    notes: Mapping[str, bytes | None] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(msgspec.Struct, frozen=True):
     """The answer to a Placing: its assignment, and whether this request made it or an earlier one did."""
 
     assignment: Assignment
     new: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """The answer to a Placing that broke a rule; its siblings are unharmed."""
 
     error: NodeError

@@ -4,8 +4,10 @@ Told apart from the unit itself: over the wire an item that has a place already 
 expect, and the refusal says which place that is.
 """
 
+from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -15,9 +17,9 @@ from puna.arweave.archive import BaseTransaction
 from puna.arweave.dataitem import DataItem, decode_item, encode_item, verify_item
 from puna.errors import Invalid, Missing, NodeError, NotYet
 
-from ..assignment import HEIGHT_DIGITS
+from ..assignment import HEIGHT_DIGITS, Assignment
 from ..message import ProcessId, is_assigned, to_feed
-from ..wire import application, body_of, json_reply, number_of
+from ..wire import application, asked, body_of, json_reply, number_of
 from . import schedule as rules
 from .port import Entry, Placing, Refused
 from .unit import SchedulerUnit
@@ -36,7 +38,7 @@ def scheduler_app(unit: SchedulerUnit) -> ASGIApp:
         return json_reply({"timestamp": str(unit.tip().timestamp_ms), "address": unit.address})
 
     async def submit(request: Request) -> Response:
-        process, item_id = (request.query_params.get(name) for name in ("process-id", "assign"))
+        process, item_id = asked(request, "process-id", "assign")
         if (process is None) != (item_id is None):
             raise Invalid("If sending assign or process-id, you must send both.")
         if process is not None:
@@ -170,11 +172,12 @@ async def _nonce_at(unit: SchedulerUnit, process: ProcessId, timestamp_ms: int, 
     return low
 
 
-def _page(entries: list[Entry], more: bool, cursor) -> dict[str, Any]:
-    return {
-        "page_info": {"has_next_page": more},
-        "edges": [{"node": _node(entry), "cursor": str(cursor(entry[1]))} for entry in entries],
-    }
+def _page(entries: list[Entry], more: bool, cursor: Callable[[Assignment], int]) -> dict[str, Any]:
+    # Entry by entry: the thousands of small objects of a page would not fit the processor's cache, nor be free to keep.
+    edges = [
+        msgspec.Raw(msgspec.json.encode({"node": _node(entry), "cursor": str(cursor(entry[1]))})) for entry in entries
+    ]
+    return {"page_info": {"has_next_page": more}, "edges": edges}
 
 
 def _node(entry: Entry) -> dict[str, Any]:

@@ -4,8 +4,10 @@ Source: protocol reference 3.2, 3.3, 3.5. The texts of refusals are those that c
 """
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from typing import Literal
+
+import msgspec
 
 from puna.arweave.archive import Item
 from puna.arweave.dataitem import DataItem
@@ -15,7 +17,7 @@ from puna.arweave.tags import Tag, encode_tags, first
 from puna.clock import Tip
 from puna.errors import Invalid
 
-from ..assignment import Assignment, assignment_tags
+from ..assignment import EPOCH, Assignment, assignment_tags
 from ..message import MessageId, ProcessId, is_pushed
 
 MESSAGE_EXISTS = 'MessageExists("Message already exists")'
@@ -25,8 +27,7 @@ ITEM_BYTES_MAX = 10 * 1024 * 1024  # what one message may weigh; models and modu
 SETTLEMENT_DEPTH = 20  # confirmations of what is assigned from the base layer, where the process asks for no other
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(msgspec.Struct, frozen=True):
     """The newest place of one process; `nonce` -1 and `assignment` None before the first.
 
     `hash_chain` is the raw 32 bytes, the process id's own before the first assignment.
@@ -58,42 +59,46 @@ def next_chain(schedule: Schedule) -> bytes:
     return hash_chain(schedule.hash_chain, b64url_decode(schedule.assignment) if schedule.assignment else None)
 
 
-def assign(schedule: Schedule, item_id: str, tip: Tip, exclude: tuple[str, ...] = ()) -> tuple[Tag, ...]:
-    """The tags of the next assignment: `item_id` gets the place after the newest one.
+def assign(
+    schedule: Schedule,
+    item_id: str,
+    tip: Tip,
+    sign: Callable[[tuple[Tag, ...]], DataItem],
+    exclude: tuple[str, ...] = (),
+) -> Assignment:
+    """The next assignment: `item_id` gets the place after the newest one. `sign` makes the item of its tags.
 
     Timestamps grow strictly within a process, whatever the clock does: readers page by them.
     """
-    return assignment_tags(
-        process=schedule.process,
-        nonce=schedule.nonce + 1,
-        hash_chain=next_chain(schedule),
-        block_height=max(tip.height, schedule.block_height),
-        timestamp_ms=max(tip.timestamp_ms, schedule.timestamp_ms + 1),
-        message=None if item_id == schedule.process else MessageId(item_id),
-        exclude=exclude,
-    )
+    process, nonce, chain = schedule.process, schedule.nonce + 1, next_chain(schedule)
+    block_height = max(tip.height, schedule.block_height)
+    timestamp_ms = max(tip.timestamp_ms, schedule.timestamp_ms + 1)
+    message = None if item_id == process else MessageId(item_id)
+    item = sign(assignment_tags(process, nonce, chain, block_height, timestamp_ms, message, exclude))
+    return Assignment(process, EPOCH, nonce, chain, block_height, timestamp_ms, message, exclude, item)
 
 
 def extend(schedule: Schedule, assignment: Assignment) -> Schedule:
     """The schedule with one more, signed, assignment."""
-    return replace(
-        schedule,
-        nonce=assignment.nonce,
-        hash_chain=assignment.hash_chain,
-        assignment=assignment.id,
-        timestamp_ms=assignment.timestamp_ms,
-        block_height=assignment.block_height,
+    return Schedule(
+        schedule.process,
+        assignment.nonce,
+        assignment.hash_chain,
+        assignment.id,
+        assignment.timestamp_ms,
+        assignment.block_height,
     )
 
 
 def check_item(item: DataItem, scheduler: str) -> Literal["Message", "Process"]:
     """Tell what an item wants of a scheduler with address `scheduler`. Raises Invalid with the texts of 3.2."""
-    kind = first(item.tags, "Type") or first(item.tags, "type")
+    told = dict(reversed(item.tags))  # the first of each name
+    kind = told.get("Type") or told.get("type")
     if kind is None:
         raise Invalid("Type tag not present")
     if kind not in ("Message", "Process"):
         raise Invalid("Unsupported Type tag value")
-    if first(item.tags, "Data-Protocol") is None:
+    if "Data-Protocol" not in told:
         raise Invalid("Data-Protocol tag not present")
     for name, _ in item.tags:
         if name.endswith("+link"):

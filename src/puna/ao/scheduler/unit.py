@@ -19,9 +19,10 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from puna.arweave.archive import Archive, Item
-from puna.arweave.dataitem import DataItem, sign_item, verify_item
+from puna.arweave.dataitem import ANCHOR_BYTES, DataItem, sign_item, verify_item
 from puna.arweave.ids import b64url_decode, b64url_encode, is_id
 from puna.arweave.store.port import Query, Store
+from puna.arweave.tags import Tag
 from puna.arweave.wallet import Wallet
 from puna.clock import Clock, Tip
 from puna.errors import Invalid, Missing, NodeError, NotYet
@@ -88,7 +89,7 @@ class SchedulerUnit:
     def tip(self) -> Tip:
         """The present as this unit would stamp it."""
         tip = self._clock.tip()
-        return tip._replace(timestamp_ms=max(tip.timestamp_ms, self._promised_ms))
+        return tip if tip.timestamp_ms >= self._promised_ms else Tip(self._promised_ms, tip.height)
 
     async def present(self) -> Tip:
         """A moment with nothing more to come before it: crons up to it can be evaluated for good. See `port`."""
@@ -155,15 +156,16 @@ class SchedulerUnit:
         Before the request gets in line: those who need nothing from elsewhere do not wait for it. What nobody has is
         told when its turn comes. Raises NotYet while an upstream is away that may have it.
         """
-        brought = {item.id for item in (*items, *(p.item for p in placings if p.item is not None))}
-        named = [id for placing in placings for id in _named(placing) if id not in brought]
+        named = [id for placing in placings for id in _named(placing)]
         settled = [placing.item_id for placing in placings if placing.settled]
         if not named and not settled:
-            return {}
+            return {}  # as nearly always
+        brought = {item.id for item in (*items, *(p.item for p in placings if p.item is not None))}
         self._bringing += 1
         try:
             for id in named:
-                await self._archive.bring(id)
+                if id not in brought:
+                    await self._archive.bring(id)
             return {id: await self._archive.confirmations(id) for id in settled}
         finally:
             self._bringing -= 1
@@ -226,13 +228,15 @@ class SchedulerUnit:
 
     async def newest(self, process: ProcessId) -> int:
         """The nonce of the newest assignment. Raises Missing."""
-        return (await self.head(process)).nonce
+        note = self._store.note(_head_key(process))
+        if note is None:
+            raise Missing(rules.NOT_FOUND)
+        return _decode_nonce(note)
 
     async def heads(self) -> list[tuple[ProcessId, int]]:
         found = []
         for key, note in self._store.notes("ao/head/"):
-            process = ProcessId(key.removeprefix("ao/head/"))
-            found.append((process, _decode_head(process, note).nonce))
+            found.append((ProcessId(key.removeprefix("ao/head/")), _decode_nonce(note)))
         return found
 
     async def place(self, process: ProcessId, item_id: str) -> Entry:
@@ -247,7 +251,7 @@ class SchedulerUnit:
 
         An item is None when it was assigned by id and this store does not have it.
         """
-        last = min((await self.head(process)).nonce, after_nonce + limit)
+        last = min(await self.newest(process), after_nonce + limit)
         return self._entries(process, range(after_nonce + 1, last + 1))
 
     def _entry(self, process: ProcessId, nonce: int) -> Entry:
@@ -259,6 +263,10 @@ class SchedulerUnit:
         recent = [self._recent.get((process, nonce)) for nonce in nonces]
         if None not in recent:
             return recent
+        stored = iter(self._stored(process, [nonce for nonce, entry in zip(nonces, recent, strict=True) if not entry]))
+        return [entry or next(stored) for entry in recent]
+
+    def _stored(self, process: ProcessId, nonces: Sequence[int]) -> list[Entry]:
         slots = [slot.decode().split() for slot in self._slots(process, nonces)]
         parts = self._store.view_all([id for slot in slots for id in slot])
         entries: list[Entry] = []
@@ -268,11 +276,11 @@ class SchedulerUnit:
             entries.append((item or self._archive.view(item_id), read_assignment(signed)))
         return entries
 
-    def _slots(self, process: ProcessId, nonces: range) -> list[bytes]:
+    def _slots(self, process: ProcessId, nonces: Sequence[int]) -> list[bytes]:
         if len(nonces) <= FEW_SLOTS:
             found = {nonce: self._store.note(_slot_key(process, nonce)) for nonce in nonces}
         else:
-            hundreds = range(nonces.start // 100, nonces.stop // 100 + 1)
+            hundreds = range(nonces[0] // 100, nonces[-1] // 100 + 1)
             rows = (row for hundred in hundreds for row in self._store.notes(_slot_key(process, hundred * 100)[:-2]))
             found = {int(key[-NONCE_DIGITS:]): slot for key, slot in rows}
         for nonce in nonces:
@@ -357,8 +365,7 @@ class _Draft:
         if earlier is not None:
             return Placed(earlier, new=False)
         schedule = self._schedule(process)
-        tags = rules.assign(schedule, item_id, self._tip, placing.exclude)
-        assignment = read_assignment(sign_item(self._wallet, tags=tags, anchor=self._entropy(32)))
+        assignment = rules.assign(schedule, item_id, self._tip, self._sign, placing.exclude)
         self.schedules[process] = rules.extend(schedule, assignment)
         if isinstance(item, DataItem):
             self._keep(item)
@@ -367,6 +374,9 @@ class _Draft:
         self.notes |= notes_of(assignment, key)
         self.notes |= placing.notes
         return Placed(assignment, new=True)
+
+    def _sign(self, tags: tuple[Tag, ...]) -> DataItem:
+        return sign_item(self._wallet, tags=tags, anchor=self._entropy(ANCHOR_BYTES))
 
     def _earlier(self, process: ProcessId, item_id: str, item: Item, key: str | None) -> Assignment | None:
         """The place that an item has already, by its id or, if a process sent it, by its content key."""
@@ -458,6 +468,10 @@ def _encode_head(assignment: Assignment) -> bytes:
 def _decode_head(process: ProcessId, note: bytes) -> Schedule:
     nonce, chain, assignment_id, timestamp_ms, height = msgspec.json.decode(note)
     return Schedule(process, nonce, b64url_decode(chain), assignment_id, timestamp_ms, height)
+
+
+def _decode_nonce(head: bytes) -> int:
+    return msgspec.json.decode(head)[0]
 
 
 def _head_key(process: str) -> str:

@@ -98,13 +98,11 @@ class Notes:
     def settle(self, db: sqlite3.Connection) -> None:
         with self._lock:
             db.execute("BEGIN IMMEDIATE")
-            ordered = sorted(self._recent.items())
-            insert_rows(
-                db,
-                "INSERT OR REPLACE INTO notes (key, value)",
-                [(key, value) for key, value in ordered if value is not None],
-            )
-            deleted = json.dumps([key for key, value in ordered if value is None])
+            self._sort_keys()
+            rows = [(key, self._recent[key]) for key in self._keys]
+            kept = [row for row in rows if row[1] is not None]
+            insert_rows(db, "INSERT OR REPLACE INTO notes (key, value)", kept)
+            deleted = json.dumps([key for key, value in rows if value is None])
             db.execute("DELETE FROM notes WHERE key IN (SELECT value FROM json_each(?))", (deleted,))
             db.execute("DELETE FROM note_log")
             # An empty row stays, so that readers elsewhere see by its number that the log began anew.
@@ -128,13 +126,16 @@ class Notes:
         self._begin, self._end = begin, begin - 1
 
     def _recent_keys(self, prefix: str) -> Iterable[str]:
-        if self._sorted < len(self._keys):
-            self._keys.sort()  # nearly sorted already
-            self._sorted = len(self._keys)
+        self._sort_keys()
         for at in range(bisect_left(self._keys, prefix), len(self._keys)):
             if not self._keys[at].startswith(prefix):
                 break
             yield self._keys[at]
+
+    def _sort_keys(self) -> None:
+        if self._sorted < len(self._keys):
+            self._keys.sort()  # nearly sorted already
+            self._sorted = len(self._keys)
 
 
 def _rows_from(db: sqlite3.Connection, prefix: str) -> Iterable[tuple[str, bytes]]:

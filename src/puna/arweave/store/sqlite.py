@@ -10,20 +10,21 @@ import json
 import os
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 
-from puna.arweave.dataitem import DataItem, Signer, decode_header, encode_header, sign_item
+from puna.arweave.dataitem import DataItem, Signer, decode_kept, encode_header, sign_item
 from puna.arweave.store import index
 from puna.arweave.store.lock import lock_folder
 from puna.arweave.store.notes import SCHEMA as NOTES_SCHEMA
 from puna.arweave.store.notes import Notes
 from puna.arweave.store.payloads import Payloads, map_file, sync_folder
 from puna.arweave.store.port import Entry, Query
-from puna.arweave.store.writer import Job, Row, Writer, drop_drafts
+from puna.arweave.store.writer import Job, Row, Writer, drop_drafts, tell
 from puna.errors import Missing, NodeError
 
 INLINE_BYTES_MAX = 64 * 1024  # more than this lies in a file by itself
@@ -31,7 +32,7 @@ DATABASE = "weave.sqlite3"
 PAYLOADS = "payloads"
 FORMAT = 2  # raised when an older Puna could not read the folder
 
-HOT_ITEMS_MAX = 4096
+HOT_ITEMS_MAX = 8192  # more than a busy node writes between two blocks: the miner walks what is at hand
 HOT_BYTES_MAX = 4096  # of data; larger items are decoded again, which costs little beside their size
 BUSY_MS = 30_000  # longer than any checkpoint of the log file takes
 WRITER_CACHE_KIB = 32 * 1024
@@ -105,17 +106,16 @@ class SqliteStore:
         if not items and not notes:
             return
         writer = self._open_writer()
-        job = Job([_row(item) for item in items], list(notes.items()))
+        job = Job([_row(item) for item in items], dict(notes), asyncio.get_running_loop().create_future())
         large = [(row, item) for row, item in zip(job.rows, items, strict=True) if row.data is None]
         if large:
             # The job queues itself once its files are written, so that a cancelled caller leaves nothing behind.
             self._in_background(job, lambda: self._draft_all(large, job, writer))
         else:
             writer.submit(job)
-        await asyncio.wrap_future(job.done)
-        for row, item in zip(job.rows, items, strict=True):
-            if row.sequence is not None:
-                self._hot.add(Entry(row.sequence, item))
+        await job.done
+        new = zip(job.rows, items, strict=True)
+        self._hot.add([Entry(row.sequence, item) for row, item in new if row.sequence is not None])
 
     async def append_file(self, wallet: Signer, path: Path, tags: Sequence[tuple[str, str]]) -> DataItem:
         writer = self._open_writer()
@@ -128,9 +128,9 @@ class SqliteStore:
             item = sign_item(wallet, small, tags)
             await self.append([item])
             return item
-        job = Job([], [])
+        job = Job([], {}, asyncio.get_running_loop().create_future())
         self._in_background(job, lambda: self._draft_file(wallet, path, tags, job, writer))
-        await asyncio.wrap_future(job.done)
+        await job.done
         return self.view(job.rows[0].id)
 
     def rebuild_index(self) -> None:
@@ -164,7 +164,7 @@ class SqliteStore:
                 # One text for any number of ids; items are decoded when the connection is free again.
                 rows = db.execute(f"{_SELECT} WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(cold),))
                 rows = rows.fetchall()
-            keep = len(rows) <= HOT_ITEMS_MAX // 16  # who walks through all there is must not drive out the rest
+            keep = len(rows) <= HOT_ITEMS_MAX // 32  # who walks through all there is must not drive out the rest
             found.update((row[1], self._entry(row, keep).item) for row in rows)
         return [found.get(id) for id in ids]
 
@@ -211,8 +211,7 @@ class SqliteStore:
                 prepare()
             except Exception as error:
                 drop_drafts(job)
-                if job.done.set_running_or_notify_cancel():
-                    job.done.set_exception(_translated(error, self.folder))
+                tell([job], _translated(error, self.folder))
 
         self._drafters.submit(run)
 
@@ -227,7 +226,7 @@ class SqliteStore:
         job.rows.append(Row("", b"", None, draft, frozenset()))
         with open(draft, "rb") as file:
             item = sign_item(wallet, map_file(file.fileno()), tags)
-        job.rows[0] = Row(item.id, encode_header(item), None, draft, index.keys_of(item))
+        job.rows[0] = Row(item.id, encode_header(item), None, draft, index.facts_of(item))
         del item  # and with it the mapping, under which Windows would not rename the draft
         writer.submit(job)
 
@@ -280,10 +279,9 @@ class SqliteStore:
         if row is None:
             return None
         sequence, id, header, data = row
-        item, _ = decode_header(memoryview(header), self._payloads.read(id) if data is None else data)
-        entry = Entry(sequence, item)
+        entry = Entry(sequence, decode_kept(id, header, self._payloads.read(id) if data is None else data))
         if keep:
-            self._hot.add(entry)
+            self._hot.add([entry])
         return entry
 
 
@@ -331,28 +329,28 @@ class _HotItems:
 
     def __init__(self) -> None:
         self._entries: dict[str | int, Entry] = {}
+        self._oldest: deque[Entry] = deque()  # in front
         self._lock = threading.Lock()
 
     def get(self, key: str | int) -> Entry | None:
         return self._entries.get(key)
 
-    def add(self, entry: Entry) -> None:
-        data = entry.item.data
-        if not isinstance(data, bytes) or len(data) > HOT_BYTES_MAX:
-            return
+    def add(self, entries: Sequence[Entry]) -> None:
         with self._lock:
-            if entry.sequence in self._entries:
-                return
-            if len(self._entries) >= 2 * HOT_ITEMS_MAX:
-                for key in list(islice(self._entries, 2)):  # the oldest entry's two keys, put in together
-                    del self._entries[key]
-            self._entries[entry.item.id] = entry
-            self._entries[entry.sequence] = entry
+            for entry in entries:
+                item, data = entry.item, entry.item.data
+                if not isinstance(data, bytes) or len(data) > HOT_BYTES_MAX or entry.sequence in self._entries:
+                    continue
+                if len(self._oldest) >= HOT_ITEMS_MAX:
+                    old = self._oldest.popleft()
+                    del self._entries[old.item.id], self._entries[old.sequence]
+                self._entries[item.id] = self._entries[entry.sequence] = entry
+                self._oldest.append(entry)
 
 
 def _row(item: DataItem) -> Row:
     data = item.data if item.data_bytes <= INLINE_BYTES_MAX else None
-    return Row(item.id, encode_header(item), data, None, index.keys_of(item))
+    return Row(item.id, encode_header(item), data, None, index.facts_of(item))
 
 
 def _open_to_write(folder: Path) -> SqliteStore:

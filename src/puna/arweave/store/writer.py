@@ -5,20 +5,22 @@ last commit was under way goes down together. If that fails, each job is tried a
 written takes no other with it.
 """
 
-import json
+import asyncio
 import logging
 import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from puna.arweave.store.index import Index
+import msgspec
+
+from puna.arweave.store.index import Fact, Index
 from puna.arweave.store.notes import Notes
 from puna.arweave.store.payloads import Payloads, sync_folder
 from puna.arweave.store.statements import insert_rows
@@ -28,7 +30,7 @@ QUEUE_JOBS_MAX = 100_000  # many seconds of work; past it we refuse, and the sen
 BATCH_JOBS_MAX = 4096  # bounds what one transaction holds in memory
 
 
-@dataclass
+@dataclass(slots=True)
 class Row:
     """An item made ready to be written, away from the writer's thread. `draft` holds its data when `data` is None."""
 
@@ -36,17 +38,17 @@ class Row:
     header: bytes
     data: bytes | memoryview | None
     draft: Path | None
-    keys: frozenset[int]
+    facts: frozenset[Fact]
     sequence: int | None = None  # set when the row is new
 
 
-@dataclass
+@dataclass(slots=True)
 class Job:
-    """What must be written whole or not at all."""
+    """What must be written whole or not at all. Its caller waits on `done`, and may cancel that until it is written."""
 
     rows: list[Row]
-    notes: list[tuple[str, bytes | None]]
-    done: Future = field(default_factory=Future)
+    notes: dict[str, bytes | None]
+    done: asyncio.Future[None]
 
 
 class Writer:
@@ -65,7 +67,9 @@ class Writer:
         self._index = index
         self._notes = notes
         self._translate = translate
-        self._queue: queue.Queue = queue.Queue(QUEUE_JOBS_MAX)
+        # Nobody else writes, so this is asked for once.
+        self._newest: int = db.execute("SELECT coalesce(max(sequence), 0) FROM items").fetchone()[0]
+        self._queue: queue.SimpleQueue = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="puna-store-writer", daemon=True)
         self._thread.start()
 
@@ -85,12 +89,9 @@ class Writer:
         self._thread.join()
 
     def _put(self, task: Any) -> None:
-        try:
-            self._queue.put_nowait(task)
-        except queue.Full:
-            raise NotYet(
-                f"The store has {QUEUE_JOBS_MAX} appends waiting for the disk.", "Try again in a moment."
-            ) from None
+        if self._queue.qsize() >= QUEUE_JOBS_MAX:
+            raise NotYet(f"The store has {QUEUE_JOBS_MAX} appends waiting for the disk.", "Try again in a moment.")
+        self._queue.put(task)
 
     def _run(self) -> None:
         db, running = self._db, True
@@ -116,10 +117,10 @@ class Writer:
 
     def _wanted(self, job: Job) -> bool:
         """Whether the job's caller still waits; from here on it cannot be cancelled."""
-        wanted = job.done.set_running_or_notify_cancel()
-        if not wanted:
+        if job.done.cancelled():
             drop_drafts(job)
-        return wanted
+            return False
+        return True
 
     def _write(self, jobs: list[Job], db: sqlite3.Connection) -> None:
         if not jobs:
@@ -132,14 +133,12 @@ class Writer:
                     self._write([job], db)
                 return
             drop_drafts(jobs[0])
-            jobs[0].done.set_exception(self._translate(error))
+            tell(jobs, self._translate(error))
         else:
+            self._index.add([(row.sequence, row.facts) for job in jobs for row in job.rows if row.sequence is not None])
             for job in jobs:
-                for row in job.rows:
-                    if row.sequence is not None:
-                        self._index.add(row.sequence, row.keys)
                 drop_drafts(job)  # those of items that were here already
-                job.done.set_result(None)
+            tell(jobs)
             self._try(lambda: self._index.write_full_segments(db), db)
             self._try(lambda: self._notes.settle_when_many(db), db)
 
@@ -157,7 +156,9 @@ class Writer:
 
     def _commit(self, jobs: list[Job], db: sqlite3.Connection) -> None:
         placed: list[tuple[Path, Path]] = []
-        notes = dict(note for job in jobs for note in job.notes)
+        notes: dict[str, bytes | None] = {}
+        for job in jobs:
+            notes.update(job.notes)
         try:
             db.execute("BEGIN IMMEDIATE")
             rows = self._new_rows(jobs, db)
@@ -169,6 +170,7 @@ class Writer:
             if placed:
                 sync_folder(self._payloads.folder)
             db.execute("COMMIT")
+            self._newest += len(rows)
         except BaseException:
             if db.in_transaction:
                 db.execute("ROLLBACK")
@@ -180,8 +182,8 @@ class Writer:
     def _new_rows(self, jobs: list[Job], db: sqlite3.Connection) -> list[Row]:
         """The rows that the store does not have yet, each once, numbered on from the newest."""
         given = {row.id: row for job in reversed(jobs) for row in reversed(job.rows)}  # the first of two twins wins
-        present = _present(list(given), db)
-        newest = db.execute("SELECT coalesce(max(sequence), 0) FROM items").fetchone()[0]
+        present = _present(list(given), db) if given else ()
+        newest = self._newest
         new = []
         for job in jobs:
             for row in job.rows:
@@ -204,6 +206,25 @@ class Writer:
             done.set_result(answer)
 
 
+def tell(jobs: Sequence[Job], error: Exception | None = None) -> None:
+    """Answers all who wait for `jobs`, from any thread: an event loop is woken once for them, however many they are."""
+    loops = {job.done.get_loop() for job in jobs}
+    for loop in loops:
+        told = jobs if len(loops) == 1 else [job for job in jobs if job.done.get_loop() is loop]
+        with suppress(RuntimeError):  # a loop that is closed has nobody waiting
+            loop.call_soon_threadsafe(_answer, told, error)
+
+
+def _answer(jobs: Sequence[Job], error: Exception | None) -> None:
+    for job in jobs:
+        if job.done.done():  # its caller went away
+            continue
+        if error is None:
+            job.done.set_result(None)
+        else:
+            job.done.set_exception(error)
+
+
 def drop_drafts(job: Job) -> None:
     """Removes the drafts of `job` that found no place. One that stays is swept at the next start."""
     for row in job.rows:
@@ -217,5 +238,5 @@ _INSERT_ITEM = "INSERT INTO items (sequence, id, header, data)"
 
 def _present(ids: list[str], db: sqlite3.Connection) -> set[str]:
     # As one JSON text, whatever their number.
-    text = json.dumps(ids)
+    text = msgspec.json.encode(ids).decode()
     return {row[0] for row in db.execute("SELECT id FROM items WHERE id IN (SELECT value FROM json_each(?))", (text,))}

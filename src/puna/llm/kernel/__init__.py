@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +29,9 @@ from puna.llm.gguf import Gguf, Tensor, open_gguf
 ARITHMETIC = "canonical-1"
 ROWS_MAX = 256  # rows computed together; a longer batch is split, which no logit notices
 THREADS_MAX = 256
+# A model whose weights fit here keeps them once more, interleaved for the products of any number of rows: it lies in
+# the processor's cache, so arithmetic is what costs. A larger one is bound by reading memory, and would take twice.
+PANELS_BYTES_MAX = 32 << 20
 MEMORY_REFUSED = "The system refuses memory for the"
 FREE_MEMORY = "Close other models or sequences, or use a shorter context."
 
@@ -56,13 +60,19 @@ def available() -> list[str]:
 
 
 def open_model(
-    gguf_path: Path | str, config: LlamaConfig, *, backend: str | None = None, threads: int = 1
+    gguf_path: Path | str,
+    config: LlamaConfig,
+    *,
+    backend: str | None = None,
+    threads: int = 1,
+    panels_bytes_max: int = PANELS_BYTES_MAX,
 ) -> KernelModel:
     """Load the model at `gguf_path`, whose config the family read, on `backend` (default: the fastest).
 
-    Native backends compute on the mapped file and hold no copy of the weights; "wasm" copies them into its linear
-    memory (at most 4 GiB) and "numpy" unpacks them to float. `threads` matters to native backends only. Raises
-    Invalid for an unknown backend or thread count, NotYet when the system refuses memory.
+    Native backends compute on the mapped file and hold no copy of the weights, except those of a small model in
+    another order (`panels_bytes_max`); "wasm" copies them into its linear memory (at most 4 GiB) and "numpy" unpacks
+    them to float. `threads` matters to native backends only. Raises Invalid for an unknown backend or thread count,
+    NotYet when the system refuses memory.
     """
     if not 1 <= threads <= THREADS_MAX:
         raise Invalid(f"{threads} threads were asked for.", f"Choose 1 to {THREADS_MAX}.")
@@ -70,10 +80,10 @@ def open_model(
     name = backend or usable[0]
     if name not in usable:
         raise Invalid(f"The backend '{name}' is not usable here.", f"Choose one of: {', '.join(usable)}.")
-    return KernelModel(config, name, _load(name, open_gguf(gguf_path), config, threads))
+    return KernelModel(config, name, _load(name, open_gguf(gguf_path), config, threads, panels_bytes_max))
 
 
-def _load(name: str, gguf: Gguf, config: LlamaConfig, threads: int) -> Backend:
+def _load(name: str, gguf: Gguf, config: LlamaConfig, threads: int, panels_bytes_max: int) -> Backend:
     if name == "numpy":
         from puna.llm.families.llama_reference import ReferenceModel
 
@@ -81,10 +91,10 @@ def _load(name: str, gguf: Gguf, config: LlamaConfig, threads: int) -> Backend:
     if name == "wasm":
         from puna.llm.kernel.wasm import WasmModel
 
-        return WasmModel(config, model_tensors(gguf, config))
+        return WasmModel(config, model_tensors(gguf, config), panels_bytes_max)
     from puna.llm.kernel.native import NativeModel
 
-    return NativeModel(name, config, model_tensors(gguf, config), threads)
+    return NativeModel(name, config, model_tensors(gguf, config), threads, panels_bytes_max)
 
 
 def model_tensors(gguf: Gguf, config: LlamaConfig) -> list[Tensor]:
@@ -206,11 +216,11 @@ class KernelModel:
         )
         with self._lock:
             self._check_open()
-            rows_of = self._check_rows(tokens, positions, caches, cache_index, logits_rows)
+            lengths = self._check_rows(tokens, positions, caches, cache_index, logits_rows)
             handles = [cache._handle for cache in caches]
             logits = self._forward_parts(tokens, positions, handles, cache_index, logits_rows)
-            for cache, rows in zip(caches, rows_of, strict=True):
-                cache.length += rows
+            for cache, length in zip(caches, lengths, strict=True):
+                cache.length = length
             return logits
 
     def close(self) -> None:
@@ -236,33 +246,36 @@ class KernelModel:
         cache_index: np.ndarray,
         logits_rows: np.ndarray,
     ) -> list[int]:
-        """How many rows each cache receives; Invalid when the batch does not fit together."""
+        """The length of each cache after these rows; Invalid when the batch does not fit together."""
         count = len(tokens)
         if len(positions) != count or len(cache_index) != count:
             raise Invalid("tokens, positions and cache_index differ in length.")
-        _check_range("token", tokens, self.config.vocab)
-        _check_range("cache index", cache_index, len(caches))
-        _check_range("logits row", logits_rows, count)
+        indices = cache_index.tolist()
+        _check_range("token", tokens.tolist(), self.config.vocab)
+        _check_range("cache index", indices, len(caches))
+        _check_range("logits row", logits_rows.tolist(), count)
         if len({id(cache) for cache in caches}) != len(caches):
             raise Invalid("The same cache is there twice.", "Name it twice in cache_index instead.")
-        rows_of = [0] * len(caches)
-        for index, cache in enumerate(caches):
+        for cache in caches:
             if cache.model is not self or cache._handle is None:
                 raise Invalid("A cache is closed or belongs to another model.")
-            mine = positions[cache_index == index]
-            rows_of[index] = len(mine)
-            if (mine != np.arange(cache.length, cache.length + len(mine))).any():
+        lengths = [cache.length for cache in caches]
+        for index, position in zip(indices, positions.tolist(), strict=True):
+            if position != lengths[index]:
+                mine = positions[cache_index == index]
                 raise Invalid(
-                    f"Rows at positions {mine[:8].tolist()} do not continue a sequence of {cache.length} positions.",
+                    f"Rows at positions {mine[:8].tolist()} do not continue a sequence of {caches[index].length} "
+                    "positions.",
                     "Give rows in ascending order from there, or truncate the cache first.",
                 )
-            if cache.length + len(mine) > cache.positions_max:
+            lengths[index] += 1
+        for cache, length in zip(caches, lengths, strict=True):
+            if length > cache.positions_max:
                 raise Invalid(
-                    f"The sequence would be {cache.length + len(mine)} positions long; its cache holds "
-                    f"{cache.positions_max}.",
+                    f"The sequence would be {length} positions long; its cache holds {cache.positions_max}.",
                     "Use a longer cache or a shorter text.",
                 )
-        return rows_of
+        return lengths
 
     def _forward_parts(
         self,
@@ -273,7 +286,7 @@ class KernelModel:
         logits_rows: np.ndarray,
     ) -> np.ndarray:
         """The batch in parts of ROWS_MAX rows and as many logits; each part's logits go to their places."""
-        if len(tokens) <= ROWS_MAX and len(logits_rows) <= ROWS_MAX and len(tokens):
+        if 0 < len(tokens) <= ROWS_MAX and ascends(logits_rows.tolist()):
             return self._backend.forward(tokens, positions, handles, cache_index, logits_rows)
         logits = np.empty((len(logits_rows), self.config.vocab), np.float32)
         for start in range(0, len(tokens), ROWS_MAX):
@@ -298,10 +311,14 @@ def _vector(name: str, value: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(vector, np.int32)
 
 
-def _check_range(what: str, values: np.ndarray, end: int) -> None:
-    if values.size and not (0 <= values.min() and values.max() < end):
-        wrong = values[(values < 0) | (values >= end)][0]
+def _check_range(what: str, values: list[int], end: int) -> None:
+    if values and not (0 <= min(values) and max(values) < end):
+        wrong = next(value for value in values if not 0 <= value < end)
         raise Invalid(f"The {what} {wrong} is outside 0..{end - 1}.")
+
+
+def ascends(numbers: list[int]) -> bool:
+    return all(each < after for each, after in pairwise(numbers))
 
 
 def memory_refused(what: str) -> NotYet:

@@ -52,7 +52,21 @@ typedef struct {
 } Rows;
 
 static void score_one(const float *q, const float *keys, int head_dim, int groups, float scale, float *scores) {
-  for (int g = 0; g < groups; g++, keys += KEY_GROUP * head_dim) {
+  int g = 0;
+  // Four groups at once: each sum waits for itself only.
+  for (; g + 4 <= groups; g += 4, keys += 4 * KEY_GROUP * head_dim) {
+    const float *k = keys, *l = k + KEY_GROUP * head_dim, *m = l + KEY_GROUP * head_dim, *n = m + KEY_GROUP * head_dim;
+    f32x8 a = splat8(0), b = a, c = a, d = a;
+    for (int i = 0; i < head_dim; i++) {
+      f32x8 x = splat8(q[i]);
+      a = a + x * load8(k + i * KEY_GROUP), b = b + x * load8(l + i * KEY_GROUP);
+      c = c + x * load8(m + i * KEY_GROUP), d = d + x * load8(n + i * KEY_GROUP);
+    }
+    float *s = scores + g * KEY_GROUP;
+    f32x8 z = splat8(scale);
+    store8(s, a * z), store8(s + KEY_GROUP, b * z), store8(s + 2 * KEY_GROUP, c * z), store8(s + 3 * KEY_GROUP, d * z);
+  }
+  for (; g < groups; g++, keys += KEY_GROUP * head_dim) {
     f32x8 sum = splat8(0);
     for (int d = 0; d < head_dim; d++) sum = sum + splat8(q[d]) * load8(keys + d * KEY_GROUP);
     store8(scores + g * KEY_GROUP, sum * splat8(scale));
@@ -102,9 +116,24 @@ static float softmax_weights(float *scores, int length) {
   return tree8(lanes);
 }
 
-// out[d] = sum over positions of weight * value[d], divided by the weights' sum; d in steps of 8, then one by one.
+// out[d] = sum over positions of weight * value[d], divided by the weights' sum; d in steps of 32, of 8, then one by
+// one.
 static void values_one(const float *weights, const float *values, int length, int head_dim, float sum, float *out) {
   int d = 0;
+  for (; d + 32 <= head_dim; d += 32) {
+    f32x8 total[4] = {0};
+    for (int chunk = 0; chunk < length; chunk += VALUE_CHUNK) {
+      int end = chunk + VALUE_CHUNK < length ? chunk + VALUE_CHUNK : length;
+      f32x8 a = splat8(0), b = a, c = a, e = a;
+      const float *v = values + (size_t)chunk * head_dim + d;
+      for (int p = chunk; p < end; p++, v += head_dim) {
+        f32x8 w = splat8(weights[p]);
+        a = a + w * load8(v), b = b + w * load8(v + 8), c = c + w * load8(v + 16), e = e + w * load8(v + 24);
+      }
+      total[0] += a, total[1] += b, total[2] += c, total[3] += e;
+    }
+    for (int i = 0; i < 4; i++) store8(out + d + 8 * i, total[i] / splat8(sum));
+  }
   for (; d + 8 <= head_dim; d += 8) {
     f32x8 total = splat8(0);
     for (int chunk = 0; chunk < length; chunk += VALUE_CHUNK) {

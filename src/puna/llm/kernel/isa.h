@@ -6,6 +6,7 @@
 //                          bytes per value), which order_q8_0, order_q4_0 make
 //   half8                  8 half-precision numbers, already loaded, to float
 //   PANEL_ROWS, TILE_ROWS  0 when the build has no tiled product; else
+//   PACKED_FROM            activation rows from which the tiled product pays where panels are kept
 //   Q8_TILE_PAIRS, Q4_TILE_PAIRS   whether tiles hold int16 pairs (else int8 quads)
 //   Q8_CORRECTION, Q4_CORRECTION   what is added to an unsigned weight, so that the product must be corrected by
 //                          it times the sum of the activations (0: weights are signed in panels)

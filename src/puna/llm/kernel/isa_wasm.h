@@ -111,6 +111,7 @@ static inline float dot_q4_0(const uint8_t *w, const int8_t *q, const void *orde
 
 #define PANEL_ROWS 8
 #define TILE_ROWS 4
+#define PACKED_FROM 2
 #define Q8_TILE_PAIRS 1
 #define Q4_TILE_PAIRS 1
 #define Q8_CORRECTION 0
@@ -154,7 +155,8 @@ static inline void add_to_lane(float *out, v128_t low, v128_t high, const float 
   high = wasm_i32x4_add(high, wasm_i32x4_dot_i16x8(w1, x));
 
 static inline void tile_pairs(const uint8_t *panel, const float *panel_scale, const Tiles *tiles, size_t at, int blocks,
-                              float *out) {
+                              int rows, float *out) {
+  (void)rows;  // all places of the tile are computed, also those where no row is
   const uint8_t *q = tiles->data + at * BLOCK * 2;
   const float *scale = tiles->scale + at;
   memset(out, 0, sizeof(float) * TILE_ROWS * PANEL_ROWS);

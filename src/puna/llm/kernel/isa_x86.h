@@ -148,12 +148,14 @@ static inline void transpose8(const __m256i v[8], __m256i out[8]) {
 
 #if PUNA_VNNI
 #define PANEL_ROWS 32
-#define TILE_ROWS 6
+#define TILE_ROWS 8
+#define PACKED_FROM 1
 #define Q8_TILE_PAIRS 0
 #define Q8_CORRECTION 128
 #else
 #define PANEL_ROWS 16
 #define TILE_ROWS 4
+#define PACKED_FROM 1
 #define Q8_TILE_PAIRS 1
 #define Q8_CORRECTION 0
 #endif
@@ -197,8 +199,11 @@ static inline void pack_q8_0(const uint8_t *const rows[8], int group, uint8_t *p
 #endif
 }
 
-// ---- tiles: TILE_ROWS activation rows times one panel, over `blocks` blocks of one lane ----
-// out (TILE_ROWS, PANEL_ROWS) receives the lane's sum, begun at zero.
+// ---- tiles: `rows` <= TILE_ROWS activation rows times one panel, over `blocks` blocks of one lane ----
+// out (rows, PANEL_ROWS) receives the lane's sums, begun at zero. Each number of rows has a loop of its own, which
+// keeps their sums in registers.
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 static inline int32_t load_i32(const uint8_t *p) { int32_t x; memcpy(&x, p, 4); return x; }
 
@@ -206,22 +211,22 @@ static inline int32_t load_i32(const uint8_t *p) { int32_t x; memcpy(&x, p, 4); 
 
 // Unsigned weights of any bias: `correction` (blocks, TILE_ROWS) is minus the bias times the block's sum of q, and
 // the integer sum begins at it.
-static inline void tile_quads(const uint8_t *panel, const float *panel_scale, const Tiles *tiles, size_t at, int blocks,
-                              float *out) {
+ALWAYS_INLINE void quads_times(const uint8_t *panel, const float *panel_scale, const Tiles *tiles, size_t at,
+                               int blocks, const int rows, float *out) {
   const uint8_t *q = tiles->data + at * BLOCK;
   const float *scale = tiles->scale + at;
   const int32_t *correction = tiles->correction + at;
   __m512 lane0[TILE_ROWS], lane1[TILE_ROWS];
-  for (int t = 0; t < TILE_ROWS; t++) lane0[t] = lane1[t] = _mm512_setzero_ps();
+  for (int t = 0; t < rows; t++) lane0[t] = lane1[t] = _mm512_setzero_ps();
   for (int block = 0; block < blocks; block++) {
     __m512i sum0[TILE_ROWS], sum1[TILE_ROWS];
 #pragma clang loop unroll(full)
-    for (int t = 0; t < TILE_ROWS; t++) sum0[t] = sum1[t] = _mm512_set1_epi32(correction[t]);
+    for (int t = 0; t < rows; t++) sum0[t] = sum1[t] = _mm512_set1_epi32(correction[t]);
 #pragma clang loop unroll(full)
     for (int j = 0; j < 8; j++) {
       __m512i w0 = _mm512_load_si512(panel + j * 128), w1 = _mm512_load_si512(panel + j * 128 + 64);
 #pragma clang loop unroll(full)
-      for (int t = 0; t < TILE_ROWS; t++) {
+      for (int t = 0; t < rows; t++) {
         __m512i x = _mm512_set1_epi32(load_i32(q + (j * TILE_ROWS + t) * 4));
         sum0[t] = _mm512_dpbusd_epi32(sum0[t], w0, x);
         sum1[t] = _mm512_dpbusd_epi32(sum1[t], w1, x);
@@ -229,7 +234,7 @@ static inline void tile_quads(const uint8_t *panel, const float *panel_scale, co
     }
     __m512 s0 = _mm512_load_ps(panel_scale), s1 = _mm512_load_ps(panel_scale + 16);
 #pragma clang loop unroll(full)
-    for (int t = 0; t < TILE_ROWS; t++) {
+    for (int t = 0; t < rows; t++) {
       __m512 s = _mm512_set1_ps(scale[t]);
       lane0[t] = _mm512_add_ps(lane0[t], _mm512_mul_ps(_mm512_cvtepi32_ps(sum0[t]), _mm512_mul_ps(s0, s)));
       lane1[t] = _mm512_add_ps(lane1[t], _mm512_mul_ps(_mm512_cvtepi32_ps(sum1[t]), _mm512_mul_ps(s1, s)));
@@ -237,10 +242,17 @@ static inline void tile_quads(const uint8_t *panel, const float *panel_scale, co
     panel += BLOCK * PANEL_ROWS, panel_scale += PANEL_ROWS;
     q += BLOCK * TILE_ROWS, scale += TILE_ROWS, correction += TILE_ROWS;
   }
-  for (int t = 0; t < TILE_ROWS; t++) {
+  for (int t = 0; t < rows; t++) {
     _mm512_storeu_ps(out + t * PANEL_ROWS, lane0[t]);
     _mm512_storeu_ps(out + t * PANEL_ROWS + 16, lane1[t]);
   }
+}
+
+static inline void tile_quads(const uint8_t *panel, const float *panel_scale, const Tiles *tiles, size_t at, int blocks,
+                              int rows, float *out) {
+#define ROWS(n) case n: quads_times(panel, panel_scale, tiles, at, blocks, n, out); break;
+  switch (rows) { ROWS(1) ROWS(2) ROWS(3) ROWS(4) ROWS(5) ROWS(6) ROWS(7) ROWS(8) }
+#undef ROWS
 }
 
 #define tile_q8_0 tile_quads
@@ -254,27 +266,27 @@ static inline void add_to_lane(float *out, __m256i sum, __m256 panel_scale, __m2
   _mm256_storeu_ps(out, _mm256_add_ps(_mm256_loadu_ps(out), product));
 }
 
-static inline void tile_q8_0(const uint8_t *panel, const float *panel_scale, const Tiles *tiles, size_t at, int blocks,
-                             float *out) {
+ALWAYS_INLINE void q8_0_times(const uint8_t *panel, const float *panel_scale, const Tiles *tiles, size_t at,
+                              int blocks, const int rows, float *out) {
   const uint8_t *q = tiles->data + at * BLOCK * 2;
   const float *scale = tiles->scale + at;
-  memset(out, 0, sizeof(float) * TILE_ROWS * PANEL_ROWS);
+  memset(out, 0, sizeof(float) * rows * PANEL_ROWS);
   for (int block = 0; block < blocks; block++) {
     __m256i sum0[TILE_ROWS], sum1[TILE_ROWS];
-    for (int t = 0; t < TILE_ROWS; t++) sum0[t] = sum1[t] = _mm256_setzero_si256();
+    for (int t = 0; t < rows; t++) sum0[t] = sum1[t] = _mm256_setzero_si256();
 #pragma clang loop unroll(full)
     for (int j = 0; j < 16; j++) {
       __m256i w0 = _mm256_load_si256((const __m256i *)(panel + j * 64));
       __m256i w1 = _mm256_load_si256((const __m256i *)(panel + j * 64 + 32));
 #pragma clang loop unroll(full)
-      for (int t = 0; t < TILE_ROWS; t++) {
+      for (int t = 0; t < rows; t++) {
         __m256i x = _mm256_set1_epi32(load_i32(q + (j * TILE_ROWS + t) * 4));
         sum0[t] = _mm256_add_epi32(sum0[t], _mm256_madd_epi16(w0, x));
         sum1[t] = _mm256_add_epi32(sum1[t], _mm256_madd_epi16(w1, x));
       }
     }
     __m256 s0 = _mm256_load_ps(panel_scale), s1 = _mm256_load_ps(panel_scale + 8);
-    for (int t = 0; t < TILE_ROWS; t++) {
+    for (int t = 0; t < rows; t++) {
       __m256 s = _mm256_set1_ps(scale[t]);
       add_to_lane(out + t * PANEL_ROWS, sum0[t], s0, s);
       add_to_lane(out + t * PANEL_ROWS + 8, sum1[t], s1, s);
@@ -285,29 +297,29 @@ static inline void tile_q8_0(const uint8_t *panel, const float *panel_scale, con
 }
 
 // Eight products of 15 * 127 * 2 stay below 2^15, so a whole block is summed in int16.
-static inline void tile_q4_0(const uint8_t *panel, const float *panel_scale, const Tiles *tiles, size_t at, int blocks,
-                             float *out) {
+ALWAYS_INLINE void q4_0_times(const uint8_t *panel, const float *panel_scale, const Tiles *tiles, size_t at,
+                              int blocks, const int rows, float *out) {
   const uint8_t *q = tiles->data + at * BLOCK;
   const float *scale = tiles->scale + at;
   const int32_t *correction = tiles->correction + at;
   const __m256i one = _mm256_set1_epi16(1);
-  memset(out, 0, sizeof(float) * TILE_ROWS * PANEL_ROWS);
+  memset(out, 0, sizeof(float) * rows * PANEL_ROWS);
   for (int block = 0; block < blocks; block++) {
     __m256i sum0[TILE_ROWS], sum1[TILE_ROWS];
-    for (int t = 0; t < TILE_ROWS; t++) sum0[t] = sum1[t] = _mm256_setzero_si256();
+    for (int t = 0; t < rows; t++) sum0[t] = sum1[t] = _mm256_setzero_si256();
 #pragma clang loop unroll(full)
     for (int j = 0; j < 8; j++) {
       __m256i w0 = _mm256_load_si256((const __m256i *)(panel + j * 64));
       __m256i w1 = _mm256_load_si256((const __m256i *)(panel + j * 64 + 32));
 #pragma clang loop unroll(full)
-      for (int t = 0; t < TILE_ROWS; t++) {
+      for (int t = 0; t < rows; t++) {
         __m256i x = _mm256_set1_epi32(load_i32(q + (j * TILE_ROWS + t) * 4));
         sum0[t] = _mm256_add_epi16(sum0[t], _mm256_maddubs_epi16(w0, x));
         sum1[t] = _mm256_add_epi16(sum1[t], _mm256_maddubs_epi16(w1, x));
       }
     }
     __m256 s0 = _mm256_load_ps(panel_scale), s1 = _mm256_load_ps(panel_scale + 8);
-    for (int t = 0; t < TILE_ROWS; t++) {
+    for (int t = 0; t < rows; t++) {
       __m256 s = _mm256_set1_ps(scale[t]);
       __m256i c = _mm256_set1_epi32(correction[t]);
       add_to_lane(out + t * PANEL_ROWS, _mm256_add_epi32(_mm256_madd_epi16(sum0[t], one), c), s0, s);
@@ -317,5 +329,17 @@ static inline void tile_q4_0(const uint8_t *panel, const float *panel_scale, con
     q += BLOCK * TILE_ROWS, scale += TILE_ROWS, correction += TILE_ROWS;
   }
 }
+
+#define ROWS(name, n) case n: name(panel, panel_scale, tiles, at, blocks, n, out); break;
+static inline void tile_q8_0(const uint8_t *panel, const float *panel_scale, const Tiles *tiles, size_t at, int blocks,
+                             int rows, float *out) {
+  switch (rows) { ROWS(q8_0_times, 1) ROWS(q8_0_times, 2) ROWS(q8_0_times, 3) ROWS(q8_0_times, 4) }
+}
+
+static inline void tile_q4_0(const uint8_t *panel, const float *panel_scale, const Tiles *tiles, size_t at, int blocks,
+                             int rows, float *out) {
+  switch (rows) { ROWS(q4_0_times, 1) ROWS(q4_0_times, 2) ROWS(q4_0_times, 3) ROWS(q4_0_times, 4) }
+}
+#undef ROWS
 
 #endif

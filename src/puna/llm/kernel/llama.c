@@ -36,6 +36,8 @@ struct PunaModel {
   Place *places;
   void *state;
   size_t state_bytes;
+  void *panels;              // of all quantised matrices, when they are small enough to be kept
+  size_t panels_bytes;
   Activations activations;
   MatmulScratch *scratch;    // one per thread, like scores
   float **scores;
@@ -141,9 +143,21 @@ static void multiply(PunaModel *m, const float *values, int rows, const Matrix *
 #define MATRICES(...) (const Matrix *const[]){__VA_ARGS__}
 #define OUTS(...) (float *const[]){__VA_ARGS__}
 
+// Keep the wanted rows of the batch and forget the others; `wanted` ascends.
+static void keep_rows(PunaModel *m, const int32_t *wanted, int count) {
+  size_t q_dim = (size_t)m->heads * m->head_dim;
+  for (int i = 0; i < count; i++) {
+    if (wanted[i] == i) continue;
+    memcpy(m->hidden + (size_t)i * m->dim, m->hidden + (size_t)wanted[i] * m->dim, sizeof(float) * m->dim);
+    memcpy(m->q + i * q_dim, m->q + wanted[i] * q_dim, sizeof(float) * q_dim);
+    m->places[i] = m->places[wanted[i]];
+  }
+}
+
 // ---- the story ----
 
-static void forward_layers(PunaModel *m, const int32_t *tokens, int rows) {
+// The state after the last layer, of `rows` tokens; only of the `count` rows in `wanted`, in that order, in front.
+static void forward_layers(PunaModel *m, const int32_t *tokens, int rows, const int32_t *wanted, int count) {
   RowsJob job = {.m = m, .rows = rows, .tokens = tokens};
   for_rows(&job, embed_unit);
   for_rows(&job, angles_unit);
@@ -156,6 +170,12 @@ static void forward_layers(PunaModel *m, const int32_t *tokens, int rows) {
     multiply(m, m->normed, rows, MATRICES(&layer->q, &layer->k, &layer->v), OUTS(m->q, m->k, m->v), 3);
     // All rows' keys and values are stored before any row attends: a row sees the earlier ones of its own batch.
     for_rows(&job, rotate_and_store_unit);
+    // After the last keys and values nobody looks at the rows that are not wanted: most of a prompt.
+    if (l + 1 == m->layers) {
+      keep_rows(m, wanted, count);
+      job.rows = rows = count;
+      if (!count) return;
+    }
     Attention attending = {m->q, m->attended, m->places, rows, l, m->heads, m->kv_heads, m->head_dim, m->scores,
                            m->scores_stride};
     attention(m->pool, &attending);
@@ -171,11 +191,7 @@ static void forward_layers(PunaModel *m, const int32_t *tokens, int rows) {
   }
 }
 
-// The wanted rows move to the front, so that the output matrix is multiplied with those only.
-static void forward_logits(PunaModel *m, const int32_t *wanted, int count, float *logits) {
-  for (int i = 0; i < count; i++)
-    memcpy(m->attended + (size_t)i * m->dim, m->hidden + (size_t)wanted[i] * m->dim, sizeof(float) * m->dim);
-  memcpy(m->hidden, m->attended, sizeof(float) * m->dim * count);
+static void forward_logits(PunaModel *m, int count, float *logits) {
   RowsJob job = {.m = m, .rows = count, .weight = m->output_norm};
   for_rows(&job, norm_unit);
   multiply(m, m->normed, count, MATRICES(&m->output), OUTS(logits), 1);
@@ -188,7 +204,7 @@ static void forward_logits(PunaModel *m, const int32_t *wanted, int count, float
 
 static Matrix matrix_of(const PunaTensor *tensor, int rows, int cols) {
   const uint8_t *data = (const uint8_t *)(uintptr_t)tensor->data;
-  return (Matrix){tensor->type, rows, cols, matrix_row_bytes(tensor->type, cols), data};
+  return (Matrix){tensor->type, rows, cols, matrix_row_bytes(tensor->type, cols), data, NULL, NULL};
 }
 
 static float *copy_norm(float **memory, const PunaTensor *tensor, int dim) {
@@ -228,11 +244,34 @@ static int load_weights(PunaModel *m, const PunaSpec *spec) {
   return 1;
 }
 
+// The next of the matrices that a pass multiplies with, NULL after the last; `index` counts from 0.
+static Matrix *matrix_at(PunaModel *m, int index) {
+  if (index == m->layers * 7) return &m->output;
+  if (index > m->layers * 7) return NULL;
+  Layer *layer = &m->layer[index / 7];
+  Matrix *matrices[] = {&layer->q, &layer->k, &layer->v, &layer->attn_output, &layer->gate, &layer->up, &layer->down};
+  return matrices[index % 7];
+}
+
+// Keep the panels of all matrices, if they take at most `bytes_max`. Refused memory is no harm: they are then made
+// anew for each batch, as for a large model.
+static void keep_panels(PunaModel *m, size_t bytes_max) {
+  const Matrix *matrix;
+  size_t bytes = 0;
+  for (int i = 0; (matrix = matrix_at(m, i)); i++) bytes += (matrix_panels_bytes(matrix) + 63) & ~(size_t)63;
+  if (!bytes || bytes > bytes_max || !(m->panels = reserve_memory(bytes))) return;
+  m->panels_bytes = bytes;
+  uint8_t *memory = m->panels;
+  for (int i = 0; (matrix = matrix_at(m, i)); i++) {
+    size_t taken = (matrix_panels_bytes(matrix) + 63) & ~(size_t)63;
+    if (taken) matrix_pack(matrix_at(m, i), memory);
+    memory += taken;
+  }
+}
+
 static int reserve_state(PunaModel *m) {
-  // The wanted hidden rows pass through `attended`, so it is as wide as the wider of the two.
   size_t q_dim = (size_t)m->heads * m->head_dim, kv_dim = (size_t)m->kv_heads * m->head_dim, half = m->head_dim / 2;
-  size_t attended = q_dim > (size_t)m->dim ? q_dim : (size_t)m->dim;
-  size_t widths[] = {m->dim, m->dim, q_dim, attended, kv_dim, kv_dim, m->ffn, m->ffn, half, half};
+  size_t widths[] = {m->dim, m->dim, q_dim, q_dim, kv_dim, kv_dim, m->ffn, m->ffn, half, half};
   float **parts[] = {&m->hidden, &m->normed, &m->q, &m->attended, &m->k,
                      &m->v,      &m->gate,   &m->up, &m->cosine,  &m->sine};
   size_t floats = 0;
@@ -243,7 +282,8 @@ static int reserve_state(PunaModel *m) {
   m->places = m->state;
   float *memory = (float *)(m->places + m->rows_max);
   for (int i = 0; i < 10; i++) *parts[i] = memory, memory += widths[i] * m->rows_max;
-  size_t widest = attended > (size_t)m->ffn ? attended : (size_t)m->ffn;
+  size_t widest = q_dim > (size_t)m->dim ? q_dim : (size_t)m->dim;
+  if ((size_t)m->ffn > widest) widest = m->ffn;
   int threads = pool_threads(m->pool);
   m->scratch = calloc(threads, sizeof *m->scratch);
   m->scores = calloc(threads, sizeof *m->scores);
@@ -262,6 +302,7 @@ PunaModel *puna_model_new(const PunaSpec *spec) {
   uint64_t mode = set_float_mode();
   m->pool = pool_new(spec->threads);
   int complete = m->pool && load_weights(m, spec) && reserve_state(m);
+  if (complete) keep_panels(m, (size_t)spec->panels_bytes_max);
   restore_float_mode(mode);
   if (complete) return m;
   puna_model_free(m);
@@ -282,6 +323,7 @@ void puna_model_free(PunaModel *m) {
   for (int i = 0; m->scratch && i < pool_threads(m->pool); i++) matmul_scratch_free(&m->scratch[i]);
   activations_free(&m->activations);
   release_memory(m->state, m->state_bytes);
+  release_memory(m->panels, m->panels_bytes);
   pool_free(m->pool);
   free(m->scratch), free(m->scores), free(m->layer), free(m->output_norm), free(m->frequency), free(m);
 }
@@ -326,8 +368,8 @@ int32_t puna_forward(PunaModel *m, int32_t rows, const int32_t *tokens, const in
   }
   if (!grow_scores(m, longest)) return 1;
   uint64_t mode = set_float_mode();
-  forward_layers(m, tokens, rows);
-  if (logits_count) forward_logits(m, logits_rows, logits_count, logits);
+  forward_layers(m, tokens, rows, logits_rows, logits_count);
+  if (logits_count) forward_logits(m, logits_count, logits);
   restore_float_mode(mode);
   return 0;
 }

@@ -1,14 +1,15 @@
 // Activations are quantised once, then multiplied with matrices of any type. A few rows go one by one through
 // the weights (generation is bound by reading them); more rows go in tiles against panels of interleaved weights
-// (a prompt is bound by the arithmetic). Both give the same bits: integer sums are exact, and each block's product
-// goes to lane `block % 8` in ascending order of blocks.
+// (a prompt is bound by the arithmetic). A small model's panels are kept, so that even a few rows go that way. Both
+// give the same bits: integer sums are exact, and each block's product goes to lane `block % 8` in ascending order
+// of blocks.
 #include "matmul.h"
 
 #include "isa.h"
 
 enum {
   ROWS_PER_UNIT = 32,  // matrix rows one thread takes at a time when rows go one by one
-  TILED_FROM = 4,      // activation rows from which the tiled product pays
+  TILED_FROM = 6,      // activation rows from which the tiled product pays, panels being made for it
   FLOAT_ROWS = 4,      // rows of a float matrix multiplied together
 };
 
@@ -64,22 +65,22 @@ static int lane_start(int blocks, int lane) {
 }
 static int slot_of_block(int blocks, int block) { return lane_start(blocks, block % LANES) + block / LANES; }
 
-// Rows first .. first + TILE_ROWS of `a` side by side: [block slot][quads or pairs of values][row].
+// Rows first .. first + TILE_ROWS of `a` side by side: [block slot][quads or pairs of values][row]. Places of rows
+// that are not there keep what they held: nothing that is computed from it is stored.
 static void interleave_tile(const Activations *a, Tiles *tiles, int tile, int pairs, int correction) {
   int blocks = a->cols / BLOCK, width = pairs ? 2 : 4, first = tile * TILE_ROWS;
-  for (int t = 0; t < TILE_ROWS; t++) {
-    int row = first + t, present = row < a->rows;
+  for (int t = 0; t < TILE_ROWS && first + t < a->rows; t++) {
+    int row = first + t;
     for (int block = 0; block < blocks; block++) {
       size_t slot = ((size_t)tile * blocks + slot_of_block(blocks, block)) * TILE_ROWS;
       size_t from = (size_t)row * blocks + block;
-      tiles->scale[slot + t] = present ? a->scale[from] : 0.0f;
-      tiles->correction[slot + t] = present ? -correction * a->sum[from] : 0;
+      tiles->scale[slot + t] = a->scale[from];
+      tiles->correction[slot + t] = -correction * a->sum[from];
       const int8_t *q = a->q + from * BLOCK;
       uint8_t *out = tiles->data + slot * BLOCK * (pairs ? 2 : 1) + t * 4;
       for (int i = 0; i < BLOCK / width; i++, out += TILE_ROWS * 4) {
         int16_t two[2];
-        if (!present) memset(out, 0, 4);
-        else if (pairs) two[0] = q[2 * i], two[1] = q[2 * i + 1], memcpy(out, two, 4);
+        if (pairs) two[0] = q[2 * i], two[1] = q[2 * i + 1], memcpy(out, two, 4);
         else memcpy(out, q + 4 * i, 4);
       }
     }
@@ -130,7 +131,9 @@ void activations_set(Activations *a, Pool *pool, const float *values, int rows, 
   for (int i = 0; i < count; i++) q8 |= matrices[i]->type == TYPE_Q8_0, q4 |= matrices[i]->type == TYPE_Q4_0;
   if (!q8 && !q4) return;
 #if PANEL_ROWS
-  int tiled = rows >= TILED_FROM;
+  int packed = 0;
+  for (int i = 0; i < count; i++) packed |= matrices[i]->panels != NULL;
+  int tiled = a->tiled = rows >= (packed ? PACKED_FROM : TILED_FROM);
   SetJob job = {a, TILE_ROWS, tiled && q8, tiled && q4, !tiled && q8, !tiled && q4};
 #else
   SetJob job = {a, 4, 0, 0, q8, q4};
@@ -232,11 +235,17 @@ static void float_rows(const Product *p, int first, int end, float *row_values) 
 
 #if PANEL_ROWS
 
-static void pack_panel(const Matrix *m, int first, MatmulScratch *scratch) {
+// One block of all rows of a panel.
+static size_t slot_bytes_of(const Matrix *m) {
+  return (size_t)BLOCK * PANEL_ROWS * (m->type == TYPE_Q8_0 ? Q8_WIDTH : Q4_WIDTH);
+}
+
+// Rows first .. first + PANEL_ROWS of a matrix: `panel` [block slot][quads or pairs of values][row], `scales`
+// [block slot][row].
+static void pack_panel(const Matrix *m, int first, uint8_t *panel, float *scales) {
   int blocks = m->cols / BLOCK;
   int q8 = m->type == TYPE_Q8_0;
-  size_t block_bytes = q8 ? Q8_0_BYTES : Q4_0_BYTES;
-  size_t slot_bytes = (size_t)BLOCK * PANEL_ROWS * (q8 ? Q8_WIDTH : Q4_WIDTH);
+  size_t block_bytes = q8 ? Q8_0_BYTES : Q4_0_BYTES, slot_bytes = slot_bytes_of(m);
   for (int group = 0; group < PANEL_ROWS / 8; group++) {
     const uint8_t *rows[8];
     for (int r = 0; r < 8; r++) {
@@ -246,10 +255,9 @@ static void pack_panel(const Matrix *m, int first, MatmulScratch *scratch) {
     }
     for (int block = 0; block < blocks; block++) {
       int slot = slot_of_block(blocks, block);
-      uint8_t *panel = scratch->panel + slot * slot_bytes;
-      float *scale = scratch->panel_scale + (size_t)slot * PANEL_ROWS;
-      if (q8) pack_q8_0(rows, group, panel, scale);
-      else pack_q4_0(rows, group, panel, scale);
+      float *scale = scales + (size_t)slot * PANEL_ROWS;
+      if (q8) pack_q8_0(rows, group, panel + slot * slot_bytes, scale);
+      else pack_q4_0(rows, group, panel + slot * slot_bytes, scale);
       for (int r = 0; r < 8; r++) rows[r] += block_bytes;
     }
   }
@@ -275,29 +283,53 @@ static void store_tile(const Product *p, const float *lanes, int row0, int token
 
 static void panel_times_tiles(const Product *p, int first, MatmulScratch *scratch) {
   const Activations *a = p->a;
-  int q8 = p->matrix->type == TYPE_Q8_0, blocks = a->cols / BLOCK;
+  const Matrix *m = p->matrix;
+  int q8 = m->type == TYPE_Q8_0, blocks = a->cols / BLOCK;
   const Tiles *tiles = q8 ? &a->q8 : &a->q4;
-  size_t slot_bytes = (size_t)BLOCK * PANEL_ROWS * (q8 ? Q8_WIDTH : Q4_WIDTH);
-  pack_panel(p->matrix, first, scratch);
+  size_t slot_bytes = slot_bytes_of(m), at_panel = (size_t)(first / PANEL_ROWS) * blocks;
+  const uint8_t *panels = m->panels ? m->panels + at_panel * slot_bytes : scratch->panel;
+  const float *scales = m->panels ? m->panel_scales + at_panel * PANEL_ROWS : scratch->panel_scale;
+  if (!m->panels) pack_panel(m, first, scratch->panel, scratch->panel_scale);
   for (int token = 0; token < a->rows; token += TILE_ROWS) {
+    int rows = a->rows - token < TILE_ROWS ? a->rows - token : TILE_ROWS;
     for (int lane = 0; lane < LANES; lane++) {
       int start = lane_start(blocks, lane), length = lane_start(blocks, lane + 1) - start;
-      const uint8_t *panel = scratch->panel + start * slot_bytes;
-      const float *scale = scratch->panel_scale + (size_t)start * PANEL_ROWS;
+      const uint8_t *panel = panels + start * slot_bytes;
+      const float *scale = scales + (size_t)start * PANEL_ROWS;
       size_t at = ((size_t)(token / TILE_ROWS) * blocks + start) * TILE_ROWS;
       float *out = scratch->lanes + lane * TILE_ROWS * PANEL_ROWS;
-      if (q8) tile_q8_0(panel, scale, tiles, at, length, out);
-      else tile_q4_0(panel, scale, tiles, at, length, out);
+      if (q8) tile_q8_0(panel, scale, tiles, at, length, rows, out);
+      else tile_q4_0(panel, scale, tiles, at, length, rows, out);
     }
     store_tile(p, scratch->lanes, first, token);
   }
 }
 
+size_t matrix_panels_bytes(const Matrix *m) {
+  if (!is_quantised(m->type)) return 0;
+  size_t slots = (size_t)(m->rows + PANEL_ROWS - 1) / PANEL_ROWS * (m->cols / BLOCK);
+  return slots * (slot_bytes_of(m) + PANEL_ROWS * sizeof(float));
+}
+
+void matrix_pack(Matrix *m, uint8_t *memory) {
+  size_t blocks = m->cols / BLOCK, panels = (m->rows + PANEL_ROWS - 1) / PANEL_ROWS;
+  float *scales = (float *)(memory + panels * blocks * slot_bytes_of(m));
+  for (size_t panel = 0; panel < panels; panel++)
+    pack_panel(m, (int)panel * PANEL_ROWS, memory + panel * blocks * slot_bytes_of(m),
+               scales + panel * blocks * PANEL_ROWS);
+  m->panels = memory, m->panel_scales = scales;
+}
+
+#else
+
+size_t matrix_panels_bytes(const Matrix *m) { return (void)m, 0; }
+void matrix_pack(Matrix *m, uint8_t *memory) { (void)m, (void)memory; }
+
 #endif
 
 static int rows_per_unit(const Product *p) {
 #if PANEL_ROWS
-  if (p->a->rows >= TILED_FROM && is_quantised(p->matrix->type)) return PANEL_ROWS;
+  if (p->a->tiled && is_quantised(p->matrix->type)) return PANEL_ROWS;
 #endif
   (void)p;
   return ROWS_PER_UNIT;
@@ -311,7 +343,7 @@ static void product_unit(const Product *p, int unit, MatmulScratch *scratch) {
     return;
   }
 #if PANEL_ROWS
-  if (p->a->rows >= TILED_FROM) {
+  if (p->a->tiled) {
     panel_times_tiles(p, first, scratch);
     return;
   }

@@ -16,6 +16,9 @@ typedef struct {
   int type, rows, cols;
   size_t row_bytes;
   const uint8_t *data;
+  // NULL, or all of the matrix as panels (isa.h), made once by `matrix_pack`.
+  const uint8_t *panels;
+  const float *panel_scales;
 } Matrix;
 
 // The same quantised rows once more, several rows side by side as the build's inner loop wants them.
@@ -32,14 +35,20 @@ typedef struct {
   int8_t *q;            // (rows, cols) quantised in blocks of 32, each in -127..127
   float *scale;         // (rows, cols / 32)
   int32_t *sum;         // (rows, cols / 32): the sum of each block's q
-  Tiles q8, q4;         // for Q8_0 and for Q4_0 matrices, when there are many rows
-  uint8_t *ordered_q8, *ordered_q4;  // when there are few: q in the order the dots want (isa.h, Q8_ORDER)
+  int tiled;            // whether it is panels that these rows are multiplied with
+  Tiles q8, q4;         // then, for Q8_0 and for Q4_0 matrices
+  uint8_t *ordered_q8, *ordered_q4;  // else: q in the order the dots want (isa.h, Q8_ORDER)
   int rows_max, cols_max;
   void *memory;
   size_t memory_bytes;
 } Activations;
 
 size_t matrix_row_bytes(int type, int cols);
+
+// The memory a matrix's panels take; 0 when the build has none for its type.
+size_t matrix_panels_bytes(const Matrix *matrix);
+// Make the panels in `memory` (64-byte aligned, matrix_panels_bytes long): products no longer read the file then.
+void matrix_pack(Matrix *matrix, uint8_t *memory);
 
 int activations_init(Activations *a, int rows_max, int cols_max);  // 0 when memory is refused
 void activations_free(Activations *a);

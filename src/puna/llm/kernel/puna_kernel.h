@@ -30,6 +30,8 @@ typedef struct {
   double rope_base;
   float norm_eps;
   int32_t rows_max;  // the most rows one call of puna_forward may bring
+  // Memory that may be taken to keep the weights once more in the order the products want: more speed, the same bits.
+  int64_t panels_bytes_max;
   PunaTensor tensors[];
 } PunaSpec;
 
@@ -45,7 +47,7 @@ PUNA_EXPORT void puna_cache_free(PunaCache *cache);
 
 // Run `rows` tokens through the model. Row i is tokens[i] at positions[i] of the sequence caches[cache_index[i]];
 // rows of one sequence come in ascending positions without a hole. `caches` are addresses of PunaCache.
-// logits (logits_count, vocab) receives the logits after the rows named by logits_rows.
+// logits (logits_count, vocab) receives the logits after the rows named by logits_rows, which ascend.
 // Returns 0, or 1 when memory was refused (then nothing of the caches is to be believed from these positions on).
 PUNA_EXPORT int32_t puna_forward(PunaModel *model, int32_t rows, const int32_t *tokens, const int32_t *positions,
                                  const int32_t *cache_index, const uint64_t *caches, int32_t logits_count,

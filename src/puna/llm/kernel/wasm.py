@@ -97,7 +97,7 @@ class Buffer:
 class WasmModel:
     """A model in linear memory. See Backend in kernel/__init__.py."""
 
-    def __init__(self, config: LlamaConfig, tensors: Sequence[Tensor]):
+    def __init__(self, config: LlamaConfig, tensors: Sequence[Tensor], panels_bytes_max: int):
         size = sum(tensor.nbytes for tensor in tensors)
         if size >= ADDRESS_SPACE:
             raise Invalid(f"The model has {size} bytes, more than WebAssembly's 4 GiB.", "Use a native backend.")
@@ -108,7 +108,7 @@ class WasmModel:
             if tensor.offset not in copies:
                 copies[tensor.offset] = self._wasm.put("model's weights", tensor.data)
         types, addresses = [tensor.type for tensor in tensors], [copies[tensor.offset] for tensor in tensors]
-        spec = self._wasm.put("model", pack_spec(config, 1, ROWS_MAX, types, addresses))
+        spec = self._wasm.put("model", pack_spec(config, 1, ROWS_MAX, panels_bytes_max, types, addresses))
         self._model = self._wasm.call("puna_model_new", spec)
         if not self._model:
             raise memory_refused("model")

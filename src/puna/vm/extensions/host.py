@@ -22,14 +22,14 @@ class Host:
 
     `weave(id)` is the file with the data of an item, None when it is not on this node. `engine()` is the client of
     the inference engine, connected at the first call; it raises NotYet when there is none. `charge(gas)` takes gas
-    from the message, and ends its evaluation when there is too little. `emit(event)` tells those who watch; nothing
+    from the message, and ends its evaluation when there is too little. `emit(events)` tells those who watch; nothing
     of it enters the result. `archive()` is the node's store, to read from (`weavedrive.py` says what of it).
     """
 
     process_id: str = ""
     weave: Callable[[str], Path | None] = lambda item: None
     engine: Callable[[], Any] = _no_engine
-    emit: Callable[[dict[str, Any]], None] = lambda event: None
+    emit: Callable[[list[dict[str, Any]]], None] = lambda events: None
     options: Mapping[str, str] = field(default_factory=dict)
     environment: bytes = b"{}"  # the environment JSON of the process
     message_id: str = ""  # of the message under evaluation; "" during a preview

@@ -21,6 +21,7 @@ GAS_TOKEN = 10_000_000
 
 LIMIT_MAX = 1 << 20  # tokens; the context of every model is smaller
 ITEM_ID_CHARACTERS = 43
+DESCRIBED_MAX = 16  # models, whose descriptions a process need not ask the engine for again
 
 
 class Say(msgspec.Struct):
@@ -61,6 +62,14 @@ _decoder = msgspec.json.Decoder(Info | Tokenize | Chat | Generate)
 
 def bind(host: Host) -> Callable[[bytes], bytes]:
     """The function that answers this process's requests: JSON to JSON, shapes as the classes above."""
+    described: dict[str, dict[str, Any]] = {}  # what was said of a model: an id names the same file for ever
+
+    def info(path: str, model: str) -> dict[str, Any]:
+        if model not in described:
+            if len(described) >= DESCRIBED_MAX:
+                described.clear()
+            described[model] = _info(host, path)
+        return described[model]
 
     def answer(request: bytes) -> bytes:
         host.charge(GAS_REQUEST + GAS_REQUEST_BYTE * len(request))
@@ -70,7 +79,8 @@ def bind(host: Host) -> Callable[[bytes], bytes]:
             raise Invalid(f"request not understood: {error}") from None
         path = _model_path(host, ask.model)
         try:
-            return msgspec.json.encode(_OPERATIONS[type(ask)](host, path, ask))
+            said = info(path, ask.model) if isinstance(ask, Info) else _OPERATIONS[type(ask)](host, path, ask)
+            return msgspec.json.encode(said)
         except (Invalid, Missing) as refusal:
             # The process sees this text, and it must not depend on where this node keeps its files.
             raise type(refusal)(str(refusal).replace(path, f"model {ask.model}")) from None
@@ -85,7 +95,7 @@ def _model_path(host: Host, model: str) -> str:
     return str(path)
 
 
-def _info(host: Host, path: str, ask: Info) -> dict[str, Any]:
+def _info(host: Host, path: str) -> dict[str, Any]:
     info = host.engine().open_model(path)
     return {
         "name": info.name,
@@ -120,22 +130,27 @@ def _generate(host: Host, path: str, ask: Generate) -> dict[str, Any]:
     return {"tokens": list(completion.tokens), "text": completion.text, "finish": completion.finish}
 
 
-def _teller(host: Host) -> Callable[[int, bytes], None]:
+def _teller(host: Host) -> Callable[[list[tuple[int, bytes]]], None]:
     """Tells each token to those who watch, as text: a character cut in two waits for its other half."""
     from codecs import getincrementaldecoder
 
     decoder = getincrementaldecoder("utf-8")("replace")
     index = 0
 
-    def on_token(token: int, piece: bytes) -> None:
+    def on_tokens(tokens: list[tuple[int, bytes]]) -> None:
         nonlocal index
         if not host.message_id:  # nobody watches a preview
             return
-        event = {"extension": "Llama", "event": "token", "index": index, "token": token, "text": decoder.decode(piece)}
-        host.emit({"process": host.process_id, "message": host.message_id, **event})
-        index += 1
+        about = {"process": host.process_id, "message": host.message_id, "extension": "Llama", "event": "token"}
+        host.emit(
+            [
+                {**about, "index": number, "token": token, "text": decoder.decode(piece)}
+                for number, (token, piece) in enumerate(tokens, index)
+            ]
+        )
+        index += len(tokens)
 
-    return on_token
+    return on_tokens
 
 
-_OPERATIONS = {Info: _info, Tokenize: _tokenize, Chat: _chat, Generate: _generate}
+_OPERATIONS = {Tokenize: _tokenize, Chat: _chat, Generate: _generate}
