@@ -227,20 +227,21 @@ class Counter:
                 400, f"{asked.tokens} tokens are too many: the herd makes 1 to {most}.", f"Ask for {most} or fewer.",
                 param="max_tokens", code="invalid_value",
             )  # fmt: skip
-        tokens = asked.tokens or TOKENS_LEAST
-        offer = await self._quote(asked, model, tokens)
+        least = asked.tokens or TOKENS_LEAST
+        tried = asked.tokens or most  # what most prompts leave room for
+        offer = await self._quote(asked, model, tried)
         if info is not None and offer.counted == "tokens":
             room = min(most, info.context - offer.prompt_count)
-            if room < tokens:
+            if room < least:
                 raise Refusal(
-                    400, f"The model's context is {info.context} tokens: {offer.prompt_count} of prompt and {tokens} "
+                    400, f"The model's context is {info.context} tokens: {offer.prompt_count} of prompt and {least} "
                     "to generate do not fit.", "Shorten the messages, or ask for fewer tokens.",
                     param="messages", code="context_length_exceeded",
                 )  # fmt: skip
         else:
             room = min(most, TOKENS_BLIND)
-        if asked.tokens is None:
-            tokens = room
+        tokens = asked.tokens or room
+        if tokens != tried:
             offer = await self._quote(asked, model, tokens)
         request = Request(
             asked.prompt, tokens, model.id, asked.stop, asked.temperature or None, asked.seed,

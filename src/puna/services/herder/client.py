@@ -19,7 +19,6 @@ import msgspec
 
 from puna.ao.link import Events, Link
 from puna.ao.message import owner_address
-from puna.ao.result import Result
 from puna.arweave.dataitem import DataItem
 from puna.arweave.wallet import Wallet
 from puna.errors import Invalid, Missing, NodeError, NotYet
@@ -364,13 +363,13 @@ class Inquiry:
         return self.answered is not None or self.failure is not None
 
 
-def advance(inquiry: Inquiry, process: str, message: str, result: Result) -> Inquiry:
-    """One evaluation of the token or the herder seen. Only outboxes count: what a process did is what it sent."""
+def advance(inquiry: Inquiry, process: str, message: str, error: Any, entries: Sequence[Sent]) -> Inquiry:
+    """One evaluation of the token or the herder seen: its error, and its outbox, which is all that counts."""
     if process == inquiry.token:
-        return _after_token(inquiry, message, result)
-    if result.error is None:
+        return _after_token(inquiry, message, error, entries)
+    if error is None:
         inquiry = replace(inquiry, taken=True)
-    for entry in sent(result.messages):
+    for entry in entries:
         inquiry = _after_herder(inquiry, entry)
     return inquiry
 
@@ -384,13 +383,13 @@ def hear(inquiry: Inquiry, process: str, entry: Sent) -> Inquiry:
     return replace(inquiry, refund_due=False) if _is_our_refund(inquiry, entry) else inquiry
 
 
-def _after_token(inquiry: Inquiry, message: str, result: Result) -> Inquiry:
+def _after_token(inquiry: Inquiry, message: str, error: Any, entries: Sequence[Sent]) -> Inquiry:
     if message != inquiry.transfer:
-        returned = any(_is_our_refund(inquiry, entry) for entry in sent(result.messages))
+        returned = any(_is_our_refund(inquiry, entry) for entry in entries)
         return replace(inquiry, refund_due=False) if returned else inquiry
-    if result.error is not None:
-        return replace(inquiry, failure=_token_failed(result.error))
-    if refusal := first(result.messages, "Transfer-Error"):
+    if error is not None:
+        return replace(inquiry, failure=_token_failed(error))
+    if refusal := next((entry for entry in entries if entry.action == "Transfer-Error"), None):
         return replace(inquiry, failure=_not_paid(refusal))
     return inquiry
 
@@ -684,7 +683,8 @@ class _Watch:
 
     async def _read(self, root: str | None, message: str) -> None:
         before, herder = self.inquiry, self.inquiry.herder
-        self.inquiry = advance(before, herder, message, await self.link.result(herder, message))
+        result = await self.link.result(herder, message)
+        self.inquiry = advance(before, herder, message, result.error, sent(result.messages))
         if (self.inquiry.worker, self.inquiry.job) != (before.worker, before.job):
             self.leased, self.first_text, self.worked = self._now(), None, None
             self._lease_root, self._waits = root, False

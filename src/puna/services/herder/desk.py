@@ -8,7 +8,7 @@ request is news for those who follow it; the truth is in the store, where it is 
 import asyncio
 import logging
 from collections import OrderedDict, defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -188,14 +188,15 @@ class Desk:
     async def _token_spoke(self, event: Event) -> None:
         message, network = event["message"], self._network()
         result = await self._link.result(network.token, message)
+        entries = sent(result.messages)
         case = self._open.get(message)
         if case is None:
-            for entry in sent(result.messages):
+            for entry in entries:
                 if entry.action == "Credit-Notice" and entry.target == network.herder and "X-Reason" not in entry.tags:
                     payer, reference = entry.tags.get("Sender", ""), entry.tags.get("X-Reference", "")
                     case = self._take(Inquiry(payer, reference, message, network.token, network.herder))
         for each in {id(c): c for c in (case, *self._due()) if c is not None}.values():
-            self._advance(each, network.token, message, result)
+            self._advance(each, network.token, message, result.error, entries)
 
     def _due(self) -> list[Case]:
         return [case for case in self._open.values() if case.inquiry.refund_due]
@@ -206,15 +207,16 @@ class Desk:
         concerned: dict[int, Case] = {}
         if (case := self._open.get(event.get("root") or "")) and case.credit in ("", message):
             concerned[id(case)] = case
-        for entry in sent(result.messages):
+        entries = sent(result.messages)
+        for entry in entries:
             payer = entry.tags.get("Client") if entry.action == "Inference" else entry.target
             for case in self._by_label.get((payer or "", entry.tags.get("X-Reference", "")), ()):
                 concerned[id(case)] = case
         for case in concerned.values():
-            self._advance(case, network.herder, message, result)
+            self._advance(case, network.herder, message, result.error, entries)
 
-    def _advance(self, case: Case, process: str, message: str, result: Any) -> None:
-        before, case.inquiry = case.inquiry, advance(case.inquiry, process, message, result)
+    def _advance(self, case: Case, process: str, message: str, error: Any, entries: Sequence[Sent]) -> None:
+        before, case.inquiry = case.inquiry, advance(case.inquiry, process, message, error, entries)
         now = case.inquiry
         if now.worker != before.worker or now.job != before.job:
             self._let_go(case)
