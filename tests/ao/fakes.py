@@ -6,6 +6,7 @@
 import asyncio
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -125,6 +126,7 @@ class FakeEvaluators:
     def __init__(self, *, gas: int = 10, lose_in: int | None = None):
         self.memories: dict[str, tuple[Program, dict]] = {}
         self.kept: dict[str, tuple[bytes, dict]] = {}  # the newest checkpoint: its digest, and the memory in it
+        self.lanes: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # what is asked is done in order
         self.busy: set[str] = set()
         self.applied: list[tuple[str, str]] = []
         self.most_attached = 0
@@ -148,14 +150,15 @@ class FakeEvaluators:
         return process_id in self.memories
 
     async def apply(self, process_id: str, message_json: bytes, *, message_id: str) -> Evaluation:
-        self._lose_if_due()
-        if self.refuse:
-            raise self.refuse.pop(0)
-        self.on_event({"process": process_id, "message": message_id, "event": "token", "text": "a", "index": 0})
-        state, evaluation = await self._evaluate(process_id, message_json)
-        self.memories[process_id] = (self.memories[process_id][0], state)
-        self.applied.append((process_id, message_id))
-        return evaluation
+        async with self.lanes[process_id]:
+            self._lose_if_due()
+            if self.refuse:
+                raise self.refuse.pop(0)
+            self.on_event({"process": process_id, "message": message_id, "event": "token", "text": "a", "index": 0})
+            state, evaluation = await self._evaluate(process_id, message_json)
+            self.memories[process_id] = (self.memories[process_id][0], state)
+            self.applied.append((process_id, message_id))
+            return evaluation
 
     async def apply_all(self, process_id: str, take):
         while given := await take(1):
@@ -163,7 +166,8 @@ class FakeEvaluators:
             yield await self.apply(process_id, message_json, message_id=message_id)
 
     async def preview(self, process_id: str, message_json: bytes) -> Evaluation:
-        return (await self._evaluate(process_id, message_json))[1]
+        async with self.lanes[process_id]:
+            return (await self._evaluate(process_id, message_json))[1]
 
     async def snapshot(self, process_id: str) -> bytes:
         return b"fake:" + _dump(self.memories[process_id][1])

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -57,6 +58,7 @@ class NearEvaluators:
     def __init__(self, store, engine: PlayedEngine):
         self.store, self.engine = store, engine
         self.processes: dict[str, Process] = {}
+        self.lanes = defaultdict(asyncio.Lock)  # what is asked of a process is done in order
         self.on_event = lambda event: None
         before = threading.stack_size(THREAD_STACK_BYTES)
         self.threads = ThreadPoolExecutor(4)
@@ -80,7 +82,8 @@ class NearEvaluators:
         return process_id in self.processes
 
     async def apply(self, process_id, message_json, *, message_id):
-        return (await self._run(self.processes[process_id].apply, message_json, message_id)).evaluation()
+        async with self.lanes[process_id]:
+            return (await self._run(self.processes[process_id].apply, message_json, message_id)).evaluation()
 
     async def apply_all(self, process_id, take):
         while given := await take(1):
@@ -88,7 +91,8 @@ class NearEvaluators:
             yield await self.apply(process_id, message_json, message_id=message_id)
 
     async def preview(self, process_id, message_json):
-        return (await self._run(self.processes[process_id].preview, message_json)).evaluation()
+        async with self.lanes[process_id]:
+            return (await self._run(self.processes[process_id].preview, message_json)).evaluation()
 
     async def resume(self, process_id, program, start, base):
         await self.attach(process_id, program, replace(start, base=base()))

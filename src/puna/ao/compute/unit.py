@@ -154,7 +154,9 @@ class _Stream:
     unsaved_evaluations: int = 0  # since the newest checkpoint
     unsaved_gas: int = 0
     goal: int = -1
-    previews: int = 0
+    previews: int = 0  # dry-runs that wait
+    interruptions: int = 0  # of these, those for which a run must end
+    run: "_Run | None" = None  # what is evaluated now
     waiters: list[tuple[Position, int, "asyncio.Future[None]"]] = field(default_factory=list)  # a heap, nearest first
     task: "asyncio.Task[None] | None" = None
     rest: "asyncio.Task[None] | None" = None  # the pause between two attempts
@@ -231,8 +233,10 @@ class ComputeUnit:
             _, assignment = await self._schedules.place(process, to)
             if assignment.nonce < await self._schedules.newest(process):
                 return await self._preview_past(process, body, assignment)
-        await self._reach(process, await self._schedules.newest(process))
-        stream = self._stream(process)
+        newest, stream = await self._schedules.newest(process), self._stream(process)
+        # What is on its way to the evaluator is evaluated before the dry-run is: nobody needs to wait for the disk.
+        if stream.run is None or stream.run.last.nonce < newest:
+            await self._reach(process, newest)
         with self._waiting_preview(stream):
             return result_of(await self._persist(stream, lambda: self._preview_once(stream, body)))
 
@@ -249,6 +253,11 @@ class ComputeUnit:
             stream.previews -= 1
 
     async def _preview_once(self, stream: _Stream, body: Mapping[str, Any]) -> Evaluation:
+        run = stream.run
+        if run is not None and run.newest is not None:  # in between: the evaluator takes things in their order
+            message = preview_json(stream.process, body, run.newest.timestamp_ms, run.newest.block_height)
+            return await self._evaluators.preview(stream.process, message)
+        stream.interruptions += 1
         try:
             async with stream.lock:
                 await self._bring_up(stream)
@@ -256,6 +265,7 @@ class ComputeUnit:
                 message = preview_json(stream.process, body, done.timestamp_ms, done.block_height)
                 return await self._evaluators.preview(stream.process, message)
         finally:
+            stream.interruptions -= 1
             self._room.set()
 
     async def _preview_past(self, process: ProcessId, body: Mapping[str, Any], at: Assignment) -> Result:
@@ -627,6 +637,7 @@ class ComputeUnit:
         # Where the checkpoint could not be had, it is not asked for after every message.
         until_checkpoint = max(self._checkpoint_evaluations - stream.unsaved_evaluations, 0) or PAGE
         run = _Run(_Last.of(stream.done), deque(entries), until_checkpoint if goes_on else len(entries))
+        stream.run = run
         try:
             take = partial(self._take, stream, run)
             async with aclosing(self._evaluators.apply_all(stream.process, take)) as evaluations:
@@ -636,6 +647,7 @@ class ComputeUnit:
                     stream.last = assignment
                     await attesting.add(self._attested_entry(assignment, evaluation))
         finally:
+            stream.run = None
             await attesting.drain()
 
     async def _take(self, stream: _Stream, run: "_Run", count: int) -> list[tuple[bytes, str]]:
@@ -643,7 +655,7 @@ class ComputeUnit:
 
         Raises Invalid at an entry that does not follow, Wanted when an item is not here.
         """
-        if self._stopping or (run.begun and (stream.previews or self._checkpoint_is_due(stream))):
+        if self._stopping or (run.newest and (stream.interruptions or self._checkpoint_is_due(stream))):
             return []
         if run.left and not run.entries and run.last.nonce < stream.goal:
             run.entries.extend(await self._schedules.assignments(stream.process, run.last.nonce, PAGE))
@@ -656,12 +668,11 @@ class ComputeUnit:
                 if not messages:
                     raise
                 break  # those before it are evaluated first; it is asked for again then
-            run.last = _Last(assignment.nonce, assignment.hash_chain, assignment.id)
+            run.last, run.newest = _Last(assignment.nonce, assignment.hash_chain, assignment.id), assignment
             run.sent.append(assignment)
         for _ in messages:
             run.entries.popleft()
         run.left -= len(messages)
-        run.begun = run.begun or bool(messages)
         return messages
 
     async def _evaluate_tick(self, stream: _Stream, tick: Tick, timetable: _Timetable) -> None:
@@ -1053,7 +1064,7 @@ class _Run:
     entries: deque[Entry]  # the next ones
     left: int  # so many may be sent yet
     sent: deque[Assignment] = field(default_factory=deque)  # those not evaluated yet
-    begun: bool = False
+    newest: Assignment | None = None  # that was sent
 
 
 class _Last(NamedTuple):
