@@ -8,7 +8,8 @@ answer, settlement. Both get the same prompts, each once, and must give the same
 difference round by round: what the road costs. Then the same number of requests one at a time and so many at
 once, by turns: answers a second, and their ratio. This is done twice: with the answers that the demo model gives, which
 are a sentence, and with long ones, as larger models give them: the same weights in a file that names another token as
-the end of an answer, so that each has as many tokens as were asked for.
+the end of an answer, so that each has as many tokens as were asked for. Last comes what the machine itself gains from
+its second core: two engines with one thread each, by themselves and both at once.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -36,6 +38,7 @@ QUESTIONS = ("What is the meaning of life?", "Tell me a joke about cats.", "Who 
 OVERHEAD_S = 0.050
 GAIN = 2.5
 PURSE_WINSTON = 10_000_000
+MACHINE_TURNS, MACHINE_ANSWERS = 3, 50
 UINT32 = 4  # the type of a number in a GGUF file's head
 
 Paid = Callable[[str, int], Awaitable[Answer]]
@@ -45,7 +48,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--rounds", type=int, default=30, help="of one request by each road")
     options.add_argument("--tokens", type=int, default=40, help="of an answer, at most")
-    options.add_argument("--long", type=int, default=256, help="tokens of a long answer, exactly")
+    options.add_argument("--long", type=int, default=100, help="tokens of a long answer, exactly")
     options.add_argument("--requests", type=int, default=32, help="in one measurement of throughput")
     options.add_argument("--concurrent", type=int, default=8)
     options.add_argument("--turns", type=int, default=3, help="of both ways of asking")
@@ -61,6 +64,7 @@ def main() -> None:
         endless.write_bytes(without_end(DEMO_MODEL.read_bytes()))
         with herd_of(f"{folder}/endless", "--model", str(endless)) as place:
             asyncio.run(measure_long(chosen, Path(folder) / "endless", place))
+        measure_machine(Path(folder), endless)
 
 
 @contextmanager
@@ -178,6 +182,35 @@ async def throughput(chosen, prompts, paid) -> None:
     print(f"  one at a time          {one:7.1f} answers/s")
     print(f"  {chosen.concurrent} at once              {many:7.1f} answers/s")
     print(f"  gain                   {many / one:7.2f} x (goal {GAIN} x: {verdict})")
+
+
+def measure_machine(folder: Path, model: Path) -> None:
+    """How much more two processes do at once than one of them by itself."""
+    engines = [spawn_engine(folder / f"engine-{number}.sock", threads=1) for number in (1, 2)]
+    clients = [EngineClient(folder / f"engine-{number}.sock") for number in (1, 2)]
+    try:
+        one, both = [], []
+        for _ in range(MACHINE_TURNS):
+            one.append(answers_a_second(clients[:1], model))
+            both.append(answers_a_second(clients, model))
+    finally:
+        for client, engine in zip(clients, engines, strict=True):
+            client.close()
+            stop_engine(engine)
+    gain = statistics.median(both) / statistics.median(one)
+    print(f"two engines at once do {gain:.2f} x the work of one: what this machine's second core adds")
+
+
+def answers_a_second(clients: list[EngineClient], model: Path) -> float:
+    def answer(client: EngineClient) -> None:
+        for _ in range(MACHINE_ANSWERS):
+            client.generate(model, [1, 2, 3], 64)
+
+    with ThreadPoolExecutor(len(clients)) as pool:
+        list(pool.map(answer, clients))  # models and connections
+        began = time.perf_counter()
+        list(pool.map(answer, clients))
+        return MACHINE_ANSWERS * len(clients) / (time.perf_counter() - began)
 
 
 async def check_books(reached: Reached) -> None:

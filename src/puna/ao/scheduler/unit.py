@@ -34,7 +34,7 @@ from .port import Entry, Placed, Placing, Refused
 from .schedule import Schedule
 
 WAITING_MAX = 65_536  # requests; past it the sender is asked to come again
-RECENT_MAX = 8192  # entries kept as they are: what was just placed is read again by whoever evaluates or follows it
+RECENT_MAX = 16_384  # entries kept as they are: what was just placed is read again by whoever evaluates or follows it
 RECENT_BYTES_MAX = 4096  # of an entry's data; larger ones are read from the store, which costs little beside their size
 FEW_SLOTS = 32  # are asked for one by one; more by the hundreds they lie in
 NONCE_DIGITS = 12  # in a key, so that keys are in the order of their nonces
