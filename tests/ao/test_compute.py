@@ -498,11 +498,17 @@ async def test_evaluation_goes_on_while_attestations_wait_for_the_disk_and_nobod
     town.evaluators.gate.set()
     while len(town.evaluators.applied) < 11:
         await asyncio.sleep(0)
+    late = await town.do(process, ["set", "x", "late"], tags=[("N", "late")])
+    asked.append(asyncio.ensure_future(town.link.result(process, late)))
+    while len(town.evaluators.applied) < 12:
+        await asyncio.sleep(0)
+    dry_run = await town.link.preview(process, {"Data": json.dumps([["get", "x"]])})
+    assert dry_run.output == "late"
     assert not any(result.done() for result in asked)
     assert town.units.compute.evaluated(process).nonce == 0
     town.store.flushed.set()
     assert all(result.error is None for result in await asyncio.gather(*asked))
-    assert sum(town.store.carried) == 10 and len(town.store.carried) < 10
+    assert sum(town.store.carried) == 11 and len(town.store.carried) < 11
     report = await verify(town.store, FakeEvaluators(), process)
     assert report.agrees, report.first
 

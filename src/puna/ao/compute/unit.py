@@ -157,6 +157,7 @@ class _Stream:
     previews: int = 0  # dry-runs that wait
     interruptions: int = 0  # of these, those for which a run must end
     run: "_Run | None" = None  # what is evaluated now
+    news: asyncio.Event = field(default_factory=asyncio.Event)  # for a run at rest: more to do, or all is durable
     waiters: list[tuple[Position, int, "asyncio.Future[None]"]] = field(default_factory=list)  # a heap, nearest first
     task: "asyncio.Task[None] | None" = None
     rest: "asyncio.Task[None] | None" = None  # the pause between two attempts
@@ -485,7 +486,9 @@ class ComputeUnit:
         await reached
 
     def _aim(self, stream: _Stream, nonce: int) -> None:
-        stream.goal = max(stream.goal, nonce)
+        if nonce > stream.goal:
+            stream.goal = nonce
+            stream.news.set()
         if stream.rest is not None:
             stream.rest.cancel()
         if stream.task is None and (stream.done.nonce < stream.goal or _time_is_behind(stream)):
@@ -633,29 +636,47 @@ class ComputeUnit:
         self._room.set()
 
     async def _fold(self, stream: _Stream, entries: list[Entry], goes_on: bool) -> None:
-        attesting = _Attesting(lambda batch: self._keep(stream, batch))
+        attesting = _Attesting(lambda batch: self._keep(stream, batch), stream.news.set)
         # Where the checkpoint could not be had, it is not asked for after every message.
         until_checkpoint = max(self._checkpoint_evaluations - stream.unsaved_evaluations, 0) or PAGE
         run = _Run(_Last.of(stream.done), deque(entries), until_checkpoint if goes_on else len(entries))
         stream.run = run
         try:
-            take = partial(self._take, stream, run)
-            async with aclosing(self._evaluators.apply_all(stream.process, take)) as evaluations:
-                async for evaluation in evaluations:
-                    assignment = run.sent.popleft()
-                    self._moved(stream, Position(assignment.nonce), evaluation)
-                    stream.last = assignment
-                    await attesting.add(self._attested_entry(assignment, evaluation))
+            while True:
+                take = partial(self._take, stream, run)
+                async with aclosing(self._evaluators.apply_all(stream.process, take)) as evaluations:
+                    async for evaluation in evaluations:
+                        assignment = run.sent.popleft()
+                        self._moved(stream, Position(assignment.nonce), evaluation)
+                        stream.last = assignment
+                        await attesting.add(self._attested_entry(assignment, evaluation))
+                if not await self._goes_on(stream, run, attesting):
+                    break
         finally:
             stream.run = None
             await attesting.drain()
+
+    async def _goes_on(self, stream: _Stream, run: "_Run", attesting: "_Attesting") -> bool:
+        """Whether there is more for a run that has evaluated all it had: what comes does not wait for the disk."""
+        while attesting.is_writing:
+            if run.left and run.last.nonce < stream.goal and not self._ends(stream, run):
+                run.entries.extend(await self._schedules.assignments(stream.process, run.last.nonce, PAGE))
+                return bool(run.entries)
+            stream.news.clear()
+            await stream.news.wait()
+        return False
+
+    def _ends(self, stream: _Stream, run: "_Run") -> bool:
+        """Whether a run must end though there may be more."""
+        interrupted = bool(stream.interruptions) or self._checkpoint_is_due(stream)
+        return self._stopping or (run.newest is not None and interrupted)
 
     async def _take(self, stream: _Stream, run: "_Run", count: int) -> list[tuple[bytes, str]]:
         """The next messages of a run, at most `count`; none at its end. See `vm.program.Take`.
 
         Raises Invalid at an entry that does not follow, Wanted when an item is not here.
         """
-        if self._stopping or (run.newest and (stream.interruptions or self._checkpoint_is_due(stream))):
+        if self._ends(stream, run):
             return []
         if run.left and not run.entries and run.last.nonce < stream.goal:
             run.entries.extend(await self._schedules.assignments(stream.process, run.last.nonce, PAGE))
@@ -1030,19 +1051,25 @@ class _Attesting:
     So none is durable before those it follows, and evaluation does not wait for the disk.
     """
 
-    def __init__(self, keep: Callable[[Sequence[_Attested]], Awaitable[None]]):
+    def __init__(self, keep: Callable[[Sequence[_Attested]], Awaitable[None]], on_rest: Callable[[], None]):
         self._keep = keep
+        self._on_rest = on_rest  # called when nothing is being written any more
         self._gathered: list[_Attested] = []
         self._writing: asyncio.Task[None] | None = None
 
     async def add(self, attestation: _Attested) -> None:
         """Raises what an earlier append raised."""
         self._gathered.append(attestation)
-        if self._writing is None or self._writing.done():
+        if not self.is_writing:
             await self.drain()
             self._writing = asyncio.create_task(self._write())
+            self._writing.add_done_callback(lambda task: self._on_rest())
         elif len(self._gathered) >= UNATTESTED_MAX:
             await self.drain()
+
+    @property
+    def is_writing(self) -> bool:
+        return self._writing is not None and not self._writing.done()
 
     async def drain(self) -> None:
         """Wait until all is durable. Raises what an append raised."""
