@@ -484,7 +484,7 @@ class SlowDisk(MemoryStore):
         await super().append(items, notes)
 
 
-async def test_evaluation_goes_on_while_attestations_wait_for_the_disk_and_nobody_sees_what_is_not_durable():
+async def test_evaluation_goes_on_while_attestations_wait_for_the_disk_and_nobody_sees_a_result_that_is_not_durable():
     town = await Town.founded(store=SlowDisk())
     process = await town.spawn()
     await town.quiet()
