@@ -8,16 +8,16 @@ whoever starts after a kill looks at all answers from there on, and finds those 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from puna.ao.events import Event, Hub, Subscription
 from puna.ao.message import tag
 from puna.arweave.dataitem import DataItem
-from puna.arweave.store.port import Query, Store
+from puna.arweave.store.port import Store
 from puna.arweave.wallet import Wallet
 from puna.errors import Missing, NodeError
 from puna.services.network import Network
-from puna.services.receipts import find_receipt, gather, receipt_item, responses_after
+from puna.services.receipts import find_receipt, gather, receipt_item, responses, responses_after
 
 log = logging.getLogger("puna")
 
@@ -52,8 +52,6 @@ class Receipts:
         async with subscription:
             async for event in subscription:
                 kind, root = event["kind"], event.get("root") or ""
-                if kind == "token":  # most of all news
-                    continue
                 if kind == "evaluated" and event.get("process") == self._network().herder:
                     spoken[root] = _Spoken(event["message"])
                 answers = self._may_be_answer(event, spoken)
@@ -109,8 +107,8 @@ class Receipts:
     async def _write_told(self, message: str, completion: str) -> None:
         """The receipt of an answer that came just now, if `message` is one; `completion` perhaps brought it."""
         network = self._network()
-        for entry in self._store.find(Query(ids=(message,))):
-            if entry.sequence > self._seen and message not in self._ahead and _is_answer(entry.item, network):
+        for entry in self._store.find(replace(responses(network.herder, network.authority), ids=(message,))):
+            if entry.sequence > self._seen and message not in self._ahead:
                 # Nobody else writes receipts, so this one is not in the log yet.
                 await self._write(entry.item, network, None, completion, {})
                 self._ahead.add(message)
@@ -139,13 +137,6 @@ class Receipts:
         news = {"kind": "receipt", "root": payment, "process": said.get("From-Process", "")}
         news |= {"message": item.id if item is not None else "", "response": response.id, "payment": payment}
         self._hub.publish({**news, "payer": response.target, "reference": said.get("X-Reference", "")})
-
-
-def _is_answer(item: DataItem, network: Network) -> bool:
-    """As `responses_after` finds them."""
-    said = dict(reversed(item.tags))
-    from_herder = item.address == network.authority and said.get("From-Process") == network.herder
-    return from_herder and said.get("Action") == "Inference-Response"
 
 
 @dataclass

@@ -136,10 +136,14 @@ def receipt_item(wallet: Signer, receipt: Receipt) -> DataItem:
     return sign_item(wallet, data=msgspec.json.encode(receipt), tags=tags, anchor=anchor)
 
 
+def responses(herder: str, authority: str) -> Query:
+    """The herder's answers to payers."""
+    return Query(owners=(authority,), tags=(("From-Process", (herder,)), ("Action", ("Inference-Response",))))
+
+
 def responses_after(store: Store, herder: str, authority: str, after: int | None, limit: int = 100) -> list[Entry]:
     """The herder's answers to payers in the log, after one place in it."""
-    tags = (("From-Process", (herder,)), ("Action", ("Inference-Response",)))
-    return store.find(Query(owners=(authority,), tags=tags, after=after, limit=limit))
+    return store.find(replace(responses(herder, authority), after=after, limit=limit))
 
 
 def gather(store: Store, token: str, herder: str, authority: str, response: DataItem, completion: str = "") -> Receipt:

@@ -47,7 +47,7 @@ SPARING = {"NUMPY_MADVISE_HUGEPAGE": "0", "MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM
 
 AGAIN = "Attach it again; nothing is lost."
 
-decode = msgspec.msgpack.Decoder().decode
+_decode = msgspec.msgpack.Decoder().decode
 _decode_step = msgspec.msgpack.Decoder(Step).decode
 _decode_reply = msgspec.msgpack.Decoder(frames.Told).decode
 
@@ -129,7 +129,7 @@ class Evaluators:
             start and frames.Start(start.base_digest, start.base, start.increments, start.state_root),
         )
         try:
-            attached = decode(await worker.call("attach", process_id, argument))
+            attached = _decode(await worker.call("attach", process_id, argument))
         except BaseException:
             worker.send_and_forget("detach", process_id)
             raise
@@ -202,13 +202,13 @@ class Evaluators:
 
     async def snapshot(self, process_id: str) -> bytes:
         """The memory of a process, compressed, as `attach` takes it. Raises Lost."""
-        return decode(await self._home(process_id).call("snapshot", process_id))
+        return _decode(await self._home(process_id).call("snapshot", process_id))
 
     async def checkpoint(self, process_id: str, before: bytes | None = None) -> bytes:
         """A snapshot to keep, for `resume`: what changed since the one with the SHA-256 `before`, where that is known
         (`is_increment`), else whole. Raises Lost.
         """
-        return decode(await self._home(process_id).call("checkpoint", process_id, before))
+        return _decode(await self._home(process_id).call("checkpoint", process_id, before))
 
     async def detach(self, process_id: str) -> None:
         """Let go of a process's memory. Raises Lost, when it is gone anyway."""
@@ -370,7 +370,7 @@ class _Worker:
     def _take_reply(self, body: bytes) -> None:
         reply = _decode_reply(body)
         if reply.number == 0:
-            self._owner._tell(decode(reply.value))
+            self._owner._tell(_decode(reply.value))
             return
         waiting = self._calls.pop(reply.number, None)
         if waiting is None or waiting.done():

@@ -659,27 +659,28 @@ class ComputeUnit:
     async def _goes_on(self, stream: _Stream, run: "_Run", attesting: "_Attesting") -> bool:
         """Whether there is more for a run that has evaluated all it had: what comes does not wait for the disk."""
         while attesting.is_writing:
-            if run.left and run.last.nonce < stream.goal and not self._ends(stream, run):
-                run.entries.extend(await self._schedules.assignments(stream.process, run.last.nonce, PAGE))
-                return bool(run.entries)
-            stream.news.clear()
+            stream.news.clear()  # before looking: what comes meanwhile is news
+            if await self._has_more(stream, run):
+                return True
             await stream.news.wait()
         return False
 
-    def _ends(self, stream: _Stream, run: "_Run") -> bool:
-        """Whether a run must end though there may be more."""
+    async def _has_more(self, stream: _Stream, run: "_Run") -> bool:
+        """Whether a run goes on, with entries at hand: they are read from the schedule where it had none."""
         interrupted = bool(stream.interruptions) or self._checkpoint_is_due(stream)
-        return self._stopping or (run.newest is not None and interrupted)
+        if not run.left or self._stopping or (run.newest is not None and interrupted):
+            return False
+        if not run.entries and run.last.nonce < stream.goal:
+            run.entries.extend(await self._schedules.assignments(stream.process, run.last.nonce, PAGE))
+        return bool(run.entries)
 
     async def _take(self, stream: _Stream, run: "_Run", count: int) -> list[tuple[bytes, str]]:
         """The next messages of a run, at most `count`; none at its end. See `vm.program.Take`.
 
         Raises Invalid at an entry that does not follow, Wanted when an item is not here.
         """
-        if self._ends(stream, run):
+        if not await self._has_more(stream, run):
             return []
-        if run.left and not run.entries and run.last.nonce < stream.goal:
-            run.entries.extend(await self._schedules.assignments(stream.process, run.last.nonce, PAGE))
         messages: list[tuple[bytes, str]] = []
         for item, assignment in itertools.islice(run.entries, min(count, run.left)):
             try:
