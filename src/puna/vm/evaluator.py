@@ -39,18 +39,16 @@ ALONGSIDE_BYTES = 1 << 20
 # More ready threads than cores by more than this: whoever waits for Python's lock may then wait for one that sleeps.
 CROWD = 0.5
 LOOK_S = 1.0  # how long a look at that holds good
-EVENTS_S = 0.005  # tokens of models come by the thousand: those that follow soon after one go together
 
 
 class Node:
     """What all lanes share: the machine, the weave and the engine, each opened when first needed."""
 
-    def __init__(self, setup: frames.Setup, out: "Out"):
+    def __init__(self, setup: frames.Setup, send: Callable[..., None]):
         self.machine = Machine(Path(setup.cache) if setup.cache else None)
         self.pages = PageFiles(Path(setup.cache) / "pages") if setup.cache else None
-        self.send = out.send
+        self.send = send  # replies, any number at a time
         self.roots = ThreadPoolExecutor(1, "roots")
-        self._out = out
         self._setup = setup
         self._crowded, self._looked_s = False, -LOOK_S
         self._lock = threading.Lock()
@@ -95,50 +93,24 @@ class Node:
         return self._client
 
     def tell(self, events: list[dict[str, Any]]) -> None:
-        self._out.tell([frames.Reply(0, event) for event in events])
+        self.send(*(frames.Reply(0, event) for event in events))
 
 
 class Out:
-    """The way to the node: replies at once, events soon, all in the order in which they came. Any thread may use it."""
+    """The way to the node, for any thread: what is sent by one is heard in its order."""
 
     def __init__(self, descriptor: int):
         self._descriptor = descriptor
         self._lock = threading.Lock()
-        self._events = b""  # not written yet
-        self._told_s = -EVENTS_S  # when an event was written last
-        self._due = threading.Event()
-        threading.Thread(target=self._write_when_due, name="events", daemon=True).start()
 
-    def send(self, reply: frames.Reply) -> None:
-        frame = frames.encode(reply)
+    def send(self, *replies: frames.Reply) -> None:
+        rest = memoryview(b"".join(map(frames.encode, replies)))
         with self._lock:
-            self._write(frame)
-
-    def tell(self, events: list[frames.Reply]) -> None:
-        encoded = b"".join(map(frames.encode, events))
-        with self._lock:
-            if not self._events and time.monotonic() - self._told_s >= EVENTS_S:
-                self._told_s = time.monotonic()
-                self._write(encoded)
-                return
-            self._events += encoded
-        self._due.set()
-
-    def _write_when_due(self) -> None:
-        while self._due.wait():
-            time.sleep(EVENTS_S)
-            self._due.clear()
-            with self._lock:
-                self._told_s = time.monotonic()
-                self._write(b"")
-
-    def _write(self, frame: bytes) -> None:
-        rest, self._events = memoryview(self._events + frame), b""
-        try:
-            while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
-        except OSError:
-            os._exit(0)  # nobody is there to read
+            try:
+                while rest:
+                    rest = rest[os.write(self._descriptor, rest) :]
+            except OSError:
+                os._exit(0)  # nobody is there to read
 
 
 class Lane:
@@ -245,12 +217,12 @@ class Lane:
             self._process = None
 
 
-def serve(read_from: BinaryIO, out: Out) -> None:
+def serve(read_from: BinaryIO, send: Callable[..., None]) -> None:
     """Hand each call to its process's lane, until the stream ends."""
     setup = frames.read(read_from)
     if setup is None:
         return
-    node = Node(msgspec.msgpack.decode(setup, type=frames.Setup), out)
+    node = Node(msgspec.msgpack.decode(setup, type=frames.Setup), send)
     decode = msgspec.msgpack.Decoder(frames.Call).decode
     lanes: dict[str, Lane] = {}
     while (body := frames.read(read_from)) is not None:
@@ -274,7 +246,7 @@ def main() -> None:
 
         msvcrt.setmode(out, os.O_BINARY)
         msvcrt.setmode(0, os.O_BINARY)
-    serve(sys.stdin.buffer, Out(out))
+    serve(sys.stdin.buffer, Out(out).send)
     os._exit(0)  # lanes may be in the middle of an endless loop
 
 
