@@ -1,5 +1,6 @@
 """A scheduler and a compute unit on other machines: what comes over the wire is verified, steps may be taken again."""
 
+import asyncio
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -185,6 +186,41 @@ async def test_routers_that_send_each_other_on_for_ever_are_to_be_asked_again():
     async with answering(on_and_on) as url, aiohttp.ClientSession() as web:
         with pytest.raises(NotYet, match="sends us on and on"):
             await RemoteSchedules(MemoryStore(), url, web).newest(NOBODY)
+
+
+async def test_a_result_that_many_wait_for_is_asked_for_once_and_by_the_others_when_the_first_goes_away():
+    asked, go = [], asyncio.Event()
+
+    async def slowly(request):
+        asked.append(request.path)
+        await go.wait()
+        if "lost" in request.path:
+            return aiohttp.web.Response(status=503, text="not now")
+        return aiohttp.web.json_response({"Messages": [], "Spawns": [], "Output": "x" * int(request.path[-5:])})
+
+    async with answering(slowly) as url, RemoteLink(cu=url) as link:
+        results = [asyncio.create_task(link.result(NOBODY, "m-00009")) for _ in range(20)]
+        while not asked:
+            await asyncio.sleep(0)
+        results[0].cancel()
+        while len(asked) < 2:
+            await asyncio.sleep(0)
+        lost = [asyncio.create_task(link.result(NOBODY, "lost")) for _ in range(3)]
+        go.set()
+        assert {result.output for result in await asyncio.gather(*results[1:])} == {"x" * 9}
+        assert (await link.result(NOBODY, "m-00009")).output == "x" * 9 and asked.count("/result/m-00009") == 2
+        for each in lost:
+            with pytest.raises(NotYet, match="not now"):
+                await each
+        assert asked.count("/result/lost") == 1
+        for large in (99_999, 99_999):  # is not kept
+            await link.result(NOBODY, f"m-{large}")
+        assert asked.count("/result/m-99999") == 2
+        for number in range(100):
+            await link.result(NOBODY, f"m-{number:05d}")
+        await link.result(NOBODY, "m-00099")
+        await link.result(NOBODY, "m-00009")  # so many later ones were read
+        assert asked.count("/result/m-00099") == 1 and asked.count("/result/m-00009") == 3
 
 
 async def test_a_scheduler_that_is_away_is_to_be_asked_again():

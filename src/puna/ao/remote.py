@@ -27,6 +27,8 @@ CONNECT_S = 5.0  # to reach a unit; an answer itself may take as long as an infe
 IDLE_S = 4.0  # a connection at rest is let go before the server does, which is after 5 s
 EVENT_BYTES_MAX = 1 << 22
 NEWS_IDLE_S = 2.0  # who asks again and again need not have the stream of news opened each time
+RESULTS_KEPT = 64
+RESULT_KEPT_BYTES_MAX = 1 << 16  # a larger one is shared by those who ask meanwhile, and not kept
 NO_JSON = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
@@ -41,6 +43,8 @@ class RemoteLink:
         self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
         self._news: _News | None = None
+        self._results: dict[tuple[str, str], Result] = {}  # read last, by process and message
+        self._asking: dict[tuple[str, str], asyncio.Future[Result]] = {}
 
     async def __aenter__(self) -> "RemoteLink":
         timeout = aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=CONNECT_S)
@@ -68,8 +72,37 @@ class RemoteLink:
         return (await self._json("POST", "mu", "/", params=query))["id"]
 
     async def result(self, process: str, message: str) -> Result:
-        query = {"process-id": process, "no-busy": "1"}
-        return Result.from_json(await self._json("GET", "cu", f"/result/{message}", params=query))
+        """One that many wait for is asked for once: it never changes."""
+        key = process, message
+        while (found := self._results.get(key)) is None:
+            asking = self._asking.get(key)
+            if asking is None:
+                return await self._ask_for_result(key)
+            await asyncio.wait([asking])
+            if not asking.cancelled():
+                return asking.result()
+        return found
+
+    async def _ask_for_result(self, key: tuple[str, str]) -> Result:
+        asking = self._asking[key] = asyncio.get_running_loop().create_future()
+        try:
+            body = await self._text("GET", "cu", f"/result/{key[1]}", params={"process-id": key[0], "no-busy": "1"})
+            result = Result.from_json(self._decoded("cu", body))
+        except NodeError as error:
+            asking.set_exception(error)
+            asking.exception()  # nobody else may be waiting for it
+            raise
+        except BaseException:
+            asking.cancel()  # we stop asking; whoever waited with us asks again
+            raise
+        finally:
+            del self._asking[key]
+        asking.set_result(result)
+        if len(body) <= RESULT_KEPT_BYTES_MAX:
+            self._results[key] = result
+            if len(self._results) > RESULTS_KEPT:
+                del self._results[next(iter(self._results))]
+        return result
 
     async def results(
         self, process: str, *, after: str | None, until: str | None, limit: int, newest_first: bool
@@ -133,7 +166,9 @@ class RemoteLink:
         return self._urls[unit] + path
 
     async def _json(self, method: str, unit: str, path: str, **options: Any) -> Any:
-        body = await self._text(method, unit, path, **options)
+        return self._decoded(unit, await self._text(method, unit, path, **options))
+
+    def _decoded(self, unit: str, body: bytes) -> Any:
         try:
             return msgspec.json.decode(body)
         except NO_JSON as error:

@@ -83,10 +83,9 @@ class Notes:
 
     # Writing: by the one thread that writes
 
-    def log(self, db: sqlite3.Connection, changes: Changes) -> None:
-        """Write changes within a transaction; `add` them once it is committed."""
-        if changes:
-            db.execute("INSERT INTO note_log VALUES (?, ?)", (self._end + 1, msgspec.msgpack.encode(changes)))
+    def row(self, changes: Changes) -> tuple[int, bytes]:
+        """What the log gets for the changes of a commit; `add` them once it is there."""
+        return self._end + 1, msgspec.msgpack.encode(changes)
 
     def add(self, changes: Changes) -> None:
         self._on_commit(False)

@@ -10,6 +10,7 @@ import logging
 from collections import OrderedDict, defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from puna.ao.events import Event
@@ -259,8 +260,8 @@ class Desk:
     def _take(self, inquiry: Inquiry) -> Case:
         case = self._cases[inquiry.transfer] = self._open[inquiry.transfer] = Case(inquiry)
         self._by_label[inquiry.payer, inquiry.reference].append(case)
-        ended = [key for key, each in self._cases.items() if each.over] if len(self._cases) > KEPT_MAX else ()
-        for key in ended[: max(len(self._cases) - KEPT_MAX, 0)]:
+        ended = (key for key, each in self._cases.items() if each.over)
+        for key in list(islice(ended, max(len(self._cases) - KEPT_MAX, 0))):
             del self._cases[key]
         return case
 
