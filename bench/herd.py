@@ -5,11 +5,11 @@
 A node with eight workers, and an engine by itself on the same machine, both with the demo model. In alternating rounds
 the engine is asked directly, and the herd over HTTP: quote and balance, a signed payment, token, herder, worker,
 answer, settlement. Both get the same prompts, each once, and must give the same texts. Printed are medians, and the
-difference round by round: what the road costs. Then the same number of requests one at a time and so many at
-once, by turns: answers a second, and their ratio. This is done twice: with the answers that the demo model gives, which
-are a sentence, and with long ones, as larger models give them: the same weights in a file that names another token as
-the end of an answer, so that each has as many tokens as were asked for. Last comes what the machine itself gains from
-its second core: two engines with one thread each, by themselves and both at once.
+difference round by round: what the road costs. Then requests one at a time and so many at once, by turns: answers a
+second while so many are under way all the time, and their ratio. This is done twice: with the answers that the demo
+model gives, which are a sentence, and with long ones, as larger models give them: the same weights in a file that names
+another token as the end of an answer, so that each has as many tokens as were asked for. Last comes what the machine
+itself gains from its second core: two engines with one thread each, by themselves and both at once.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=30, help="of one request by each road")
     options.add_argument("--tokens", type=int, default=40, help="of an answer, at most")
     options.add_argument("--long", type=int, default=100, help="tokens of a long answer, exactly")
-    options.add_argument("--requests", type=int, default=32, help="in one measurement of throughput")
+    options.add_argument("--requests", type=int, default=64, help="in one measurement of throughput")
     options.add_argument("--concurrent", type=int, default=8)
     options.add_argument("--turns", type=int, default=3, help="of both ways of asking")
     chosen = options.parse_args()
@@ -165,23 +165,35 @@ async def overhead(chosen, prompts, bare, paid) -> None:
 async def throughput(chosen, prompts, paid) -> None:
     rates: dict[int, list[float]] = {1: [], chosen.concurrent: []}
     lengths: list[int] = []
+
+    async def counted(prompt: str) -> None:
+        lengths.append((await paid(prompt)).tokens)
+
     for _ in range(chosen.turns):
         for width, found in rates.items():
-            waiting = iter([next(prompts) for _ in range(chosen.requests)])
-
-            async def asker(waiting=waiting) -> None:
-                for prompt in waiting:
-                    lengths.append((await paid(prompt)).tokens)
-
-            began = time.perf_counter()
-            await asyncio.gather(*(asker() for _ in range(width)))
-            found.append(chosen.requests / (time.perf_counter() - began))
+            found.append(await rate(width, chosen.requests, prompts, counted))
     one, many = (statistics.median(found) for found in rates.values())
     verdict = "yes" if many / one >= GAIN else "NO"
     print(f"answers of {statistics.mean(lengths):.0f} tokens on average")
     print(f"  one at a time          {one:7.1f} answers/s")
     print(f"  {chosen.concurrent} at once              {many:7.1f} answers/s")
     print(f"  gain                   {many / one:7.2f} x (goal {GAIN} x: {verdict})")
+
+
+async def rate(width: int, requests: int, prompts: Iterator[str], paid: Callable[[str], Awaitable[None]]) -> float:
+    """Answers a second while `width` requests are under way. The first and the last that many, which have fewer beside
+    them, are not counted.
+    """
+    waiting = iter([next(prompts) for _ in range(requests + 2 * width)])
+    ended: list[float] = []
+
+    async def asker() -> None:
+        for prompt in waiting:
+            await paid(prompt)
+            ended.append(time.perf_counter())
+
+    await asyncio.gather(*(asker() for _ in range(width)))
+    return requests / (ended[width + requests - 1] - ended[width - 1])
 
 
 def measure_machine(folder: Path, model: Path) -> None:

@@ -247,6 +247,32 @@ async def test_a_job_that_lost_its_worker_is_followed_to_the_next_one():
     assert fetched == [HERDER] * 3  # the payment, the failure, the second lease: the answer is in its event
 
 
+async def test_who_does_not_listen_reads_no_outbox_and_still_learns_worker_and_times():
+    it, link = network(workers=2, real=False)
+    it.pay(BOB, 1000, prompt="first")
+    link.seen = len(it.log)
+    read = []
+    link.result = lambda process, message: read.append(message)
+
+    def work(number):
+        where = {"root": link.root, "process": worker_id(number), "message": f"m{number}"}
+        link.publish({**where, "kind": "assigned"})
+        link.publish({**where, "kind": "token", "index": 0, "text": "for"})
+        link.publish({**where, "kind": "evaluated", "error": None})
+
+    def ours_is_the_second():
+        work(1)
+        work(0)
+        it.answer(0, "for bob")
+        it.answer(1, "for us")
+
+    link.later.append(ours_is_the_second)
+    answer = await ask(link, WALLET, Ids, "hi", 5, monotonic=Ticks())
+    assert (answer.text, answer.worker, read) == ("for us", worker_id(1), [])
+    # The clock ticks once for each: asking, getting the job, the first token, the end of it; then for Bob's, and ours.
+    assert (answer.seconds_first_token, answer.seconds_generate, answer.seconds_total) == (2, 2, 7)
+
+
 async def test_an_answer_too_long_for_an_event_is_read_whole():
     it, link = network(real=False)
     publish = link.publish

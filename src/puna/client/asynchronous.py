@@ -492,7 +492,7 @@ class AsyncClient:
         top_p: float | None = None,
         fee_winston: int | None = None,
         reference: str | None = None,
-        on_text: Callable[[str], None] = lambda text: None,
+        on_text: Callable[[str], None] | None = None,
         patience_s: float = PATIENCE_S,
     ) -> Answer:
         """Pay the herder for at most `tokens` tokens after `prompt`. See `puna.services.herder.client.ask`."""

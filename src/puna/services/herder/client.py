@@ -9,6 +9,7 @@ import base64
 import re
 import secrets
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -453,7 +454,7 @@ async def ask(
     top_p: float | None = None,
     fee_winston: int | None = None,
     reference: str | None = None,
-    on_text: Callable[[str], None] = lambda text: None,
+    on_text: Callable[[str], None] | None = None,
     monotonic: Callable[[], float] = time.monotonic,
     patience_s: float = PATIENCE_S,
     receipt_patience_s: float = 0,
@@ -462,7 +463,8 @@ async def ask(
 
     `system` is laid out by the model's template. What does not fit into a payment is sent ahead of it.
 
-    `on_text` gets the text piece by piece as it is generated, and in the end has got exactly the answer.
+    `on_text` gets the text piece by piece as it is generated, and in the end has got exactly the answer. Without it
+    the answer is all that is asked of the node.
     `fee_winston` replaces the quoted price. `receipt_patience_s` is how long the node's word of the receipt is waited
     for once the answer is here; a network of other units gives none. Raises Invalid for what the asker must change,
     NotYet for what may work later; whenever money had moved, the error says what came back.
@@ -482,7 +484,7 @@ async def ask(
         await send_ahead(link, wallet, network.herder, label_of(name, label), request.texts[name])
     item = payment(wallet, network, request, label, fee)
     inquiry = Inquiry(payer, label, item.id, network.token, network.herder)
-    watch = _Watch(link, inquiry, Ticker(on_text), monotonic, began)
+    watch = _Watch(link, inquiry, Ticker(on_text) if on_text else None, monotonic, began)
     poking = asyncio.create_task(poke(link, wallet, network.herder, label))
     try:
         await asyncio.wait_for(watch.follow(item, receipt_patience_s), patience_s)
@@ -553,15 +555,27 @@ class Ticker:
             self._said = text
 
 
+@dataclass(slots=True)
+class _Shift:
+    """When a worker got its newest job, said its first token, and was done."""
+
+    got: float | None = None
+    spoke: float | None = None
+    done: float | None = None
+
+
 class _Watch:
     """Follows one journey through the events of the node, and keeps the time.
 
     What the payer gets is in the events that tell of it. Outboxes are read only for what events do not say: which
-    worker has the job. That is looked for in what the herder does with the payment, and while the job waits in all
-    that it does: a job that had to wait is begun, and so answered, in the journey of somebody else's message.
+    worker has the job, where somebody wants to hear its tokens. That is looked for in what the herder does with the
+    payment, and while the job waits in all that it does: a job that had to wait is begun, and so answered, in the
+    journey of somebody else's message.
     """
 
-    def __init__(self, link: Link, inquiry: Inquiry, ticker: Ticker, monotonic: Callable[[], float], began: float):
+    def __init__(
+        self, link: Link, inquiry: Inquiry, ticker: Ticker | None, monotonic: Callable[[], float], began: float
+    ):
         self.link = link
         self.inquiry = inquiry
         self.response = ""
@@ -571,11 +585,14 @@ class _Watch:
         self._trouble = ""
         self._end_root: str | None = None
         self._lease_root: str | None = None  # the journey in which a worker got the job
+        self._leased = 0.0
+        self._worked = False  # since then
         self._waits = True  # for a worker, as far as is known
         self._unread: dict[str, str] = {}  # by journey under way, the herder's last evaluation if it was not read
         self._unread_since = 0.0
+        self._shifts: defaultdict[str, _Shift] = defaultdict(_Shift)  # of whoever may be the worker
         self.began = began
-        self.leased = self.first_text = self.worked = self.ended = None
+        self.ended: float | None = None
 
     async def follow(self, item: DataItem, receipt_patience_s: float) -> None:
         # Listening to everything, and before anything is sent: the job may be begun in another journey.
@@ -596,7 +613,8 @@ class _Watch:
                 "What was paid is not lost: the request goes on when the node runs again.",
             )
         # Events are news, not truth: whatever of the answer no event brought is said now.
-        self._ticker.settle(self._text())
+        if self._ticker is not None:
+            self._ticker.settle(self._text())
 
     async def _receipt(self, events: Events) -> None:
         """Wait for the node to say that the receipt is in the log."""
@@ -616,11 +634,11 @@ class _Watch:
     async def _see(self, event: dict[str, Any]) -> None:
         kind, root = event["kind"], event.get("root")
         if kind == "token":
-            if event.get("process") == self.inquiry.worker and not self.inquiry.ended:
-                self.first_text = self.first_text or self._now()
-                self._ticker.hear(event.get("index", 0), event.get("text", ""))
+            self._token(event)
         elif kind == "evaluated":
             await self._evaluated(event)
+        elif kind == "assigned" and not self.inquiry.ended:
+            self._shifts[event["process"]] = _Shift(got=self._now())
         elif kind == "stored":
             if event.get("target") == self.inquiry.payer:
                 await self._stored(event)
@@ -631,6 +649,15 @@ class _Watch:
             await self._went_on(kind, event)
         if kind == "finished":
             self._unread.pop(root, None)
+
+    def _token(self, event: dict[str, Any]) -> None:
+        worker = event.get("process", "")
+        if self.inquiry.ended:
+            return
+        shift = self._shifts[worker]
+        shift.spoke = shift.spoke or self._now()
+        if self._ticker is not None and worker == self.inquiry.worker:
+            self._ticker.hear(event.get("index", 0), event.get("text", ""))
 
     async def _went_on(self, kind: str, event: dict[str, Any]) -> None:
         """A journey of ours has more, or no more. What the payer gets is told before anything else that was sent."""
@@ -649,32 +676,48 @@ class _Watch:
         if inquiry.ended:
             return
         if process == inquiry.herder:
-            if self._lease_root in self._unread and self._now() - self._unread_since >= SILENCE_S:
-                await self._read_lease()
-            if self._may_lease(root):
-                await self._read(root, message)
-            else:
-                self._unread[root] = message
-                if root == self._lease_root:
-                    self._unread_since = self._now()
-        elif process == inquiry.worker and root == self._lease_root:
-            self.worked = self.worked or self._now()
+            if root == inquiry.transfer and event.get("error") is None:
+                self.inquiry = replace(inquiry, taken=True)
+            await self._herder_evaluated(root, message, first=not inquiry.taken)
+            return
+        if process == inquiry.token:
+            if message == inquiry.transfer and event.get("error") is not None:
+                self.inquiry = replace(inquiry, failure=_token_failed(event["error"]))
+            return
+        shift = self._shifts[process]
+        shift.done = shift.done or self._now()
+        if process == inquiry.worker and root == self._lease_root:
+            self._worked = True
             self.inquiry = replace(inquiry, inference=message)
-        elif message == inquiry.transfer and event.get("error") is not None:
-            self.inquiry = replace(inquiry, failure=_token_failed(event["error"]))
 
-    def _may_lease(self, root: str | None) -> bool:
-        """Whether what the herder did may be that it gave our job to a worker."""
-        if not self.inquiry.taken:
+    async def _herder_evaluated(self, root: str | None, message: str, first: bool) -> None:
+        if self._is_unread and self._now() - self._unread_since >= SILENCE_S:
+            await self._read_lease()
+        if self._may_lease(root, first):
+            await self._read(root, message)
+        else:
+            self._unread[root] = message
+            if root == self._lease_root:
+                self._unread_since = self._now()
+
+    def _may_lease(self, root: str | None, first: bool) -> bool:
+        """Whether what the herder did may be that it gave our job to a worker, of which somebody wants to hear."""
+        if self._ticker is None:
+            return False
+        if first:
             return root == self.inquiry.transfer
-        return self._waits or self._now() - self.leased >= LEASE_S
+        return self._waits or self._now() - self._leased >= LEASE_S
+
+    @property
+    def _is_unread(self) -> bool:
+        return self._lease_root is not None and self._lease_root in self._unread
 
     async def _read_lease(self) -> None:
         """Read what the herder did in the lease's journey, if no answer has come of it: it may have asked another.
 
         Where the job went back into the queue, another journey may have it by now.
         """
-        if self._lease_root not in self._unread or self.inquiry.ended:
+        if not self._is_unread or self.inquiry.ended:
             return
         await self._read(self._lease_root, self._unread.pop(self._lease_root))
         while self._waits and self._unread and not self.inquiry.ended:
@@ -686,9 +729,9 @@ class _Watch:
         result = await self.link.result(herder, message)
         self.inquiry = advance(before, herder, message, result.error, sent(result.messages))
         if (self.inquiry.worker, self.inquiry.job) != (before.worker, before.job):
-            self.leased, self.first_text, self.worked = self._now(), None, None
+            self._leased, self._worked = self._now(), False
             self._lease_root, self._waits = root, False
-        elif self.worked is not None:  # the worker spoke, and this is no answer: the job may be in the queue again
+        elif self._worked:  # the worker spoke, and this is no answer: the job may be in the queue again
             self._waits = True
         if self.inquiry.answered is not None:
             self.ended = self.ended or self._now()
@@ -720,7 +763,8 @@ class _Watch:
 
     def receipt(self, fee: int) -> Answer:
         inquiry, tags = self.inquiry, self.inquiry.answered.tags
-        ended = self.ended or self.began
+        ended, worker = self.ended or self.began, tags.get("Worker") or inquiry.worker or ""
+        shift = self._shifts[worker]
         return Answer(
             text=self._text(),
             tokens=whole_number(tags, "Tokens-Used"),
@@ -750,10 +794,10 @@ class _Watch:
             receipt=self.receipt_item,
             token=inquiry.token,
             herder=inquiry.herder,
-            worker=tags.get("Worker") or inquiry.worker or "",
+            worker=worker,
             seconds_total=ended - self.began,
-            seconds_first_token=(self.first_text or ended) - self.began,
-            seconds_generate=(self.worked or ended) - (self.leased or self.began),
+            seconds_first_token=(shift.spoke or ended) - self.began,
+            seconds_generate=(shift.done or ended) - (shift.got or self.began),
         )
 
 
