@@ -32,7 +32,7 @@ def test_a_chat_is_answered_whole_and_in_pieces_with_its_receipt(door, client):
     whole = client.chat(MODEL, JOKE, options={"num_predict": 40})
     assert whole.done and whole.done_reason == "stop" and "cat" in whole.message.content
     parts = list(client.chat(f"{MODEL}:latest", JOKE, stream=True, options={"stop": ["no such text"]}))
-    assert "".join(part.message.content for part in parts) == whole.message.content and len(parts) > 4
+    assert "".join(part.message.content for part in parts) == whole.message.content and len(parts) > 2
     assert parts[-1].done and parts[-1].eval_count == whole.eval_count and parts[-1].total_duration > 0
     raw = door.post("/api/chat", {"model": MODEL, "messages": JOKE, "stream": False}, client_key(client))
     proof = raw.json()["puna"]

@@ -313,7 +313,7 @@ def test_an_engine_that_cannot_start_says_so(tmp_path, capfd):
 def test_replies_are_taken_whole_however_they_arrive():
     mine, its = socket.socketpair()
     connection = client_module.Connection(mine)
-    sent = [frames.Token(7, b"ab"), frames.Token(8, b""), frames.Value([1, 2])]
+    sent = [frames.Tokens([7], [b"ab"]), frames.Tokens([8, 9], [b"", b"c"]), frames.Value([1, 2])]
     first, second, last = map(frames.frame, sent)
     its.sendall(first + second + last[:3])
     assert connection.receive() == sent[:2]

@@ -384,12 +384,18 @@ def test_war_is_written_with_every_digit_that_matters():
     ]  # fmt: skip
 
 
-@given(st.lists(st.text("ab", max_size=4), max_size=9), st.integers(0, 9))
-def test_a_ticker_says_each_piece_once_even_when_the_job_runs_twice(pieces, crash):
+@given(st.lists(st.text("ab", max_size=4), max_size=9), st.integers(0, 9), st.integers(1, 4), st.integers(1, 4))
+def test_a_ticker_says_each_piece_once_even_when_the_job_runs_twice(pieces, crash, first, second):
+    def told(pieces, together):
+        for index in range(0, len(pieces), together):
+            some = pieces[index : index + together]
+            yield index, "".join(some), len(some)
+
     said = []
     ticker = Ticker(said.append)
-    for index, piece in [*enumerate(pieces[:crash]), *enumerate(pieces)]:
-        ticker.hear(index, piece)
+    for index, text, tokens in [*told(pieces[:crash], first), *told(pieces, second)]:
+        ticker.hear(index, text, tokens)
         assert "".join(pieces).startswith("".join(said))
+    assert "".join(said) == "".join(pieces)
     ticker.settle("".join(pieces) + " end")
     assert "".join(said) == "".join(pieces) + " end"

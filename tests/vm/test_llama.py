@@ -40,8 +40,8 @@ class Engine:
         if len(tokens) > 60:
             raise Invalid(f"context full: {len(tokens)} of 64 positions in {path}.")
         made = [number % 4 for number in range(limit)]
-        for start in range(0, len(made), 3):  # some come together, as they do from a fast engine
-            on_tokens([(token, PIECES[token]) for token in made[start : start + 3]])
+        for start in range(0, len(made), 2):  # some come together, as they do from a fast engine
+            on_tokens([(token, PIECES[token]) for token in made[start : start + 2]])
         return Completion(made, b"".join(PIECES[token] for token in made).decode("utf-8", "replace"), "length")
 
 
@@ -74,14 +74,14 @@ def test_info_tokenize_and_chat(llama):
     assert llama.ask(op="chat", messages=chat) == {"tokens": [6, 4]}
 
 
-def test_generate_answers_and_tells_watchers_each_token_as_whole_characters(llama):
+def test_generate_answers_and_tells_watchers_tokens_as_they_come_in_whole_characters(llama):
     answer = llama.ask(op="generate", tokens=[1, 2], limit=4, temperature=0.5, seed=7, stop=["x"])
     assert answer == {"tokens": [0, 1, 2, 3], "text": " llamaé!", "finish": "length"}
     assert llama.engine.asked == [(str(PATH), [1, 2], 4, 0.5, 7, ["x"])]
-    assert [event["text"] for event in llama.events] == [" llama", "", "é", "!"]
-    assert llama.events[3] == {
+    assert [event["text"] for event in llama.events] == [" llama", "é!"]
+    assert llama.events[1] == {
         **{"process": "process", "message": "message", "extension": "Llama", "event": "token"},
-        **{"index": 3, "token": 3, "text": "!"},
+        **{"index": 2, "tokens": 2, "text": "é!"},
     }
 
 

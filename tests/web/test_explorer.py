@@ -34,7 +34,8 @@ def test_a_new_visitor_asks_gets_a_gift_a_streamed_answer_and_a_receipt(window):
     ask(page, "What is a llama?")
     expect(page.locator("#receipt")).to_contain_text("winston")
     expect(page.locator("#answer")).to_contain_text("Andes")
-    assert page.evaluate("window.grown.size") > 5, "the answer came in one piece"
+    # Nothing, its first word, and the rest in as many pieces as the engine is slow.
+    assert page.evaluate("window.grown.size") > 2, "the answer came in one piece"
     expect(page.locator("#receipt")).to_contain_text("puna-demo")
     window.picture("ask")
     page.locator("#receipt a").nth(1).click()  # the payment

@@ -44,10 +44,12 @@ class Assigned(Event):
 
 @dataclass(frozen=True, slots=True)
 class Token(Event):
-    """A piece of a model's answer, while it is computed; `index` counts the tokens of one answer from 0."""
+    """A piece of a model's answer, while it is computed: so many `tokens`, of which the first has the number `index`
+    in the answer, from 0."""
 
     text: str = ""
     index: int = 0
+    tokens: int = 1
     extension: str = ""
 
 

@@ -118,9 +118,9 @@ class EngineClient:
     ) -> Completion:
         """Continue `tokens` by at most `limit` more.
 
-        `on_tokens` is called on this thread with the tokens of the completion, in order and as many as have come
-        together, each with the bytes of text it adds; joined they are the completion's text. When it raises, the
-        engine stops and the error goes on.
+        `on_tokens` is called on this thread with the tokens of the completion, in order and as many as the engine told
+        together, the first one by itself; each with the bytes of text it adds, which joined are the completion's text.
+        When it raises, the engine stops and the error goes on.
         """
         ask = frames.Generate(str(path), list(tokens), limit, *sampling_fields(sampling), list(stop))
         return msgspec.convert(self._ask(ask, on_tokens), Completion)
@@ -151,11 +151,11 @@ class EngineClient:
         request = frames.frame(ask)
         with self._connection(request) as batches:
             for replies in batches:
-                told = [(reply.token, reply.piece) for reply in replies if isinstance(reply, frames.Token)]
-                if told and on_tokens:
-                    on_tokens(told)
+                for reply in replies:
+                    if on_tokens and isinstance(reply, frames.Tokens):
+                        on_tokens(list(zip(reply.tokens, reply.pieces, strict=True)))
                 last = replies[-1]
-                if not isinstance(last, frames.Token):
+                if not isinstance(last, frames.Tokens):
                     break
         if isinstance(last, frames.Failure):
             raise frames.error_of(last)

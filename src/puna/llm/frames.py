@@ -91,9 +91,11 @@ class Status(msgspec.Struct, frozen=True, tag=True):
 Ask = OpenModel | Tokenize | Detokenize | RenderChat | EncodeChat | Generate | Score | Status
 
 
-class Token(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    token: int
-    piece: bytes
+class Tokens(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """Some more tokens of an answer, and the bytes of text that each adds."""
+
+    tokens: list[int]
+    pieces: list[bytes]
 
 
 class Value(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -106,7 +108,7 @@ class Failure(msgspec.Struct, frozen=True, tag=True, array_like=True):
     todo: str
 
 
-Reply = Token | Value | Failure
+Reply = Tokens | Value | Failure
 
 
 class EngineStatus(msgspec.Struct, frozen=True):

@@ -91,11 +91,17 @@ class Server:
                 self._slow.add(getattr(ask, "path", ""))
 
     def deliver_to(self, take: Take) -> Deliver:
-        """What hands a job's events to `take` on the event loop, together, soon after the engine's step has ended."""
+        """What hands a job's events to `take` on the event loop, together, soon after the engine's step has ended.
+
+        Its first one and its last one do not wait for others.
+        """
+        is_first = True
 
         def deliver(event: Event) -> None:
+            nonlocal is_first
             self._events.append((take, event))
-            self._is_urgent = self._is_urgent or not isinstance(event, Piece)
+            self._is_urgent = self._is_urgent or is_first or not isinstance(event, Piece)
+            is_first = False
 
         return deliver
 
@@ -207,7 +213,8 @@ class Connection(asyncio.Protocol):
 
     def send(self, pieces: list[Piece]) -> None:
         # A client that does not read finds at most one answer in our memory.
-        self.transport.write(b"".join(frames.frame(frames.Token(each.token, each.piece)) for each in pieces))
+        told = frames.Tokens([each.token for each in pieces], [each.piece for each in pieces])
+        self.transport.write(frames.frame(told))
 
     async def score(self, ask: frames.Score) -> Any:
         sampling = sampling_of(ask)
@@ -221,13 +228,17 @@ class Connection(asyncio.Protocol):
     ) -> Any:
         """The result of a job, its pieces sent as they come; the job is cancelled when the client goes."""
         ended = self.server._loop.create_future()
+        is_first = True  # a reader sees an answer begin, however quickly the rest of it comes
 
         def take(events: list[Event]) -> None:
             if ended.done():  # the client has gone
                 return
+            nonlocal is_first
             pieces = [event for event in events if isinstance(event, Piece)]
-            if pieces:
-                send(pieces)
+            for some in (pieces[:1], pieces[1:]) if is_first else (pieces,):
+                if some:
+                    send(some)
+            is_first = False
             match events[-1]:
                 case Done(result):
                     ended.set_result(result)

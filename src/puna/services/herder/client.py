@@ -538,13 +538,13 @@ class Ticker:
         self._heard = self._said = ""
         self._next = 0
 
-    def hear(self, index: int, text: str) -> None:
-        """The text of one more token."""
+    def hear(self, index: int, text: str, tokens: int = 1) -> None:
+        """The text of some more tokens, of which the first has the number `index`."""
         if index == 0:
             self._heard, self._next = "", 0
         if index != self._next:
             return
-        self._next += 1
+        self._next += tokens
         self._heard += text
         self.settle(self._heard.rstrip(REPLACEMENT))
 
@@ -657,7 +657,7 @@ class _Watch:
         shift = self._shifts[worker]
         shift.spoke = shift.spoke or self._now()
         if self._ticker is not None and worker == self.inquiry.worker:
-            self._ticker.hear(event.get("index", 0), event.get("text", ""))
+            self._ticker.hear(event.get("index", 0), event.get("text", ""), event.get("tokens", 1))
 
     async def _went_on(self, kind: str, event: dict[str, Any]) -> None:
         """A journey of ours has more, or no more. What the payer gets is told before anything else that was sent."""

@@ -167,7 +167,7 @@ class Desk:
         network = self._network()
         if kind == "token":
             if case := self._by_worker.get(process):
-                case.ticker.hear(event.get("index", 0), event.get("text", ""))
+                case.ticker.hear(event.get("index", 0), event.get("text", ""), event.get("tokens", 1))
         elif kind == "evaluated" and process == network.token:
             await self._token_spoke(event)
         elif kind == "evaluated" and process == network.herder:

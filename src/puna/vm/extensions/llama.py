@@ -131,7 +131,9 @@ def _generate(host: Host, path: str, ask: Generate) -> dict[str, Any]:
 
 
 def _teller(host: Host) -> Callable[[list[tuple[int, bytes]]], None]:
-    """Tells each token to those who watch, as text: a character cut in two waits for its other half."""
+    """Tells tokens to those who watch, as text, those together that come together: each event wakes everybody on its
+    way. A character cut in two waits for its other half.
+    """
     from codecs import getincrementaldecoder
 
     decoder = getincrementaldecoder("utf-8")("replace")
@@ -142,12 +144,8 @@ def _teller(host: Host) -> Callable[[list[tuple[int, bytes]]], None]:
         if not host.message_id:  # nobody watches a preview
             return
         about = {"process": host.process_id, "message": host.message_id, "extension": "Llama", "event": "token"}
-        host.emit(
-            [
-                {**about, "index": number, "token": token, "text": decoder.decode(piece)}
-                for number, (token, piece) in enumerate(tokens, index)
-            ]
-        )
+        text = decoder.decode(b"".join(piece for _, piece in tokens))
+        host.emit([{**about, "index": index, "tokens": len(tokens), "text": text}])
         index += len(tokens)
 
     return on_tokens
