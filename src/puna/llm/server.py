@@ -15,8 +15,8 @@ import signal
 import sys
 import threading
 import time
-from collections import defaultdict, deque
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,8 @@ Take = Callable[[list[Event]], None]
 
 READY = b"ready\n"
 # Tokens of a small model come every fraction of a millisecond. Told one by one, waking everybody on their way costs
-# more than computing them; nobody sees whether they come this much later, a few at a time.
-TELL_S = 0.004
+# more than computing them; nobody sees whether they come this much later, some at a time.
+TELL_S = 0.02
 AT_ONCE_BYTES_MAX = 4096  # a request this short is answered on the event loop,
 AT_ONCE_S = 0.005  # unless one took longer than this; compiling a chat template takes a millisecond
 SLOW_MAX = 1024  # past it no model is given the chance
@@ -50,10 +50,11 @@ class Server:
         self.engine = engine
         self.connections: set[Connection] = set()
         self._loop = asyncio.get_running_loop()
-        self._events: deque[tuple[Take, Event]] = deque()  # as long as what some steps of the engine bring
+        # Of the engine's thread: what is not told yet, and who is told of it after this step.
+        self._events: defaultdict[Take, list[Event]] = defaultdict(list)
+        self._urgent: dict[Take, None] = {}
         self._slow: set[str] = set()  # models with which a short request took long
         self._told_s = 0.0
-        self._is_urgent = False
         engine.after_step = self.tell
 
     async def listen(self, path: Path) -> asyncio.Server:
@@ -91,16 +92,17 @@ class Server:
                 self._slow.add(getattr(ask, "path", ""))
 
     def deliver_to(self, take: Take) -> Deliver:
-        """What hands a job's events to `take` on the event loop, together, soon after the engine's step has ended.
+        """What hands a job's events to `take` on the event loop, together, when the engine's step has ended.
 
-        Its first one and its last one do not wait for others.
+        The first one and the last one do not wait for others.
         """
         is_first = True
 
         def deliver(event: Event) -> None:
             nonlocal is_first
-            self._events.append((take, event))
-            self._is_urgent = self._is_urgent or is_first or not isinstance(event, Piece)
+            self._events[take].append(event)
+            if is_first or not isinstance(event, Piece):
+                self._urgent[take] = None
             is_first = False
 
         return deliver
@@ -111,18 +113,20 @@ class Server:
         Tokens may wait for those of the next steps: as no job ends with them, such steps follow.
         """
         now_s = time.monotonic()
-        if self._events and (self._is_urgent or now_s - self._told_s >= TELL_S):
-            self._told_s, self._is_urgent = now_s, False
+        if now_s - self._told_s >= TELL_S:
+            told, self._events = self._events, defaultdict(list)
+            self._told_s = now_s
+        else:
+            told = {take: self._events.pop(take) for take in self._urgent}
+        self._urgent.clear()
+        if told:
             with suppress(RuntimeError):  # the loop has ended, and with it whoever waited
-                self._loop.call_soon_threadsafe(self._hand_out)
+                self._loop.call_soon_threadsafe(hand_out, told)
 
-    def _hand_out(self) -> None:
-        together: defaultdict[Take, list[Event]] = defaultdict(list)
-        while self._events:
-            take, event = self._events.popleft()
-            together[take].append(event)
-        for take, events in together.items():
-            take(events)
+
+def hand_out(told: Mapping[Take, list[Event]]) -> None:
+    for take, events in told.items():
+        take(events)
 
 
 class Connection(asyncio.Protocol):
