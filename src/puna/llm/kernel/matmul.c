@@ -276,7 +276,8 @@ static void store_tile(const Product *p, const float *lanes, int row0, int token
     float *out = p->out + (size_t)(token0 + t) * p->matrix->rows + row0;
     for (int r = 0; r < rows; r += 8) {
       f32x8 sums = lanes_tree(lanes + t * PANEL_ROWS + r);
-      memcpy(out + r, &sums, sizeof(float) * (rows - r < 8 ? rows - r : 8));
+      if (rows - r >= 8) store8(out + r, sums);
+      else memcpy(out + r, &sums, sizeof(float) * (rows - r));
     }
   }
 }
