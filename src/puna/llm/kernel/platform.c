@@ -109,18 +109,21 @@ typedef pthread_cond_t Condition;
 // shared with others, so it spins briefly (some 10 us) and then sleeps. An idle pool costs nothing.
 enum { SPINS = 3000, THREADS_MAX = 256 };
 
+static const uint64_t OPEN = 1u << 31, INSIDE = (1u << 31) - 1;
+static uint32_t job_number(uint64_t door) { return (uint32_t)(door >> 32); }
+
 struct Pool {
   int threads;
   Lock lock;
   Condition work, done;
-  // A job's number goes up by one for each; it is written under the lock and read while spinning.
-  uint32_t job_number;
+  // The door of the present job: its number, one higher for each, in the upper half; OPEN while a worker may enter; how
+  // many are inside. A worker that wakes up late finds it closed, and nobody has waited for it.
+  uint64_t door;
   int stop;
   Unit unit;
   void *job;
   int count;
-  int next;     // the next unit that nobody has taken
-  int working;  // threads other than the caller that have not finished this job
+  int next;  // the next unit that nobody has taken
   Thread thread[THREADS_MAX];
 };
 
@@ -142,13 +145,32 @@ static void take_units(Pool *pool, int worker) {
   }
 }
 
-static void await_job(Pool *pool, uint32_t seen) {
+static uint64_t await_job(Pool *pool, uint32_t seen) {
+  uint64_t door;
   for (int spins = 0; spins < SPINS; spins++) {
-    if (__atomic_load_n(&pool->job_number, __ATOMIC_ACQUIRE) != seen) return;
+    door = __atomic_load_n(&pool->door, __ATOMIC_ACQUIRE);
+    if (job_number(door) != seen) return door;
     spin_pause();
   }
   lock_take(&pool->lock);
-  while (pool->job_number == seen) condition_wait(&pool->work, &pool->lock);
+  while (job_number(door = __atomic_load_n(&pool->door, __ATOMIC_ACQUIRE)) == seen)
+    condition_wait(&pool->work, &pool->lock);
+  lock_drop(&pool->lock);
+  return door;
+}
+
+static int enter(Pool *pool, uint64_t door) {
+  uint32_t number = job_number(door);
+  while (job_number(door) == number && door & OPEN)
+    if (__atomic_compare_exchange_n(&pool->door, &door, door + 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) return 1;
+  return 0;
+}
+
+static void leave(Pool *pool) {
+  if (__atomic_sub_fetch(&pool->door, 1, __ATOMIC_ACQ_REL) & (OPEN | INSIDE)) return;
+  // The last one. The lock closes the gap in which the caller has looked inside but does not sleep yet.
+  lock_take(&pool->lock);
+  condition_wake(&pool->done);
   lock_drop(&pool->lock);
 }
 
@@ -162,16 +184,13 @@ static void *worker_main(void *argument)
   free(argument);
   Pool *pool = self.pool;
   set_float_mode();
-  for (uint32_t seen = 0;; seen++) {
-    await_job(pool, seen);
+  for (uint32_t seen = 0;;) {
+    uint64_t door = await_job(pool, seen);
+    seen = job_number(door);
     if (pool->stop) return 0;
+    if (!enter(pool, door)) continue;
     take_units(pool, self.worker);
-    if (__atomic_sub_fetch(&pool->working, 1, __ATOMIC_ACQ_REL) == 0) {
-      // The lock closes the gap in which the caller has looked at `working` but does not sleep yet.
-      lock_take(&pool->lock);
-      condition_wake(&pool->done);
-      lock_drop(&pool->lock);
-    }
+    leave(pool);
   }
 }
 
@@ -206,7 +225,7 @@ int pool_threads(const Pool *pool) { return pool->threads; }
 
 static void announce(Pool *pool) {
   lock_take(&pool->lock);
-  __atomic_store_n(&pool->job_number, pool->job_number + 1, __ATOMIC_RELEASE);
+  __atomic_store_n(&pool->door, (uint64_t)(job_number(pool->door) + 1) << 32 | OPEN, __ATOMIC_RELEASE);
   condition_wake(&pool->work);
   lock_drop(&pool->lock);
 }
@@ -235,15 +254,15 @@ void pool_run(Pool *pool, int count, Unit unit, void *job) {
   pool->job = job;
   pool->count = count;
   pool->next = 0;
-  __atomic_store_n(&pool->working, pool->threads - 1, __ATOMIC_RELEASE);
   announce(pool);
   take_units(pool, 0);
+  if (!(__atomic_and_fetch(&pool->door, ~OPEN, __ATOMIC_ACQ_REL) & INSIDE)) return;
   for (int spins = 0; spins < SPINS; spins++) {
-    if (__atomic_load_n(&pool->working, __ATOMIC_ACQUIRE) == 0) return;
+    if (!(__atomic_load_n(&pool->door, __ATOMIC_ACQUIRE) & INSIDE)) return;
     spin_pause();
   }
   lock_take(&pool->lock);
-  while (__atomic_load_n(&pool->working, __ATOMIC_ACQUIRE) != 0) condition_wait(&pool->done, &pool->lock);
+  while (__atomic_load_n(&pool->door, __ATOMIC_ACQUIRE) & INSIDE) condition_wait(&pool->done, &pool->lock);
   lock_drop(&pool->lock);
 }
 
