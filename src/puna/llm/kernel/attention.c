@@ -28,8 +28,10 @@ void cache_free(Cache *cache) { release_memory(cache->memory, cache->bytes); }
 // A head's keys or values in a block.
 static size_t head_floats(const Cache *c) { return (size_t)c->head_dim * CACHE_BLOCK; }
 
+static size_t block_floats(const Cache *c) { return (size_t)c->layers * 2 * c->kv_heads * head_floats(c); }
+
 static float *block_keys(const Cache *c, int layer, int block) {
-  return c->memory + ((size_t)block * c->layers + layer) * 2 * c->kv_heads * head_floats(c);
+  return c->memory + block * block_floats(c) + layer * 2 * c->kv_heads * head_floats(c);
 }
 
 static float *block_values(const Cache *c, int layer, int block) {
@@ -38,6 +40,10 @@ static float *block_values(const Cache *c, int layer, int block) {
 
 void cache_put(Cache *c, int layer, int position, const float *keys, const float *values) {
   int block = position / CACHE_BLOCK, at = position % CACHE_BLOCK, head_dim = c->head_dim;
+  if (at == 0 && layer == 0 && block) {
+    size_t bytes = sizeof(float) * block_floats(c);
+    memory_filled(c->memory, c->bytes, (block - 1) * bytes, block * bytes);
+  }
   float *k = block_keys(c, layer, block) + (size_t)(at / KEY_GROUP) * head_dim * KEY_GROUP + at % KEY_GROUP;
   float *v = block_values(c, layer, block) + (size_t)at * head_dim;
   for (int head = 0; head < c->kv_heads; head++, k += head_floats(c), v += head_floats(c)) {

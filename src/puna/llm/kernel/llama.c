@@ -267,6 +267,7 @@ static void keep_panels(PunaModel *m, size_t bytes_max) {
     if (taken) matrix_pack(matrix_at(m, i), memory);
     memory += taken;
   }
+  memory_filled(m->panels, bytes, 0, bytes);
 }
 
 static int reserve_state(PunaModel *m) {

@@ -32,12 +32,52 @@ void release_memory(void *memory, size_t bytes) {
   if (memory) VirtualFree(memory, 0, MEM_RELEASE);
 }
 #else
-void *reserve_memory(size_t bytes) {
+static void *map_memory(size_t bytes) {
   void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   return memory == MAP_FAILED ? NULL : memory;
 }
+#if !defined(__linux__)
+void *reserve_memory(size_t bytes) { return map_memory(bytes); }
 void release_memory(void *memory, size_t bytes) {
   if (memory) munmap(memory, bytes);
+}
+#endif
+#endif
+
+#if defined(__linux__)
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25  // since Linux 6.1; an older one refuses, and nothing is lost
+#endif
+enum { LARGE_PAGE = 2 << 20, PAGE_MAX = 64 << 10 };
+
+static size_t whole_pages(size_t bytes) { return (bytes + PAGE_MAX - 1) / PAGE_MAX * PAGE_MAX; }
+
+// At a multiple of LARGE_PAGE, if it is as long.
+void *reserve_memory(size_t bytes) {
+  bytes = whole_pages(bytes);
+  if (bytes < LARGE_PAGE) return map_memory(bytes);
+  char *memory = map_memory(bytes + LARGE_PAGE);
+  if (!memory) return NULL;
+  size_t before = -(uintptr_t)memory % LARGE_PAGE;
+  if (before) munmap(memory, before);
+  munmap(memory + before + bytes, LARGE_PAGE - before);
+  return memory + before;
+}
+
+void release_memory(void *memory, size_t bytes) {
+  if (memory) munmap(memory, whole_pages(bytes));
+}
+
+// A stretch that is half in use is worth a large page: then nobody takes more than twice the memory for it.
+static size_t large_pages(size_t filled) { return (filled + LARGE_PAGE / 2) / LARGE_PAGE; }
+
+void memory_filled(void *memory, size_t bytes, size_t before, size_t filled) {
+  for (size_t page = large_pages(before); page < large_pages(filled) && (page + 1) * LARGE_PAGE <= bytes; page++)
+    madvise((char *)memory + page * LARGE_PAGE, LARGE_PAGE, MADV_COLLAPSE);
+}
+#else
+void memory_filled(void *memory, size_t bytes, size_t before, size_t filled) {
+  (void)memory, (void)bytes, (void)before, (void)filled;
 }
 #endif
 
