@@ -9,7 +9,7 @@ from llm.fake_model import FakeModel, alone, fake_loaded
 
 from puna.errors import Invalid, NotYet
 from puna.llm import engine as engine_module
-from puna.llm.engine import Engine, Kept, Shelf, plan_rows
+from puna.llm.engine import TURN_STEPS, Engine, GenerateJob, Kept, Shelf, in_turn, plan_rows
 from puna.llm.generate import Request
 from puna.llm.sampler import Sampling
 
@@ -66,14 +66,16 @@ REQUESTS = st.builds(
     sequences_max=st.integers(1, 5),
     rows=st.tuples(st.integers(1, 40), st.integers(1, 40)),
     shelf=st.sampled_from([0, 3000, 1 << 20]),
+    step_cache=st.sampled_from([1, 3000, 1 << 20]),
 )
-def test_batches_chunks_and_warm_caches_change_no_answer(rounds, sequences_max, rows, shelf):
+def test_batches_chunks_turns_and_warm_caches_change_no_answer(rounds, sequences_max, rows, shelf, step_cache):
     engine = start(
         FakeModel(),
         sequences_max=sequences_max,
         rows_alone=rows[0],
         rows_shared=rows[1],
         shelf_bytes_max=shelf,
+        step_cache_bytes=step_cache,
     )
     try:
         for requests in rounds:
@@ -95,6 +97,24 @@ def test_requests_are_computed_in_one_batch(running):
         done.acquire()
     engine.close()
     assert max(model.batches) >= 3, "the first may have begun alone, the others join it"
+
+
+def test_long_sequences_take_turns_and_a_short_one_takes_part_in_each():
+    def job(evaluated: int) -> GenerateJob:
+        job = GenerateJob(fake_loaded("fake", FakeModel()), Request((1,) * (evaluated + 1), 1), lambda event: None)
+        job.evaluated = evaluated
+        return job
+
+    long, short = [job(20) for _ in range(5)], job(1)
+    kv_bytes = short.loaded.info.kv_bytes
+    jobs = [*long[:3], short, *long[3:]]
+    assert in_turn(jobs, 101 * kv_bytes, step=0) == jobs
+    turns = [in_turn(jobs, 40 * kv_bytes, step=turn * TURN_STEPS) for turn in range(3)]
+    assert all(short in turn and len(turn) <= 3 for turn in turns)
+    assert set().union(*turns) == set(jobs)
+    assert in_turn(jobs, 40 * kv_bytes, step=TURN_STEPS - 1) == turns[0]
+    # One that does not fit by itself is computed all the same.
+    assert [len(in_turn(long, kv_bytes, step=turn * TURN_STEPS)) for turn in range(5)] == [1] * 5
 
 
 def test_a_long_prompt_does_not_keep_a_generating_one_waiting(running):

@@ -1,7 +1,8 @@
 """The inference engine: many requests at once, on models loaded once.
 
 One thread takes steps. In each, every sequence under way gives rows to one batch: a generating one its newest token,
-a new one the next chunk of its prompt, so long prompts do not keep others waiting. Finished sequences leave their KV
+a new one the next chunk of its prompt, so long prompts do not keep others waiting. Long sequences of a small model,
+whose caches do not fit the processor's all at once, take turns. Finished sequences leave their KV
 cache on a shelf, where a request that begins with the same tokens finds it. None of this changes an answer: a row's
 logits depend on the tokens before it and on nothing else. The server calls this; tests call it with models of their
 own.
@@ -32,6 +33,10 @@ WAITING_MAX = 1024  # past it requests are refused: hours of work for one machin
 # Rows of a step. Larger ones compute a prompt faster; while others generate, smaller ones keep their pace.
 ROWS_ALONE = 256
 ROWS_SHARED = 64
+# What the sequences of one step, with a model no larger than this, may read of their KV caches. More would have left
+# the processor's cache when the next step comes, and reading memory costs more than reading the weights once more.
+STEP_CACHE_BYTES = 8 << 20
+TURN_STEPS = 16  # steps that the processor's cache is filled for; a few milliseconds
 CACHE_POSITIONS_MIN = 256
 # A shorter beginning in common (a begin token, a role marker) is not worth taking a cache another may need.
 REUSE_TOKENS_MIN = 8
@@ -88,6 +93,10 @@ class Job:
     @property
     def cache_bytes_max(self) -> int:
         return self.length_max * self.loaded.info.kv_bytes
+
+    @property
+    def cache_bytes(self) -> int:
+        return self.evaluated * self.loaded.info.kv_bytes
 
     @property
     def waiting_rows(self) -> int:
@@ -155,6 +164,19 @@ def plan_rows(waiting: Sequence[int], rows_max: int) -> list[int]:
         rows[i] += more
         left -= more
     return rows
+
+
+def in_turn(jobs: Sequence[Job], bytes_max: int, step: int) -> list[Job]:
+    """Those of one model's `jobs` that take part in step number `step`: all, if their caches fill at most `bytes_max`.
+
+    Else the long ones take turns, some of them for TURN_STEPS steps; the short ones take part in every step.
+    """
+    long = [job for job in jobs if job.cache_bytes > bytes_max // SEQUENCES_MAX]
+    turns = min(-(-sum(job.cache_bytes for job in long) // bytes_max), len(long))
+    if turns <= 1:
+        return list(jobs)
+    resting = {job for place, job in enumerate(long) if place % turns != step // TURN_STEPS % turns}
+    return [job for job in jobs if job not in resting]
 
 
 @dataclass(slots=True, eq=False)
@@ -238,6 +260,7 @@ class Engine:
         running_bytes_max: int | None = None,
         rows_alone: int = ROWS_ALONE,
         rows_shared: int = ROWS_SHARED,
+        step_cache_bytes: int = STEP_CACHE_BYTES,
     ):
         self.threads = threads or os.cpu_count() or 1
         self._threads = threads
@@ -249,12 +272,14 @@ class Engine:
         self._running_bytes_max = running_bytes_max or max(memory_bytes() // 4, RUNNING_BYTES_MIN)
         self._rows_alone = rows_alone
         self._rows_shared = rows_shared
+        self._step_cache_bytes = step_cache_bytes
         self._shelf = Shelf(shelf_bytes_max)
         self._models: OrderedDict[tuple, LoadedModel] = OrderedDict()  # the latest used last
         self._loading = threading.Lock()
         self._changed = threading.Condition()
         self._waiting: deque[Job] = deque()
         self._running: list[Job] = []
+        self._steps = 0
         self._forgotten = False  # a model was dropped, and its caches are still on the shelf
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="puna-engine", daemon=True)
@@ -373,6 +398,9 @@ class Engine:
         while self._admit():
             for loaded in {id(job.loaded): job.loaded for job in self._running}.values():
                 jobs = [job for job in self._running if job.loaded is loaded and job.cache is not None]
+                if loaded.info.file_bytes <= STEP_CACHE_BYTES:
+                    jobs = in_turn(jobs, self._step_cache_bytes, self._steps)
+                self._steps += 1
                 try:
                     self._step(loaded, jobs)
                 except Exception as error:  # our bug: it fails these jobs, loudly, and leaves the others alone

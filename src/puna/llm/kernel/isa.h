@@ -11,7 +11,7 @@
 //   Q8_CORRECTION, Q4_CORRECTION   what is added to an unsigned weight, so that the product must be corrected by
 //                          it times the sum of the activations (0: weights are signed in panels)
 //   pack_q8_0, pack_q4_0   PANEL_ROWS matrix rows into a panel
-//   tile_q8_0, tile_q4_0   panel times tile over a run of blocks (prompt)
+//   tile_q8_0, tile_q4_0   panel times tile: the sums of all lanes, whose blocks follow one another
 //
 // All integer sums are exact, so their order is free. The float part is not: see docs/canonical-arithmetic.md.
 #ifndef PUNA_ISA_H
@@ -49,6 +49,9 @@ static inline float finish_q4_0(f32x8 lanes, const uint8_t *w, const int8_t *q, 
     lanes[block % LANES] += (float)block_dot_q4_0(w, q) * (float_of_half(load_u16(w)) * scale[block]);
   return tree8(lanes);
 }
+
+// How many of a row's blocks go to a lane.
+static inline int blocks_of_lane(int blocks, int lane) { return blocks / LANES + (lane < blocks % LANES); }
 
 #if defined(PUNA_SCALAR)
 #include "isa_scalar.h"

@@ -159,23 +159,25 @@ static inline void tile_pairs(const uint8_t *panel, const float *panel_scale, co
   (void)rows;  // all places of the tile are computed, also those where no row is
   const uint8_t *q = tiles->data + at * BLOCK * 2;
   const float *scale = tiles->scale + at;
-  memset(out, 0, sizeof(float) * TILE_ROWS * PANEL_ROWS);
-  for (int block = 0; block < blocks; block++) {
-    v128_t low0 = wasm_i32x4_splat(0), low1 = low0, low2 = low0, low3 = low0;
-    v128_t high0 = low0, high1 = low0, high2 = low0, high3 = low0;
+  for (int lane = 0; lane < LANES; lane++, out += TILE_ROWS * PANEL_ROWS) {
+    memset(out, 0, sizeof(float) * TILE_ROWS * PANEL_ROWS);
+    for (int left = blocks_of_lane(blocks, lane); left; left--) {
+      v128_t low0 = wasm_i32x4_splat(0), low1 = low0, low2 = low0, low3 = low0;
+      v128_t high0 = low0, high1 = low0, high2 = low0, high3 = low0;
 #pragma clang loop unroll(disable)
-    for (int j = 0; j < 16; j++, panel += 32, q += 16) {
-      v128_t w0 = wasm_v128_load(panel), w1 = wasm_v128_load(panel + 16), four = wasm_v128_load(q), x;
-      TILE_STEP(0, low0, high0)
-      TILE_STEP(1, low1, high1)
-      TILE_STEP(2, low2, high2)
-      TILE_STEP(3, low3, high3)
+      for (int j = 0; j < 16; j++, panel += 32, q += 16) {
+        v128_t w0 = wasm_v128_load(panel), w1 = wasm_v128_load(panel + 16), four = wasm_v128_load(q), x;
+        TILE_STEP(0, low0, high0)
+        TILE_STEP(1, low1, high1)
+        TILE_STEP(2, low2, high2)
+        TILE_STEP(3, low3, high3)
+      }
+      add_to_lane(out, low0, high0, panel_scale, scale[0]);
+      add_to_lane(out + PANEL_ROWS, low1, high1, panel_scale, scale[1]);
+      add_to_lane(out + 2 * PANEL_ROWS, low2, high2, panel_scale, scale[2]);
+      add_to_lane(out + 3 * PANEL_ROWS, low3, high3, panel_scale, scale[3]);
+      panel_scale += PANEL_ROWS, scale += TILE_ROWS;
     }
-    add_to_lane(out, low0, high0, panel_scale, scale[0]);
-    add_to_lane(out + PANEL_ROWS, low1, high1, panel_scale, scale[1]);
-    add_to_lane(out + 2 * PANEL_ROWS, low2, high2, panel_scale, scale[2]);
-    add_to_lane(out + 3 * PANEL_ROWS, low3, high3, panel_scale, scale[3]);
-    panel_scale += PANEL_ROWS, scale += TILE_ROWS;
   }
 }
 

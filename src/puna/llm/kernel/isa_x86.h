@@ -199,9 +199,9 @@ static inline void pack_q8_0(const uint8_t *const rows[8], int group, uint8_t *p
 #endif
 }
 
-// ---- tiles: `rows` <= TILE_ROWS activation rows times one panel, over `blocks` blocks of one lane ----
-// out (rows, PANEL_ROWS) receives the lane's sums, begun at zero. Each number of rows has a loop of its own, which
-// keeps their sums in registers.
+// ---- tiles: `rows` <= TILE_ROWS activation rows times one panel of `blocks` blocks ----
+// out (LANES, TILE_ROWS, PANEL_ROWS) receives the lanes' sums, each begun at zero. Each number of rows has a loop of
+// its own, which keeps their sums in registers.
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
@@ -216,35 +216,37 @@ ALWAYS_INLINE void quads_times(const uint8_t *panel, const float *panel_scale, c
   const uint8_t *q = tiles->data + at * BLOCK;
   const float *scale = tiles->scale + at;
   const int32_t *correction = tiles->correction + at;
-  __m512 lane0[TILE_ROWS], lane1[TILE_ROWS];
-  for (int t = 0; t < rows; t++) lane0[t] = lane1[t] = _mm512_setzero_ps();
-  for (int block = 0; block < blocks; block++) {
-    __m512i sum0[TILE_ROWS], sum1[TILE_ROWS];
+  for (int lane = 0; lane < LANES; lane++, out += TILE_ROWS * PANEL_ROWS) {
+    __m512 lane0[TILE_ROWS], lane1[TILE_ROWS];
+    for (int t = 0; t < rows; t++) lane0[t] = lane1[t] = _mm512_setzero_ps();
+    for (int left = blocks_of_lane(blocks, lane); left; left--) {
+      __m512i sum0[TILE_ROWS], sum1[TILE_ROWS];
 #pragma clang loop unroll(full)
-    for (int t = 0; t < rows; t++) sum0[t] = sum1[t] = _mm512_set1_epi32(correction[t]);
+      for (int t = 0; t < rows; t++) sum0[t] = sum1[t] = _mm512_set1_epi32(correction[t]);
 #pragma clang loop unroll(full)
-    for (int j = 0; j < 8; j++) {
-      __m512i w0 = _mm512_load_si512(panel + j * 128), w1 = _mm512_load_si512(panel + j * 128 + 64);
+      for (int j = 0; j < 8; j++) {
+        __m512i w0 = _mm512_load_si512(panel + j * 128), w1 = _mm512_load_si512(panel + j * 128 + 64);
+#pragma clang loop unroll(full)
+        for (int t = 0; t < rows; t++) {
+          __m512i x = _mm512_set1_epi32(load_i32(q + (j * TILE_ROWS + t) * 4));
+          sum0[t] = _mm512_dpbusd_epi32(sum0[t], w0, x);
+          sum1[t] = _mm512_dpbusd_epi32(sum1[t], w1, x);
+        }
+      }
+      __m512 s0 = _mm512_load_ps(panel_scale), s1 = _mm512_load_ps(panel_scale + 16);
 #pragma clang loop unroll(full)
       for (int t = 0; t < rows; t++) {
-        __m512i x = _mm512_set1_epi32(load_i32(q + (j * TILE_ROWS + t) * 4));
-        sum0[t] = _mm512_dpbusd_epi32(sum0[t], w0, x);
-        sum1[t] = _mm512_dpbusd_epi32(sum1[t], w1, x);
+        __m512 s = _mm512_set1_ps(scale[t]);
+        lane0[t] = _mm512_add_ps(lane0[t], _mm512_mul_ps(_mm512_cvtepi32_ps(sum0[t]), _mm512_mul_ps(s0, s)));
+        lane1[t] = _mm512_add_ps(lane1[t], _mm512_mul_ps(_mm512_cvtepi32_ps(sum1[t]), _mm512_mul_ps(s1, s)));
       }
+      panel += BLOCK * PANEL_ROWS, panel_scale += PANEL_ROWS;
+      q += BLOCK * TILE_ROWS, scale += TILE_ROWS, correction += TILE_ROWS;
     }
-    __m512 s0 = _mm512_load_ps(panel_scale), s1 = _mm512_load_ps(panel_scale + 16);
-#pragma clang loop unroll(full)
     for (int t = 0; t < rows; t++) {
-      __m512 s = _mm512_set1_ps(scale[t]);
-      lane0[t] = _mm512_add_ps(lane0[t], _mm512_mul_ps(_mm512_cvtepi32_ps(sum0[t]), _mm512_mul_ps(s0, s)));
-      lane1[t] = _mm512_add_ps(lane1[t], _mm512_mul_ps(_mm512_cvtepi32_ps(sum1[t]), _mm512_mul_ps(s1, s)));
+      _mm512_storeu_ps(out + t * PANEL_ROWS, lane0[t]);
+      _mm512_storeu_ps(out + t * PANEL_ROWS + 16, lane1[t]);
     }
-    panel += BLOCK * PANEL_ROWS, panel_scale += PANEL_ROWS;
-    q += BLOCK * TILE_ROWS, scale += TILE_ROWS, correction += TILE_ROWS;
-  }
-  for (int t = 0; t < rows; t++) {
-    _mm512_storeu_ps(out + t * PANEL_ROWS, lane0[t]);
-    _mm512_storeu_ps(out + t * PANEL_ROWS + 16, lane1[t]);
   }
 }
 
@@ -270,29 +272,31 @@ ALWAYS_INLINE void q8_0_times(const uint8_t *panel, const float *panel_scale, co
                               int blocks, const int rows, float *out) {
   const uint8_t *q = tiles->data + at * BLOCK * 2;
   const float *scale = tiles->scale + at;
-  memset(out, 0, sizeof(float) * rows * PANEL_ROWS);
-  for (int block = 0; block < blocks; block++) {
-    __m256i sum0[TILE_ROWS], sum1[TILE_ROWS];
-    for (int t = 0; t < rows; t++) sum0[t] = sum1[t] = _mm256_setzero_si256();
+  for (int lane = 0; lane < LANES; lane++, out += TILE_ROWS * PANEL_ROWS) {
+    memset(out, 0, sizeof(float) * rows * PANEL_ROWS);
+    for (int left = blocks_of_lane(blocks, lane); left; left--) {
+      __m256i sum0[TILE_ROWS], sum1[TILE_ROWS];
+      for (int t = 0; t < rows; t++) sum0[t] = sum1[t] = _mm256_setzero_si256();
 #pragma clang loop unroll(full)
-    for (int j = 0; j < 16; j++) {
-      __m256i w0 = _mm256_load_si256((const __m256i *)(panel + j * 64));
-      __m256i w1 = _mm256_load_si256((const __m256i *)(panel + j * 64 + 32));
+      for (int j = 0; j < 16; j++) {
+        __m256i w0 = _mm256_load_si256((const __m256i *)(panel + j * 64));
+        __m256i w1 = _mm256_load_si256((const __m256i *)(panel + j * 64 + 32));
 #pragma clang loop unroll(full)
-      for (int t = 0; t < rows; t++) {
-        __m256i x = _mm256_set1_epi32(load_i32(q + (j * TILE_ROWS + t) * 4));
-        sum0[t] = _mm256_add_epi32(sum0[t], _mm256_madd_epi16(w0, x));
-        sum1[t] = _mm256_add_epi32(sum1[t], _mm256_madd_epi16(w1, x));
+        for (int t = 0; t < rows; t++) {
+          __m256i x = _mm256_set1_epi32(load_i32(q + (j * TILE_ROWS + t) * 4));
+          sum0[t] = _mm256_add_epi32(sum0[t], _mm256_madd_epi16(w0, x));
+          sum1[t] = _mm256_add_epi32(sum1[t], _mm256_madd_epi16(w1, x));
+        }
       }
+      __m256 s0 = _mm256_load_ps(panel_scale), s1 = _mm256_load_ps(panel_scale + 8);
+      for (int t = 0; t < rows; t++) {
+        __m256 s = _mm256_set1_ps(scale[t]);
+        add_to_lane(out + t * PANEL_ROWS, sum0[t], s0, s);
+        add_to_lane(out + t * PANEL_ROWS + 8, sum1[t], s1, s);
+      }
+      panel += BLOCK * PANEL_ROWS * 2, panel_scale += PANEL_ROWS;
+      q += BLOCK * TILE_ROWS * 2, scale += TILE_ROWS;
     }
-    __m256 s0 = _mm256_load_ps(panel_scale), s1 = _mm256_load_ps(panel_scale + 8);
-    for (int t = 0; t < rows; t++) {
-      __m256 s = _mm256_set1_ps(scale[t]);
-      add_to_lane(out + t * PANEL_ROWS, sum0[t], s0, s);
-      add_to_lane(out + t * PANEL_ROWS + 8, sum1[t], s1, s);
-    }
-    panel += BLOCK * PANEL_ROWS * 2, panel_scale += PANEL_ROWS;
-    q += BLOCK * TILE_ROWS * 2, scale += TILE_ROWS;
   }
 }
 
@@ -303,30 +307,32 @@ ALWAYS_INLINE void q4_0_times(const uint8_t *panel, const float *panel_scale, co
   const float *scale = tiles->scale + at;
   const int32_t *correction = tiles->correction + at;
   const __m256i one = _mm256_set1_epi16(1);
-  memset(out, 0, sizeof(float) * rows * PANEL_ROWS);
-  for (int block = 0; block < blocks; block++) {
-    __m256i sum0[TILE_ROWS], sum1[TILE_ROWS];
-    for (int t = 0; t < rows; t++) sum0[t] = sum1[t] = _mm256_setzero_si256();
+  for (int lane = 0; lane < LANES; lane++, out += TILE_ROWS * PANEL_ROWS) {
+    memset(out, 0, sizeof(float) * rows * PANEL_ROWS);
+    for (int left = blocks_of_lane(blocks, lane); left; left--) {
+      __m256i sum0[TILE_ROWS], sum1[TILE_ROWS];
+      for (int t = 0; t < rows; t++) sum0[t] = sum1[t] = _mm256_setzero_si256();
 #pragma clang loop unroll(full)
-    for (int j = 0; j < 8; j++) {
-      __m256i w0 = _mm256_load_si256((const __m256i *)(panel + j * 64));
-      __m256i w1 = _mm256_load_si256((const __m256i *)(panel + j * 64 + 32));
+      for (int j = 0; j < 8; j++) {
+        __m256i w0 = _mm256_load_si256((const __m256i *)(panel + j * 64));
+        __m256i w1 = _mm256_load_si256((const __m256i *)(panel + j * 64 + 32));
 #pragma clang loop unroll(full)
-      for (int t = 0; t < rows; t++) {
-        __m256i x = _mm256_set1_epi32(load_i32(q + (j * TILE_ROWS + t) * 4));
-        sum0[t] = _mm256_add_epi16(sum0[t], _mm256_maddubs_epi16(w0, x));
-        sum1[t] = _mm256_add_epi16(sum1[t], _mm256_maddubs_epi16(w1, x));
+        for (int t = 0; t < rows; t++) {
+          __m256i x = _mm256_set1_epi32(load_i32(q + (j * TILE_ROWS + t) * 4));
+          sum0[t] = _mm256_add_epi16(sum0[t], _mm256_maddubs_epi16(w0, x));
+          sum1[t] = _mm256_add_epi16(sum1[t], _mm256_maddubs_epi16(w1, x));
+        }
       }
+      __m256 s0 = _mm256_load_ps(panel_scale), s1 = _mm256_load_ps(panel_scale + 8);
+      for (int t = 0; t < rows; t++) {
+        __m256 s = _mm256_set1_ps(scale[t]);
+        __m256i c = _mm256_set1_epi32(correction[t]);
+        add_to_lane(out + t * PANEL_ROWS, _mm256_add_epi32(_mm256_madd_epi16(sum0[t], one), c), s0, s);
+        add_to_lane(out + t * PANEL_ROWS + 8, _mm256_add_epi32(_mm256_madd_epi16(sum1[t], one), c), s1, s);
+      }
+      panel += BLOCK * PANEL_ROWS, panel_scale += PANEL_ROWS;
+      q += BLOCK * TILE_ROWS, scale += TILE_ROWS, correction += TILE_ROWS;
     }
-    __m256 s0 = _mm256_load_ps(panel_scale), s1 = _mm256_load_ps(panel_scale + 8);
-    for (int t = 0; t < rows; t++) {
-      __m256 s = _mm256_set1_ps(scale[t]);
-      __m256i c = _mm256_set1_epi32(correction[t]);
-      add_to_lane(out + t * PANEL_ROWS, _mm256_add_epi32(_mm256_madd_epi16(sum0[t], one), c), s0, s);
-      add_to_lane(out + t * PANEL_ROWS + 8, _mm256_add_epi32(_mm256_madd_epi16(sum1[t], one), c), s1, s);
-    }
-    panel += BLOCK * PANEL_ROWS, panel_scale += PANEL_ROWS;
-    q += BLOCK * TILE_ROWS, scale += TILE_ROWS, correction += TILE_ROWS;
   }
 }
 

@@ -177,7 +177,7 @@ static void forward_layers(PunaModel *m, const int32_t *tokens, int rows, const 
       if (!count) return;
     }
     Attention attending = {m->q, m->attended, m->places, rows, l, m->heads, m->kv_heads, m->head_dim, m->scores,
-                           m->scores_stride};
+                           m->scores_stride, 0};
     attention(m->pool, &attending);
     multiply(m, m->attended, rows, MATRICES(&layer->attn_output), OUTS(m->normed), 1);
     for_rows(&job, add_unit);
@@ -267,6 +267,7 @@ static void keep_panels(PunaModel *m, size_t bytes_max) {
     if (taken) matrix_pack(matrix_at(m, i), memory);
     memory += taken;
   }
+  memory_filled(m->panels, bytes, 0, bytes);
 }
 
 static int reserve_state(PunaModel *m) {
@@ -309,9 +310,13 @@ PunaModel *puna_model_new(const PunaSpec *spec) {
   return NULL;
 }
 
+static size_t scores_bytes(const PunaModel *m, size_t stride) {
+  return sizeof(float) * attention_score_rows(m->heads, m->kv_heads, m->head_dim) * stride;
+}
+
 static void free_scores(PunaModel *m) {
   for (int i = 0; m->scores && i < pool_threads(m->pool); i++) {
-    release_memory(m->scores[i], sizeof(float) * ATTENTION_TOGETHER * m->scores_stride);
+    release_memory(m->scores[i], scores_bytes(m, m->scores_stride));
     m->scores[i] = NULL;
   }
   m->scores_stride = 0;
@@ -347,10 +352,10 @@ void puna_cache_free(PunaCache *cache) {
 static int grow_scores(PunaModel *m, int positions) {
   if (attention_stride(positions) <= m->scores_stride) return 1;
   free_scores(m);
-  size_t stride = attention_stride(positions + positions / 2 + 64) / 16 * 16;
+  size_t stride = attention_stride(positions + positions / 2 + 64);
   m->scores_stride = stride;
   for (int i = 0; i < pool_threads(m->pool); i++) {
-    m->scores[i] = reserve_memory(sizeof(float) * ATTENTION_TOGETHER * stride);
+    m->scores[i] = reserve_memory(scores_bytes(m, stride));
     if (m->scores[i]) continue;
     free_scores(m);
     return 0;

@@ -59,11 +59,10 @@ float quantise_block(const float *values, int8_t *q, int32_t *sum) {
 #if PANEL_ROWS
 
 // Panels and tiles keep all blocks of a lane together, so that a lane is summed up in registers.
-static int lane_start(int blocks, int lane) {
-  int rest = blocks % LANES;
-  return lane * (blocks / LANES) + (lane < rest ? lane : rest);
+static int slot_of_block(int blocks, int block) {
+  int lane = block % LANES, longer = blocks % LANES;
+  return lane * (blocks / LANES) + (lane < longer ? lane : longer) + block / LANES;
 }
-static int slot_of_block(int blocks, int block) { return lane_start(blocks, block % LANES) + block / LANES; }
 
 // Rows first .. first + TILE_ROWS of `a` side by side: [block slot][quads or pairs of values][row]. Places of rows
 // that are not there keep what they held: nothing that is computed from it is stored.
@@ -276,7 +275,8 @@ static void store_tile(const Product *p, const float *lanes, int row0, int token
     float *out = p->out + (size_t)(token0 + t) * p->matrix->rows + row0;
     for (int r = 0; r < rows; r += 8) {
       f32x8 sums = lanes_tree(lanes + t * PANEL_ROWS + r);
-      memcpy(out + r, &sums, sizeof(float) * (rows - r < 8 ? rows - r : 8));
+      if (rows - r >= 8) store8(out + r, sums);
+      else memcpy(out + r, &sums, sizeof(float) * (rows - r));
     }
   }
 }
@@ -292,15 +292,9 @@ static void panel_times_tiles(const Product *p, int first, MatmulScratch *scratc
   if (!m->panels) pack_panel(m, first, scratch->panel, scratch->panel_scale);
   for (int token = 0; token < a->rows; token += TILE_ROWS) {
     int rows = a->rows - token < TILE_ROWS ? a->rows - token : TILE_ROWS;
-    for (int lane = 0; lane < LANES; lane++) {
-      int start = lane_start(blocks, lane), length = lane_start(blocks, lane + 1) - start;
-      const uint8_t *panel = panels + start * slot_bytes;
-      const float *scale = scales + (size_t)start * PANEL_ROWS;
-      size_t at = ((size_t)(token / TILE_ROWS) * blocks + start) * TILE_ROWS;
-      float *out = scratch->lanes + lane * TILE_ROWS * PANEL_ROWS;
-      if (q8) tile_q8_0(panel, scale, tiles, at, length, rows, out);
-      else tile_q4_0(panel, scale, tiles, at, length, rows, out);
-    }
+    size_t at = (size_t)(token / TILE_ROWS) * blocks * TILE_ROWS;
+    if (q8) tile_q8_0(panels, scales, tiles, at, blocks, rows, scratch->lanes);
+    else tile_q4_0(panels, scales, tiles, at, blocks, rows, scratch->lanes);
     store_tile(p, scratch->lanes, first, token);
   }
 }

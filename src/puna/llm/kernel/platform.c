@@ -32,12 +32,52 @@ void release_memory(void *memory, size_t bytes) {
   if (memory) VirtualFree(memory, 0, MEM_RELEASE);
 }
 #else
-void *reserve_memory(size_t bytes) {
+static void *map_memory(size_t bytes) {
   void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   return memory == MAP_FAILED ? NULL : memory;
 }
+#if !defined(__linux__)
+void *reserve_memory(size_t bytes) { return map_memory(bytes); }
 void release_memory(void *memory, size_t bytes) {
   if (memory) munmap(memory, bytes);
+}
+#endif
+#endif
+
+#if defined(__linux__)
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25  // since Linux 6.1; an older one refuses, and nothing is lost
+#endif
+enum { LARGE_PAGE = 2 << 20, PAGE_MAX = 64 << 10 };
+
+static size_t whole_pages(size_t bytes) { return (bytes + PAGE_MAX - 1) / PAGE_MAX * PAGE_MAX; }
+
+// At a multiple of LARGE_PAGE, if it is as long.
+void *reserve_memory(size_t bytes) {
+  bytes = whole_pages(bytes);
+  if (bytes < LARGE_PAGE) return map_memory(bytes);
+  char *memory = map_memory(bytes + LARGE_PAGE);
+  if (!memory) return NULL;
+  size_t before = -(uintptr_t)memory % LARGE_PAGE;
+  if (before) munmap(memory, before);
+  munmap(memory + before + bytes, LARGE_PAGE - before);
+  return memory + before;
+}
+
+void release_memory(void *memory, size_t bytes) {
+  if (memory) munmap(memory, whole_pages(bytes));
+}
+
+// A stretch that is half in use is worth a large page: then nobody takes more than twice the memory for it.
+static size_t large_pages(size_t filled) { return (filled + LARGE_PAGE / 2) / LARGE_PAGE; }
+
+void memory_filled(void *memory, size_t bytes, size_t before, size_t filled) {
+  for (size_t page = large_pages(before); page < large_pages(filled) && (page + 1) * LARGE_PAGE <= bytes; page++)
+    madvise((char *)memory + page * LARGE_PAGE, LARGE_PAGE, MADV_COLLAPSE);
+}
+#else
+void memory_filled(void *memory, size_t bytes, size_t before, size_t filled) {
+  (void)memory, (void)bytes, (void)before, (void)filled;
 }
 #endif
 
@@ -109,18 +149,21 @@ typedef pthread_cond_t Condition;
 // shared with others, so it spins briefly (some 10 us) and then sleeps. An idle pool costs nothing.
 enum { SPINS = 3000, THREADS_MAX = 256 };
 
+static const uint64_t OPEN = 1u << 31, INSIDE = (1u << 31) - 1;
+static uint32_t job_number(uint64_t door) { return (uint32_t)(door >> 32); }
+
 struct Pool {
   int threads;
   Lock lock;
   Condition work, done;
-  // A job's number goes up by one for each; it is written under the lock and read while spinning.
-  uint32_t job_number;
+  // The door of the present job: its number, one higher for each, in the upper half; OPEN while a worker may enter; how
+  // many are inside. A worker that wakes up late finds it closed, and nobody has waited for it.
+  uint64_t door;
   int stop;
   Unit unit;
   void *job;
   int count;
-  int next;     // the next unit that nobody has taken
-  int working;  // threads other than the caller that have not finished this job
+  int next;  // the next unit that nobody has taken
   Thread thread[THREADS_MAX];
 };
 
@@ -142,13 +185,32 @@ static void take_units(Pool *pool, int worker) {
   }
 }
 
-static void await_job(Pool *pool, uint32_t seen) {
+static uint64_t await_job(Pool *pool, uint32_t seen) {
+  uint64_t door;
   for (int spins = 0; spins < SPINS; spins++) {
-    if (__atomic_load_n(&pool->job_number, __ATOMIC_ACQUIRE) != seen) return;
+    door = __atomic_load_n(&pool->door, __ATOMIC_ACQUIRE);
+    if (job_number(door) != seen) return door;
     spin_pause();
   }
   lock_take(&pool->lock);
-  while (pool->job_number == seen) condition_wait(&pool->work, &pool->lock);
+  while (job_number(door = __atomic_load_n(&pool->door, __ATOMIC_ACQUIRE)) == seen)
+    condition_wait(&pool->work, &pool->lock);
+  lock_drop(&pool->lock);
+  return door;
+}
+
+static int enter(Pool *pool, uint64_t door) {
+  uint32_t number = job_number(door);
+  while (job_number(door) == number && door & OPEN)
+    if (__atomic_compare_exchange_n(&pool->door, &door, door + 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) return 1;
+  return 0;
+}
+
+static void leave(Pool *pool) {
+  if (__atomic_sub_fetch(&pool->door, 1, __ATOMIC_ACQ_REL) & (OPEN | INSIDE)) return;
+  // The last one. The lock closes the gap in which the caller has looked inside but does not sleep yet.
+  lock_take(&pool->lock);
+  condition_wake(&pool->done);
   lock_drop(&pool->lock);
 }
 
@@ -162,16 +224,13 @@ static void *worker_main(void *argument)
   free(argument);
   Pool *pool = self.pool;
   set_float_mode();
-  for (uint32_t seen = 0;; seen++) {
-    await_job(pool, seen);
+  for (uint32_t seen = 0;;) {
+    uint64_t door = await_job(pool, seen);
+    seen = job_number(door);
     if (pool->stop) return 0;
+    if (!enter(pool, door)) continue;
     take_units(pool, self.worker);
-    if (__atomic_sub_fetch(&pool->working, 1, __ATOMIC_ACQ_REL) == 0) {
-      // The lock closes the gap in which the caller has looked at `working` but does not sleep yet.
-      lock_take(&pool->lock);
-      condition_wake(&pool->done);
-      lock_drop(&pool->lock);
-    }
+    leave(pool);
   }
 }
 
@@ -206,7 +265,7 @@ int pool_threads(const Pool *pool) { return pool->threads; }
 
 static void announce(Pool *pool) {
   lock_take(&pool->lock);
-  __atomic_store_n(&pool->job_number, pool->job_number + 1, __ATOMIC_RELEASE);
+  __atomic_store_n(&pool->door, (uint64_t)(job_number(pool->door) + 1) << 32 | OPEN, __ATOMIC_RELEASE);
   condition_wake(&pool->work);
   lock_drop(&pool->lock);
 }
@@ -235,15 +294,15 @@ void pool_run(Pool *pool, int count, Unit unit, void *job) {
   pool->job = job;
   pool->count = count;
   pool->next = 0;
-  __atomic_store_n(&pool->working, pool->threads - 1, __ATOMIC_RELEASE);
   announce(pool);
   take_units(pool, 0);
+  if (!(__atomic_and_fetch(&pool->door, ~OPEN, __ATOMIC_ACQ_REL) & INSIDE)) return;
   for (int spins = 0; spins < SPINS; spins++) {
-    if (__atomic_load_n(&pool->working, __ATOMIC_ACQUIRE) == 0) return;
+    if (!(__atomic_load_n(&pool->door, __ATOMIC_ACQUIRE) & INSIDE)) return;
     spin_pause();
   }
   lock_take(&pool->lock);
-  while (__atomic_load_n(&pool->working, __ATOMIC_ACQUIRE) != 0) condition_wait(&pool->done, &pool->lock);
+  while (__atomic_load_n(&pool->door, __ATOMIC_ACQUIRE) & INSIDE) condition_wait(&pool->done, &pool->lock);
   lock_drop(&pool->lock);
 }
 

@@ -9,6 +9,9 @@
 // Zeroed memory whose untouched pages cost nothing (natively; in WebAssembly it is plain heap). NULL when refused.
 void *reserve_memory(size_t bytes);
 void release_memory(void *memory, size_t bytes);
+// Say that of this memory, `bytes` long, the first `filled` are in use and not only the first `before`: where it pays,
+// the system keeps them in large pages from now on, which are found faster.
+void memory_filled(void *memory, size_t bytes, size_t before, size_t filled);
 
 // Set round-to-nearest without flush-to-zero for this thread, whatever another library left behind.
 // Returns the former mode for `restore_float_mode`.
