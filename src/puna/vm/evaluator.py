@@ -39,6 +39,9 @@ ALONGSIDE_BYTES = 1 << 20
 # More ready threads than cores by more than this: whoever waits for Python's lock may then wait for one that sleeps.
 CROWD = 0.5
 LOOK_S = 1.0  # how long a look at that holds good
+PATHS_MAX = 64  # of items that are asked for again and again: models
+
+_decode_message = msgspec.msgpack.Decoder(frames.Message).decode
 
 
 class Node:
@@ -54,6 +57,7 @@ class Node:
         self._lock = threading.Lock()
         self._store: Any = None
         self._client: Any = None
+        self._paths: dict[str, Path] = {}
 
     def is_crowded(self) -> bool:
         """Whether this machine has more to do than cores, about."""
@@ -65,8 +69,13 @@ class Node:
         return self._crowded
 
     def weave(self, item_id: str) -> Path | None:
+        if item_id in self._paths:
+            return self._paths[item_id]
         store = self.archive()
-        return None if store is None else store.payload_path(item_id)
+        path = None if store is None else store.payload_path(item_id)
+        if path is not None and len(self._paths) < PATHS_MAX:
+            self._paths[item_id] = path  # what is stored stays where it is
+        return path
 
     def archive(self) -> Any:
         """The node's store, to read from; None where there is none."""
@@ -121,11 +130,11 @@ class Lane:
         self._process_id = process_id
         self._process: Process | None = None
         self._broken_run = 0
-        self._calls: queue.SimpleQueue[frames.Call] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[frames.Asked] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"lane {process_id}", daemon=True)
         self._thread.start()
 
-    def put(self, call: frames.Call) -> None:
+    def put(self, call: frames.Asked) -> None:
         self._calls.put(call)
 
     def _run(self) -> None:
@@ -159,8 +168,8 @@ class Lane:
 
     # --- what may be called: one method per operation -------------------------------------------------------
 
-    def attach(self, argument: Any) -> bool:
-        asked = msgspec.convert(argument, frames.Attach)
+    def attach(self, argument: msgspec.Raw) -> bool:
+        asked = msgspec.msgpack.decode(argument, type=frames.Attach)
         program = Program(
             asked.module_path,
             asked.module_id,
@@ -183,8 +192,8 @@ class Lane:
             return False
         return True
 
-    def apply(self, argument: Any) -> Unrooted:
-        message = msgspec.convert(argument, frames.Message)
+    def apply(self, argument: msgspec.Raw) -> Unrooted:
+        message = _decode_message(argument)
         if message.run and message.run == self._broken_run:
             raise NotYet(f"a message before {message.id} could not be evaluated")
         try:
@@ -193,17 +202,17 @@ class Lane:
             self._broken_run = message.run
             raise
 
-    def preview(self, argument: Any) -> Step:
-        message = msgspec.convert(argument, frames.Message)
+    def preview(self, argument: msgspec.Raw) -> Step:
+        message = _decode_message(argument)
         return self._attached().preview(message.json)
 
-    def snapshot(self, argument: Any) -> bytes:
+    def snapshot(self, argument: msgspec.Raw) -> bytes:
         return self._attached().snapshot()
 
-    def checkpoint(self, argument: Any) -> bytes:
-        return self._attached().checkpoint(argument)
+    def checkpoint(self, argument: msgspec.Raw) -> bytes:
+        return self._attached().checkpoint(msgspec.msgpack.decode(argument))
 
-    def detach(self, argument: Any) -> None:
+    def detach(self, argument: msgspec.Raw) -> None:
         self._close()
 
     def _attached(self) -> Process:
@@ -223,7 +232,7 @@ def serve(read_from: BinaryIO, send: Callable[..., None]) -> None:
     if setup is None:
         return
     node = Node(msgspec.msgpack.decode(setup, type=frames.Setup), send)
-    decode = msgspec.msgpack.Decoder(frames.Call).decode
+    decode = msgspec.msgpack.Decoder(frames.Asked).decode
     lanes: dict[str, Lane] = {}
     while (body := frames.read(read_from)) is not None:
         call = decode(body)

@@ -37,6 +37,15 @@ class Call(msgspec.Struct, array_like=True):
     argument: Any = None
 
 
+class Asked(msgspec.Struct, array_like=True):
+    """A Call as it is read: its operation knows of which type the argument is."""
+
+    number: int
+    operation: str
+    process: str
+    argument: msgspec.Raw = msgspec.Raw(b"\xc0")  # None
+
+
 class Start(msgspec.Struct):
     """A checkpoint (`checkpoint.py`)."""
 

@@ -97,10 +97,14 @@ class PageSet:
         self._marks = bytearray()
 
     def add(self, ranges: Iterable[Range]) -> None:
+        marks = self._marks
         for first, end in ranges:
-            if end > len(self._marks):
-                self._marks += bytes(end - len(self._marks))
-            self._marks[first:end] = b"\1" * (end - first)
+            if end > len(marks):
+                marks += bytes(end - len(marks))
+            if end - first == 1:  # most of them
+                marks[first] = 1
+            else:
+                marks[first:end] = b"\1" * (end - first)
 
     def numbers(self) -> np.ndarray:
         """Ascending, int64 (count,)."""

@@ -171,7 +171,7 @@ class Process:
         changed = self._tree.update(self._shadow.size, _blocks(written), self._shadow.view())
         if watched is not None and written:
             # Changed twice in a row, a block is likely to change again.
-            likely = _pages_of(block for block in changed if block in self._warm)
+            likely = _pages_of([block for block in changed if block in self._warm])
             watched.leave_open([each for each in likely if each[1] - each[0] >= OPEN_PAGES_MIN])
             self._warm = set(changed)
         return self._tree.root(), self._shadow.size, self.held_bytes
@@ -275,6 +275,8 @@ class Process:
         told = self._ask_watch(Watch.written)
         if told is None:
             return self._shadow.changed(live)
+        if live.size == self._shadow.size:
+            return told
         # Nobody watched what grew. Most of it may be untouched, and should not be copied.
         return told + self._shadow.changed(live, self._shadow.size // PAGE_BYTES)
 

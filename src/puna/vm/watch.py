@@ -7,6 +7,7 @@ later. Source: the kernel's admin-guide pages on userfaultfd and pagemap (Linux 
 """
 
 import ctypes
+import importlib
 import os
 import platform
 import struct
@@ -31,16 +32,10 @@ REGIONS = 4096  # per call of the kernel; it is called again until it has walked
 OFF = "PUNA_VM_COMPARE"  # set in the environment: compare whole memories
 
 
-class _Scan(ctypes.Structure):
-    """struct pm_scan_arg"""
-
-    _fields_ = [
-        (name, ctypes.c_uint64)
-        for name in (
-            "size flags start end walk_end regions regions_count pages_max "
-            "inverted_mask required_mask any_mask returned_mask"
-        ).split()
-    ]
+# struct pm_scan_arg: size, flags, start, end, walk_end, regions, their number, most pages, and the masks inverted,
+# required, any and returned
+SCAN = struct.Struct("12Q")
+WALK_END_AT = 4  # the place of walk_end
 
 
 class Kernel:
@@ -54,7 +49,9 @@ class Kernel:
         self.faults = self._checked(self.libc.syscall(number, O_CLOEXEC | O_NONBLOCK | USER_MODE_ONLY))
         self.ioctl(self.faults, UFFDIO_API, struct.pack("QQQ", API, FEATURES, 0))
         self.pagemap = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
-        self._regions = (ctypes.c_uint64 * (3 * REGIONS))()
+        regions = (ctypes.c_uint64 * (3 * REGIONS))()  # start, end and categories of each
+        self._regions, self._regions_at = memoryview(regions).cast("B").cast("Q"), ctypes.addressof(regions)
+        self._ask = importlib.import_module("fcntl").ioctl  # which is not on every system
 
     def ioctl(self, descriptor: int, request: int, argument: bytes) -> None:
         buffer = ctypes.create_string_buffer(argument, len(argument))
@@ -75,16 +72,16 @@ class Kernel:
             return self._scan(start, end, CHECK_ASYNC)
 
     def _scan(self, start: int, end: int, flags: int) -> list[tuple[int, int]]:
-        scan = _Scan(ctypes.sizeof(_Scan), flags, start, end)
-        scan.regions, scan.regions_count = ctypes.addressof(self._regions), REGIONS
-        scan.required_mask = scan.returned_mask = PAGE_IS_WRITTEN
         found: list[tuple[int, int]] = []
-        while scan.start < end:
-            count = self._checked(self.libc.ioctl(self.pagemap, PAGEMAP_SCAN, ctypes.byref(scan)))
-            found += [(self._regions[3 * each], self._regions[3 * each + 1]) for each in range(count)]
-            if scan.walk_end <= scan.start:
+        while start < end:
+            masks = 0, PAGE_IS_WRITTEN, 0, PAGE_IS_WRITTEN
+            scan = bytearray(SCAN.pack(SCAN.size, flags, start, end, 0, self._regions_at, REGIONS, 0, *masks))
+            numbers = self._regions[: 3 * self._ask(self.pagemap, PAGEMAP_SCAN, scan)].tolist()
+            found += zip(numbers[::3], numbers[1::3], strict=True)
+            walk_end = SCAN.unpack(scan)[WALK_END_AT]
+            if walk_end <= start:
                 raise OSError("PAGEMAP_SCAN does not get on")
-            scan.start = scan.walk_end
+            start = walk_end
         return found
 
     def _checked(self, result: int) -> int:
@@ -130,8 +127,8 @@ class Watch:
         for first, end in [*self._open, (self._size // PAGE_BYTES, 0)]:
             until = self.start + first * PAGE_BYTES
             if until > at:
-                written = scan(at, until)
-                found += [((a - self.start) // PAGE_BYTES, (b - self.start) // PAGE_BYTES) for a, b in written]
+                begin = self.start
+                found += [((a - begin) // PAGE_BYTES, (b - begin) // PAGE_BYTES) for a, b in scan(at, until)]
             if end:
                 found.append((first, end))
                 at = self.start + end * PAGE_BYTES
