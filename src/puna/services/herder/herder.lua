@@ -173,22 +173,32 @@ end
 
 local GONE = {} -- stands in a draft for what was taken out
 
+--- A copy of a record, in which there are no further tables; of what is no table, itself.
+local function copy_of(record)
+  if type(record) ~= "table" then return record end
+  local copy = {}
+  for field, value in next, record do copy[field] = value end
+  return copy
+end
+
+local function drafted(draft, id)
+  local meta = getmetatable(draft)
+  local record = meta.own[id]
+  if record == nil and meta.records[id] ~= nil then
+    record = copy_of(meta.records[id])
+    meta.own[id] = record
+  end
+  if record ~= GONE then return record end
+end
+
+local function set_drafted(draft, id, record) getmetatable(draft).own[id] = record == nil and GONE or record end
+
+local function not_by_pairs() error("records of a draft are walked by each") end
+
 --- A draft of a table of records: each is copied when it is asked for; the table itself stays as it is until `keep`.
 local function draft_of(records)
-  local own = {}
   return setmetatable({}, {
-    records = records,
-    own = own,
-    __index = function(_, id)
-      local record = own[id]
-      if record == nil and records[id] ~= nil then
-        record = ao.clone(records[id])
-        own[id] = record
-      end
-      if record ~= GONE then return record end
-    end,
-    __newindex = function(_, id, record) own[id] = record == nil and GONE or record end,
-    __pairs = function() error("records of a draft are walked by each") end,
+    records = records, own = {}, __index = drafted, __newindex = set_drafted, __pairs = not_by_pairs,
   })
 end
 
@@ -200,17 +210,20 @@ local function look(draft, id)
   if record ~= GONE then return record end
 end
 
---- All records of a draft, to read and not to change, in no order.
+--- All records of a draft, to read and not to change, in no order; none may be put in or taken out meanwhile.
 local function each(draft)
   local meta = getmetatable(draft)
-  local found = {}
-  for id, record in pairs(meta.records) do
-    if meta.own[id] == nil then found[id] = record end
+  local own, among, id, record = meta.own, meta.records, nil, nil
+  return function()
+    repeat
+      id, record = next(among, id)
+      if id == nil and among ~= own then
+        among = own
+        id, record = next(own)
+      end
+    until id == nil or record ~= GONE and (among == own or own[id] == nil)
+    return id, record
   end
-  for id, record in pairs(meta.own) do
-    if record ~= GONE then found[id] = record end
-  end
-  return pairs(found)
 end
 
 local DRAFTED = { "workers", "jobs", "prompts", "withdrawals", "queued_by", "texts_of" }
@@ -221,7 +234,7 @@ local function draft_herd(herd)
   local draft = {}
   for name, value in pairs(herd) do draft[name] = value end
   for _, name in ipairs(DRAFTED) do draft[name] = draft_of(herd[name]) end
-  for _, name in ipairs(COPIED) do draft[name] = ao.clone(herd[name]) end
+  for _, name in ipairs(COPIED) do draft[name] = copy_of(herd[name]) end
   for _, name in ipairs(LISTS) do draft[name] = table.move(herd[name], 1, #herd[name], 1, {}) end
   return draft
 end
@@ -584,12 +597,13 @@ end
 
 local function expire_texts(herd)
   if herd.now < herd.next_text_end then return end
-  local soonest = math.maxinteger
+  local expired, soonest = {}, math.maxinteger
   for key, text in each(herd.prompts) do
     local ends = text.at + TEXT_MS
-    if ends <= herd.now then forget_text(herd, key) else soonest = math.min(soonest, ends) end
+    if ends <= herd.now then table.insert(expired, key) else soonest = math.min(soonest, ends) end
   end
   herd.next_text_end = soonest
+  for _, key in ipairs(expired) do forget_text(herd, key) end
 end
 
 --- Look at every deadline. Runs before the rule of each message.
