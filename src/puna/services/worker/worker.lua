@@ -109,29 +109,33 @@ local function failure(job_id, code, text)
   return { Action = "Inference-Error", Job = job_id, Code = code, Error = text, Model = Worker.model, Data = text }
 end
 
-local BASE64_URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+local BASE64_URL = {} -- 0 to 63 -> its character
+string.gsub("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", "()(.)", function(place, character)
+  BASE64_URL[place - 1] = character
+end)
 local IDS_BYTES_MAX = 1500 -- of a tag with token numbers
 local ALL_IDS_BYTES_MAX = 2600 -- of both: an item has room for 4096 bytes of tags
 
 --- Token numbers as text: each an unsigned LEB128, all together base64url without padding.
 -- Nil when there are none, or too many.
 local function written(ids, room)
-  local bytes = {}
+  local bytes, count = {}, 0
   for _, id in ipairs(ids) do
     while id >= 128 do
-      table.insert(bytes, id % 128 + 128)
-      id = id // 128
+      count = count + 1
+      bytes[count], id = id % 128 + 128, id // 128
     end
-    table.insert(bytes, id)
+    count = count + 1
+    bytes[count] = id
   end
   if #bytes == 0 or (#bytes * 4 + 2) // 3 > math.min(room, IDS_BYTES_MAX) then return nil end
-  local text = {}
+  local text, length = {}, 0
   for at = 1, #bytes, 3 do
     local a, b, c = bytes[at], bytes[at + 1], bytes[at + 2]
     local whole = a << 16 | (b or 0) << 8 | (c or 0)
     for digit = 0, c and 3 or b and 2 or 1 do
-      local place = (whole >> (18 - 6 * digit) & 63) + 1
-      table.insert(text, BASE64_URL:sub(place, place))
+      length = length + 1
+      text[length] = BASE64_URL[whole >> (18 - 6 * digit) & 63]
     end
   end
   return table.concat(text)
