@@ -9,7 +9,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "puna"
 
 # Rooms on one floor do not know each other.
 FLOOR = {
-    "errors": 0, "clock": 0, "models": 0,
+    "errors": 0, "clock": 0, "models": 0, "scheduling": 0,
     "arweave": 1, "llm": 1,
     "vm": 2,
     "ao": 3,

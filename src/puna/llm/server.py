@@ -29,6 +29,7 @@ from puna.llm.chat import encode_chat, render_chat
 from puna.llm.engine import SHELF_BYTES_MAX, Deliver, Done, Engine, Event, Failed, Job, Piece
 from puna.llm.generate import Request
 from puna.llm.sampler import Sampling
+from puna.scheduling import compute_in_batches
 
 log = logging.getLogger(__name__)
 
@@ -370,6 +371,7 @@ def main(arguments: list[str] | None = None) -> None:
     # Ctrl-C reaches the whole group in a terminal: the parent decides when the engine ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s engine: %(message)s")
+    compute_in_batches()
     engine = Engine(threads=options.threads, shelf_bytes_max=options.cache_mib << 20)
     asyncio.run(serve_parent(options.socket, engine))
     # Threads may still be inside a long tokenization; nothing is left to be saved.

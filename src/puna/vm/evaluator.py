@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from puna.errors import NodeError, NotYet
+from puna.scheduling import compute_in_batches
 
 from . import frames
 from .checkpoint import Checkpoint, NoPages
@@ -245,6 +246,7 @@ def serve(read_from: BinaryIO, send: Callable[..., None]) -> None:
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the node, which ends us in its own time
+    compute_in_batches()
     with suppress(ValueError, RuntimeError):
         threading.stack_size(THREAD_STACK_BYTES)
     # Frames get a descriptor of their own, so that a stray print lands among the errors and not inside a frame.
