@@ -6,10 +6,12 @@ A node with eight workers, and an engine by itself on the same machine, both wit
 the engine is asked directly, and the herd over HTTP: quote and balance, a signed payment, token, herder, worker,
 answer, settlement. Both get the same prompts, each once, and must give the same texts. Printed are medians, and the
 difference round by round: what the road costs. Then requests one at a time and so many at once, by turns: answers a
-second while so many are under way all the time, and their ratio. This is done twice: with the answers that the demo
-model gives, which are a sentence, and with long ones, as larger models give them: the same weights in a file that names
-another token as the end of an answer, so that each has as many tokens as were asked for. Last comes what the machine
-itself gains from its second core: two engines with one thread each, by themselves and both at once.
+second while so many are under way all the time, and their ratio. This is done three times: with the answers that the
+demo model gives, which are a sentence; with long ones, from the same weights in a file that names another token as the
+end of an answer, so that each has as many tokens as were asked for; and with a model of 134 million random weights,
+whose answers take a third of a second, so that it is the model that counts, not the road. Last comes what the machine
+itself gains from its second core: two engines with one thread each, by themselves and both at once. What a request
+costs beside its model is a chain of durable steps: the time of one is printed, too, for a slower disk favours many.
 """
 
 import argparse
@@ -17,6 +19,7 @@ import asyncio
 import itertools
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -24,14 +27,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from running import running_node
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT)]  # bench.*
 
-from puna.arweave.wallet import load_wallet, new_ed25519_wallet
-from puna.client.reach import Reached, network_of
-from puna.llm.client import EngineClient, spawn_engine, stop_engine
-from puna.models import DEMO_MODEL
-from puna.services.herder.client import Answer, ask
-from puna.services.token.client import transfer
+from running import running_node  # noqa: E402
+
+from bench.make_random_gguf import Shape, write_random_gguf  # noqa: E402
+from puna.arweave.wallet import load_wallet, new_ed25519_wallet  # noqa: E402
+from puna.client.reach import Reached, network_of  # noqa: E402
+from puna.llm.client import EngineClient, spawn_engine, stop_engine  # noqa: E402
+from puna.models import DEMO_MODEL  # noqa: E402
+from puna.services.herder.client import Answer, ask  # noqa: E402
+from puna.services.token.client import transfer  # noqa: E402
 
 WORKERS = 8
 QUESTIONS = ("What is the meaning of life?", "Tell me a joke about cats.", "Who are you?", "What do llamas eat?")
@@ -40,6 +47,9 @@ GAIN = 2.5
 PURSE_WINSTON = 10_000_000
 MACHINE_TURNS, MACHINE_ANSWERS = 3, 50
 UINT32 = 4  # the type of a number in a GGUF file's head
+LARGE = Shape(dim=768, layers=12, heads=12, kv_heads=12, ffn=2048, vocab=32000, context=1024)
+LARGE_REQUESTS = 24  # in one measurement of throughput
+SYNCS, SYNC_BYTES = 200, 8192
 
 Paid = Callable[[str, int], Awaitable[Answer]]
 
@@ -49,6 +59,7 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=30, help="of one request by each road")
     options.add_argument("--tokens", type=int, default=40, help="of an answer, at most")
     options.add_argument("--long", type=int, default=100, help="tokens of a long answer, exactly")
+    options.add_argument("--large", type=int, default=60, help="tokens of a large model's answer, exactly")
     options.add_argument("--requests", type=int, default=64, help="in one measurement of throughput")
     options.add_argument("--concurrent", type=int, default=8)
     options.add_argument("--turns", type=int, default=3, help="of both ways of asking")
@@ -63,8 +74,13 @@ def main() -> None:
         endless = Path(folder) / "endless.gguf"
         endless.write_bytes(without_end(DEMO_MODEL.read_bytes()))
         with herd_of(f"{folder}/endless", "--model", str(endless)) as place:
-            asyncio.run(measure_long(chosen, Path(folder) / "endless", place))
+            asyncio.run(measure_long(chosen, chosen.long, chosen.requests, Path(folder) / "endless", place))
+        large = Path(folder) / "large.gguf"
+        write_random_gguf(large, LARGE, "q8_0")
+        with herd_of(f"{folder}/large", "--model", str(large)) as place:
+            asyncio.run(measure_long(chosen, chosen.large, LARGE_REQUESTS, Path(folder) / "large", place))
         measure_machine(Path(folder), endless)
+        measure_disk(Path(folder) / "synced")
 
 
 @contextmanager
@@ -119,23 +135,23 @@ async def measure(chosen, folder: Path, gateway: str) -> None:
             await bare(warm := next(prompts))
             await paid(warm)
         await overhead(chosen, prompts, bare, paid)
-        await throughput(chosen, prompts, paid)
+        await throughput(chosen, chosen.requests, prompts, paid)
         client.close()
         await check_books(reached)
 
 
-async def measure_long(chosen, home: Path, gateway: str) -> None:
+async def measure_long(chosen, tokens: int, requests: int, home: Path, gateway: str) -> None:
     async with herd_at(gateway, home) as (reached, pay):
         prompts = prompts_for_ever()
 
         async def paid(prompt: str) -> Answer:
-            answer = await pay(prompt, chosen.long)
-            assert answer.tokens == chosen.long, answer
+            answer = await pay(prompt, tokens)
+            assert answer.tokens == tokens, answer
             return answer
 
         for _ in range(2):
             await paid(next(prompts))
-        await throughput(chosen, prompts, paid)
+        await throughput(chosen, requests, prompts, paid)
         await check_books(reached)
 
 
@@ -162,7 +178,7 @@ async def overhead(chosen, prompts, bare, paid) -> None:
     )
 
 
-async def throughput(chosen, prompts, paid) -> None:
+async def throughput(chosen, requests: int, prompts, paid) -> None:
     rates: dict[int, list[float]] = {1: [], chosen.concurrent: []}
     lengths: list[int] = []
 
@@ -171,7 +187,7 @@ async def throughput(chosen, prompts, paid) -> None:
 
     for _ in range(chosen.turns):
         for width, found in rates.items():
-            found.append(await rate(width, chosen.requests, prompts, counted))
+            found.append(await rate(width, requests, prompts, counted))
     one, many = (statistics.median(found) for found in rates.values())
     verdict = "yes" if many / one >= GAIN else "NO"
     print(f"answers of {statistics.mean(lengths):.0f} tokens on average")
@@ -211,6 +227,17 @@ def measure_machine(folder: Path, model: Path) -> None:
             stop_engine(engine)
     gain = statistics.median(both) / statistics.median(one)
     print(f"two engines at once do {gain:.2f} x the work of one: what this machine's second core adds")
+
+
+def measure_disk(path: Path) -> None:
+    took = []
+    with open(path, "wb", buffering=0) as file:
+        for _ in range(SYNCS):
+            file.write(bytes(SYNC_BYTES))
+            began = time.perf_counter()
+            os.fsync(file.fileno())
+            took.append(time.perf_counter() - began)
+    print(f"a write to this disk is durable after {1e3 * statistics.median(took):.2f} ms")
 
 
 def answers_a_second(clients: list[EngineClient], model: Path) -> float:
