@@ -116,11 +116,12 @@ def refuse(path):
 
 async def test_workers_can_be_warmed_before_the_first_question(tmp_path):
     engine = PlayedEngine()
+    opens, engine.open_model = engine.open_model, refuse
     async with whole(tmp_path, engine) as it:
+        assert await warm(it.link, it.network.workers, OPERATOR.address) == 0
+        engine.open_model = opens
         assert await warm(it.link, it.network.workers, OPERATOR.address) == 2
         assert await warm(it.link, it.network.workers, USER.address) == 0
-        engine.open_model = refuse
-        assert await warm(it.link, it.network.workers, OPERATOR.address) == 0
 
 
 @pytest.mark.parametrize("appends", range(1, 12, 2))
