@@ -19,7 +19,6 @@ import asyncio
 import itertools
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -27,18 +26,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT)]  # bench.*
+from make_random_gguf import Shape, write_random_gguf
+from running import running_node
 
-from running import running_node  # noqa: E402
-
-from bench.make_random_gguf import Shape, write_random_gguf  # noqa: E402
-from puna.arweave.wallet import load_wallet, new_ed25519_wallet  # noqa: E402
-from puna.client.reach import Reached, network_of  # noqa: E402
-from puna.llm.client import EngineClient, spawn_engine, stop_engine  # noqa: E402
-from puna.models import DEMO_MODEL  # noqa: E402
-from puna.services.herder.client import Answer, ask  # noqa: E402
-from puna.services.token.client import transfer  # noqa: E402
+from puna.arweave.wallet import load_wallet, new_ed25519_wallet
+from puna.client.reach import Reached, network_of
+from puna.llm.client import EngineClient, spawn_engine, stop_engine
+from puna.models import DEMO_MODEL
+from puna.services.herder.client import Answer, ask
+from puna.services.token.client import transfer
 
 WORKERS = 8
 QUESTIONS = ("What is the meaning of life?", "Tell me a joke about cats.", "Who are you?", "What do llamas eat?")
@@ -229,17 +225,6 @@ def measure_machine(folder: Path, model: Path) -> None:
     print(f"two engines at once do {gain:.2f} x the work of one: what this machine's second core adds")
 
 
-def measure_disk(path: Path) -> None:
-    took = []
-    with open(path, "wb", buffering=0) as file:
-        for _ in range(SYNCS):
-            file.write(bytes(SYNC_BYTES))
-            began = time.perf_counter()
-            os.fsync(file.fileno())
-            took.append(time.perf_counter() - began)
-    print(f"a write to this disk is durable after {1e3 * statistics.median(took):.2f} ms")
-
-
 def answers_a_second(clients: list[EngineClient], model: Path) -> float:
     def answer(client: EngineClient) -> None:
         for _ in range(MACHINE_ANSWERS):
@@ -250,6 +235,17 @@ def answers_a_second(clients: list[EngineClient], model: Path) -> float:
         began = time.perf_counter()
         list(pool.map(answer, clients))
         return MACHINE_ANSWERS * len(clients) / (time.perf_counter() - began)
+
+
+def measure_disk(path: Path) -> None:
+    took = []
+    with open(path, "wb", buffering=0) as file:
+        for _ in range(SYNCS):
+            file.write(bytes(SYNC_BYTES))
+            began = time.perf_counter()
+            os.fsync(file.fileno())
+            took.append(time.perf_counter() - began)
+    print(f"a write to this disk is durable after {1e3 * statistics.median(took):.2f} ms")
 
 
 async def check_books(reached: Reached) -> None:

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -51,9 +51,9 @@ class Server:
         self.engine = engine
         self.connections: set[Connection] = set()
         self._loop = asyncio.get_running_loop()
-        # Of the engine's thread: what is not told yet, and who is told of it after this step.
-        self._events: defaultdict[Take, list[Event]] = defaultdict(list)
-        self._urgent: dict[Take, None] = {}
+        # Of the engine's thread: tokens that may wait for others, and what is told after this step.
+        self._waiting: defaultdict[Take, list[Event]] = defaultdict(list)
+        self._due: list[tuple[Take, list[Event]]] = []
         self._slow: set[str] = set()  # models with which a short request took long
         self._told_s = 0.0
         engine.after_step = self.tell
@@ -95,15 +95,16 @@ class Server:
     def deliver_to(self, take: Take) -> Deliver:
         """What hands a job's events to `take` on the event loop, together, when the engine's step has ended.
 
-        The first one and the last one do not wait for others.
+        The first one comes by itself: a reader sees an answer begin, however quickly the rest of it follows. Neither
+        it nor the last one waits for others.
         """
         is_first = True
 
         def deliver(event: Event) -> None:
             nonlocal is_first
-            self._events[take].append(event)
+            self._waiting[take].append(event)
             if is_first or not isinstance(event, Piece):
-                self._urgent[take] = None
+                self._due.append((take, self._waiting.pop(take)))
             is_first = False
 
         return deliver
@@ -114,19 +115,18 @@ class Server:
         Tokens may wait for those of the next steps: as no job ends with them, such steps follow.
         """
         now_s = time.monotonic()
+        due, self._due = self._due, []
         if now_s - self._told_s >= TELL_S:
-            told, self._events = self._events, defaultdict(list)
+            due += self._waiting.items()
+            self._waiting = defaultdict(list)
             self._told_s = now_s
-        else:
-            told = {take: self._events.pop(take) for take in self._urgent}
-        self._urgent.clear()
-        if told:
+        if due:
             with suppress(RuntimeError):  # the loop has ended, and with it whoever waited
-                self._loop.call_soon_threadsafe(hand_out, told)
+                self._loop.call_soon_threadsafe(hand_out, due)
 
 
-def hand_out(told: Mapping[Take, list[Event]]) -> None:
-    for take, events in told.items():
+def hand_out(due: Sequence[tuple[Take, list[Event]]]) -> None:
+    for take, events in due:
         take(events)
 
 
@@ -233,17 +233,13 @@ class Connection(asyncio.Protocol):
     ) -> Any:
         """The result of a job, its pieces sent as they come; the job is cancelled when the client goes."""
         ended = self.server._loop.create_future()
-        is_first = True  # a reader sees an answer begin, however quickly the rest of it comes
 
         def take(events: list[Event]) -> None:
             if ended.done():  # the client has gone
                 return
-            nonlocal is_first
             pieces = [event for event in events if isinstance(event, Piece)]
-            for some in (pieces[:1], pieces[1:]) if is_first else (pieces,):
-                if some:
-                    send(some)
-            is_first = False
+            if pieces:
+                send(pieces)
             match events[-1]:
                 case Done(result):
                     ended.set_result(result)

@@ -7,7 +7,6 @@ later. Source: the kernel's admin-guide pages on userfaultfd and pagemap (Linux 
 """
 
 import ctypes
-import importlib
 import os
 import platform
 import struct
@@ -17,6 +16,9 @@ from collections.abc import Callable
 from functools import cache
 
 from .memory import PAGE_BYTES, Range
+
+if sys.platform == "linux":
+    from fcntl import ioctl
 
 SYSCALL_USERFAULTFD = {"x86_64": 323, "aarch64": 282}
 O_CLOEXEC, O_NONBLOCK, USER_MODE_ONLY = 0o2000000, 0o4000, 1
@@ -43,22 +45,17 @@ class Kernel:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.libc = ctypes.CDLL(None, use_errno=True)
-        self.libc.ioctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p]
-        number = SYSCALL_USERFAULTFD[platform.machine()]
-        self.faults = self._checked(self.libc.syscall(number, O_CLOEXEC | O_NONBLOCK | USER_MODE_ONLY))
-        self.ioctl(self.faults, UFFDIO_API, struct.pack("QQQ", API, FEATURES, 0))
+        libc, number = ctypes.CDLL(None, use_errno=True), SYSCALL_USERFAULTFD[platform.machine()]
+        self.faults = libc.syscall(number, O_CLOEXEC | O_NONBLOCK | USER_MODE_ONLY)
+        if self.faults < 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        ioctl(self.faults, UFFDIO_API, struct.pack("QQQ", API, FEATURES, 0))
         self.pagemap = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
         regions = (ctypes.c_uint64 * (3 * REGIONS))()  # start, end and categories of each
         self._regions, self._regions_at = memoryview(regions).cast("B").cast("Q"), ctypes.addressof(regions)
-        self._ask = importlib.import_module("fcntl").ioctl  # which is not on every system
-
-    def ioctl(self, descriptor: int, request: int, argument: bytes) -> None:
-        buffer = ctypes.create_string_buffer(argument, len(argument))
-        self._checked(self.libc.ioctl(descriptor, request, buffer))
 
     def protect(self, start: int, size: int) -> None:
-        self.ioctl(self.faults, UFFDIO_REGISTER, struct.pack("QQQQ", start, size, MODE_WRITE_PROTECT, 0))
+        ioctl(self.faults, UFFDIO_REGISTER, struct.pack("QQQQ", start, size, MODE_WRITE_PROTECT, 0))
         self.take(start, start + size)
 
     def take(self, start: int, end: int) -> list[tuple[int, int]]:
@@ -76,18 +73,13 @@ class Kernel:
         while start < end:
             masks = 0, PAGE_IS_WRITTEN, 0, PAGE_IS_WRITTEN
             scan = bytearray(SCAN.pack(SCAN.size, flags, start, end, 0, self._regions_at, REGIONS, 0, *masks))
-            numbers = self._regions[: 3 * self._ask(self.pagemap, PAGEMAP_SCAN, scan)].tolist()
+            numbers = self._regions[: 3 * ioctl(self.pagemap, PAGEMAP_SCAN, scan)].tolist()
             found += zip(numbers[::3], numbers[1::3], strict=True)
             walk_end = SCAN.unpack(scan)[WALK_END_AT]
             if walk_end <= start:
                 raise OSError("PAGEMAP_SCAN does not get on")
             start = walk_end
         return found
-
-    def _checked(self, result: int) -> int:
-        if result < 0:
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-        return result
 
 
 class Watch:

@@ -30,7 +30,7 @@ QUEUE_JOBS_MAX = 100_000  # many seconds of work; past it we refuse, and the sen
 BATCH_JOBS_MAX = 4096  # bounds what one transaction holds in memory
 
 # A view of our own connection, which leaves no trace in the file: what is inserted here goes into the table it is for.
-# So a whole commit is one statement, and Python's lock is given back and asked for again once, not ten times.
+# So a whole commit is one statement, and Python's lock is given back and asked for again around it, not around five.
 WRITTEN = (
     "CREATE TEMP VIEW written AS SELECT 0 AS number, '' AS id, x'' AS content, x'' AS data WHERE FALSE",
     "CREATE TEMP TRIGGER written_item INSTEAD OF INSERT ON written WHEN NEW.id IS NOT NULL BEGIN"

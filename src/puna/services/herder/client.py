@@ -676,9 +676,9 @@ class _Watch:
         if inquiry.ended:
             return
         if process == inquiry.herder:
+            await self._herder_evaluated(root, message)
             if root == inquiry.transfer and event.get("error") is None:
-                self.inquiry = replace(inquiry, taken=True)
-            await self._herder_evaluated(root, message, first=not inquiry.taken)
+                self.inquiry = replace(self.inquiry, taken=True)
             return
         if process == inquiry.token:
             if message == inquiry.transfer and event.get("error") is not None:
@@ -690,21 +690,21 @@ class _Watch:
             self._worked = True
             self.inquiry = replace(inquiry, inference=message)
 
-    async def _herder_evaluated(self, root: str | None, message: str, first: bool) -> None:
+    async def _herder_evaluated(self, root: str | None, message: str) -> None:
         if self._is_unread and self._now() - self._unread_since >= SILENCE_S:
             await self._read_lease()
-        if self._may_lease(root, first):
+        if self._may_lease(root):
             await self._read(root, message)
         else:
             self._unread[root] = message
             if root == self._lease_root:
                 self._unread_since = self._now()
 
-    def _may_lease(self, root: str | None, first: bool) -> bool:
+    def _may_lease(self, root: str | None) -> bool:
         """Whether what the herder did may be that it gave our job to a worker, of which somebody wants to hear."""
         if self._ticker is None:
             return False
-        if first:
+        if not self.inquiry.taken:
             return root == self.inquiry.transfer
         return self._waits or self._now() - self._leased >= LEASE_S
 
