@@ -80,6 +80,7 @@ def test_a_stream_is_the_answer_piece_by_piece_with_usage_and_receipt_at_its_end
     pieces = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices and chunk.choices[0].delta.content]
     text = "".join(pieces)
     assert text == whole.choices[0].message.content and "." not in text and len(pieces) > 1
+    assert text.split()[0].startswith(pieces[0].strip()), "the first token comes by itself"
     last, closing = chunks[-2:]
     assert last.choices[0].finish_reason == "stop" and closing.choices == [] and last.puna == closing.puna
     assert closing.usage == whole.usage and chunks[0].choices[0].delta.role == "assistant"
