@@ -17,10 +17,10 @@ from typing import Any
 import msgspec
 
 import puna
-from puna.errors import NotYet
+from puna.errors import NodeError, NotYet
 from puna.llm import frames
 from puna.llm.frames import EngineStatus
-from puna.llm.generate import Completion
+from puna.llm.generate import Completion, Request
 from puna.llm.models import ModelInfo
 from puna.llm.sampler import GREEDY, Sampling
 
@@ -123,7 +123,26 @@ class EngineClient:
         When it raises, the engine stops and the error goes on.
         """
         ask = frames.Generate(str(path), list(tokens), limit, *sampling_fields(sampling), list(stop))
-        return msgspec.convert(self._ask(ask, on_tokens), Completion)
+        tell = None if on_tokens is None else lambda place, told: on_tokens(told)
+        return msgspec.convert(self._ask(ask, tell), Completion)
+
+    def generate_all(
+        self,
+        path: Path | str,
+        requests: Sequence[Request],
+        on_tokens: Callable[[int, list[tuple[int, bytes]]], None] | None = None,
+    ) -> list[Completion | NodeError]:
+        """Continue several contexts at once; each gets the answer that it would get alone.
+
+        For a request that can never be answered its error stands in the place of the Completion. `on_tokens` is called
+        as that of `generate`, first with the place of the request in the list.
+        """
+        wanted = [
+            frames.Wanted(list(each.tokens), each.limit, *sampling_fields(each.sampling), list(each.stop))
+            for each in requests
+        ]
+        made = self._ask(frames.GenerateAll(str(path), wanted), on_tokens)
+        return [msgspec.convert(each, Completion) if isinstance(each, dict) else failed(each) for each in made]
 
     def score(
         self, path: Path | str, tokens: Sequence[int], from_position: int, sampling: Sampling = GREEDY
@@ -147,13 +166,13 @@ class EngineClient:
         for connection in idle:
             connection.close()
 
-    def _ask(self, ask: frames.Ask, on_tokens: Callable[[list[tuple[int, bytes]]], None] | None = None) -> Any:
+    def _ask(self, ask: frames.Ask, on_tokens: Callable[[int, list[tuple[int, bytes]]], None] | None = None) -> Any:
         request = frames.frame(ask)
         with self._connection(request) as batches:
             for replies in batches:
                 for reply in replies:
                     if on_tokens and isinstance(reply, frames.Tokens):
-                        on_tokens(list(zip(reply.tokens, reply.pieces, strict=True)))
+                        on_tokens(reply.place, list(zip(reply.tokens, reply.pieces, strict=True)))
                 last = replies[-1]
                 if not isinstance(last, frames.Tokens):
                     break
@@ -188,6 +207,11 @@ class EngineClient:
     def _take_idle(self) -> Connection | None:
         with self._lock:
             return self._idle.pop() if self._idle else None
+
+
+def failed(told: list[Any]) -> NodeError:
+    """The error of one of several requests. It is told as a Failure, which has its name in front."""
+    return frames.error_of(msgspec.convert(told, frames.Failure))
 
 
 def sampling_fields(sampling: Sampling) -> tuple[float, int, float, int]:

@@ -72,6 +72,25 @@ class Generate(msgspec.Struct, frozen=True, tag=True):
     stop: list[str]
 
 
+class Wanted(msgspec.Struct, frozen=True, array_like=True):
+    """One of several answers that are made together; the fields of Generate."""
+
+    tokens: list[int]
+    limit: int
+    temperature: float
+    seed: int
+    top_p: float
+    top_k: int
+    stop: list[str]
+
+
+class GenerateAll(msgspec.Struct, frozen=True, tag=True):
+    """-> Tokens of all of them as they come, then a list: of each a Completion, or the Failure that it met alone"""
+
+    path: str
+    wanted: list[Wanted]
+
+
 class Score(msgspec.Struct, frozen=True, tag=True):
     """-> list of tokens"""
 
@@ -88,14 +107,15 @@ class Status(msgspec.Struct, frozen=True, tag=True):
     """-> EngineStatus"""
 
 
-Ask = OpenModel | Tokenize | Detokenize | RenderChat | EncodeChat | Generate | Score | Status
+Ask = OpenModel | Tokenize | Detokenize | RenderChat | EncodeChat | Generate | GenerateAll | Score | Status
 
 
 class Tokens(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """Some more tokens of an answer, and the bytes of text that each adds."""
+    """Some more tokens of an answer, and the bytes of text that each adds; of several answers, that of this place."""
 
     tokens: list[int]
     pieces: list[bytes]
+    place: int = 0
 
 
 class Value(msgspec.Struct, frozen=True, tag=True, array_like=True):

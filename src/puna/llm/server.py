@@ -18,6 +18,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,9 @@ class Connection(asyncio.Protocol):
         try:
             ask = frames.decode_ask(body)
             if isinstance(ask, frames.Generate):
-                value = await self.generate(ask)
+                value = await self.generate(ask.path, ask)
+            elif isinstance(ask, frames.GenerateAll):
+                value = await self.generate_all(ask)
             elif isinstance(ask, frames.Score):
                 value = await self.score(ask)
             elif len(body) <= AT_ONCE_BYTES_MAX and self.server.is_quick(ask):
@@ -209,16 +212,31 @@ class Connection(asyncio.Protocol):
         self.answering = None
         self.transport.write(reply)
 
-    async def generate(self, ask: frames.Generate) -> Any:
-        request = Request(tuple(ask.tokens), ask.limit, sampling_of(ask), tuple(ask.stop))
+    async def generate(self, path: str, wanted: frames.Generate | frames.Wanted, place: int = 0) -> Any:
+        request = Request(tuple(wanted.tokens), wanted.limit, sampling_of(wanted), tuple(wanted.stop))
         completion = await self.follow(
-            ask.path, lambda deliver: self.engine.start_generate(ask.path, request, deliver), self.send
+            path, lambda deliver: self.engine.start_generate(path, request, deliver), partial(self.send, place)
         )
         return {"tokens": completion.tokens, "text": completion.text, "finish": completion.finish}
 
-    def send(self, pieces: list[Piece]) -> None:
-        # A client that does not read finds at most one answer in our memory.
-        told = frames.Tokens([each.token for each in pieces], [each.piece for each in pieces])
+    async def generate_all(self, ask: frames.GenerateAll) -> list[Any]:
+        """What each one comes to. A request that can never be answered does not end the others."""
+        making = [asyncio.ensure_future(self._generate_one(ask.path, *each)) for each in enumerate(ask.wanted)]
+        try:
+            return await asyncio.gather(*making)
+        finally:
+            for each in making:
+                each.cancel()
+
+    async def _generate_one(self, path: str, place: int, wanted: frames.Wanted) -> Any:
+        try:
+            return await self.generate(path, wanted, place)
+        except Invalid as error:
+            return frames.failure_of(error)
+
+    def send(self, place: int, pieces: list[Piece]) -> None:
+        # A client that does not read finds at most what it asked for in our memory.
+        told = frames.Tokens([each.token for each in pieces], [each.piece for each in pieces], place)
         self.transport.write(frames.frame(told))
 
     async def score(self, ask: frames.Score) -> Any:
@@ -255,7 +273,7 @@ class Connection(asyncio.Protocol):
             job.cancel()
 
 
-def sampling_of(ask: frames.Generate | frames.Score) -> Sampling:
+def sampling_of(ask: frames.Generate | frames.Wanted | frames.Score) -> Sampling:
     return Sampling(temperature=ask.temperature, seed=ask.seed, top_p=ask.top_p, top_k=ask.top_k)
 
 

@@ -23,6 +23,7 @@ from puna.errors import Missing
 from puna.llm.gguf import open_gguf
 
 from . import programs
+from .herder.batch import BATCH
 from .network import Model, Network, Worker, standing
 from .steps import Steps, named_tags
 
@@ -146,7 +147,10 @@ class _Raising:
             f"worker {number} {model.id}", network.module, programs.WORKER,
             {"Name": f"Llama Worker {number}", "Extension": "Llama", "Herder": network.herder, "Model": model.id},
         )  # fmt: skip
-        register = {"Action": "Register-Worker", "Worker": worker, "Model": model.id, "Model-Name": model.name}
+        register = {
+            "Action": "Register-Worker", "Worker": worker, "Model": model.id, "Model-Name": model.name,
+            "Batch": str(BATCH),
+        }  # fmt: skip
         await self.steps.tell(f"register {worker}", network.herder, register, "Worker-Registered")
         return Worker(worker, model.id)
 

@@ -8,7 +8,7 @@ anybody can make it again, and `check` holds every line of one against the messa
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -21,8 +21,9 @@ from puna.arweave.store.port import Entry, Query, Store
 from puna.arweave.tags import Tag
 from puna.errors import Invalid, Missing
 
+from .herder.batch import ANSWERS, ORDERS, parts, unfolded
 from .herder.client import token_numbers
-from .outbox import sent
+from .outbox import Sent, sent
 
 VERSION = 1
 TYPE = "Inference-Receipt"
@@ -158,9 +159,10 @@ def gather(store: Store, token: str, herder: str, authority: str, response: Data
     credit = log.credit(payer, reference, said.get("Payment"))
     payment = log.payment(payer, reference, credit)
     ordered = log.inference(worker, job, said.get("Inference"))
-    inference, completed = ordered.item, log.completion(worker, job, completion)
+    inference, completed = ordered.item, log.completion(worker, job, ordered.item, completion)
+    order = _part(inference, job)
     asked, paid = _tags(credit), _tags(credit)["Quantity"]
-    system, prompt = _parted(inference)
+    system, prompt = _parted(order)
     label = asked.get("X-Prompt-Ref")
     ahead = log.prompt(payer, label) if label else None
     attestation = log.attestation(worker, log.last_turn(worker, job, ordered), ordered)
@@ -173,12 +175,12 @@ def gather(store: Store, token: str, herder: str, authority: str, response: Data
         ),
         prompt=prompt,
         system=system,
-        parameters=_parameters(asked, _tags(inference)),
+        parameters=_parameters(asked, order.tags),
         model=Model(said.get("Model", ""), said.get("Model-Name", "")),
         arithmetic=said.get("Arithmetic", ""),
         prompt_ids=token_numbers(said.get("Prompt-Ids", "")) or None,
         output_ids=token_numbers(said.get("Token-Ids", "")) or None,
-        text=_answer(response),
+        text=_answer(_whole_of(response)),
         finish=said.get("Finish", ""),
         prompt_tokens=_whole(said.get("Prompt-Tokens")),
         tokens=_whole(said.get("Tokens-Used")),
@@ -253,8 +255,10 @@ class _Log:
         turns = self.store.find(replace(query, after=inference.sequence))
         return turns[-1].item.id if turns else inference.item.id
 
-    def completion(self, worker: str, job: str, named: str) -> DataItem:
-        sought = ("From-Process", worker), ("Action", "Inference-Response"), ("Job", job)
+    def completion(self, worker: str, job: str, inference: DataItem, named: str) -> DataItem:
+        sought = [("From-Process", worker), ("Action", "Inference-Response"), ("Job", job)]
+        if tag(inference, "Action") == ORDERS:
+            sought[1:] = ("Action", ANSWERS), ("Inference", inference.id)
         query = self._sent_to(self.herder, *sought)
         if named and (item := self.store.view(named)) is not None and query.matches(item):
             return item
@@ -349,11 +353,13 @@ def check(item: DataItem, view: View, signer: str = "") -> list[Check]:
     messages = receipt.messages
     _check_payment(checks, receipt, view(receipt.payment.id), view(messages.prompt) if messages.prompt else None)
     _check_credit(checks, receipt, view(messages.credit))
-    _check_inference(checks, receipt, view(messages.inference))
-    _check_attestation(checks, receipt, view(receipt.attestation.id) if receipt.attestation else None)
-    _check_completion(checks, receipt, view(messages.completion))
-    _check_response(checks, receipt, view(messages.response))
-    _check_money(checks, receipt, view(messages.response))
+    response = view(messages.response)
+    job = (tag(response, "Job") if response is not None else None) or ""
+    _check_inference(checks, receipt, view(messages.inference), job)
+    _check_attestation(checks, receipt, view(receipt.attestation.id) if receipt.attestation else None, job)
+    _check_completion(checks, receipt, view(messages.completion), job)
+    _check_response(checks, receipt, response)
+    _check_money(checks, receipt, response)
     return checks.all
 
 
@@ -416,17 +422,18 @@ def _check_credit(checks: _Checks, receipt: Receipt, item: Item | None) -> None:
     checks.same("Credit-Notice (from, to, sender, quantity)", expected, found)
 
 
-def _check_inference(checks: _Checks, receipt: Receipt, item: Item | None) -> None:
+def _check_inference(checks: _Checks, receipt: Receipt, item: Item | None, job: str) -> None:
     if not checks.signature("signature of the Inference", item):
         return
-    said = _tags(item)
+    order = _part(item, job)
     expected = (receipt.processes.herder, receipt.processes.worker, receipt.payer)
-    checks.same("Inference (from, to, client)", expected, (said.get("From-Process"), item.target, said.get("Client")))
-    checks.same("prompt given to the worker", _parted(item), (receipt.system, receipt.prompt))
-    checks.same("parameters", _parameters({}, said), receipt.parameters)
+    found = (tag(item, "From-Process"), item.target, order.tags.get("Client"))
+    checks.same("Inference (from, to, client)", expected, found)
+    checks.same("prompt given to the worker", _parted(order), (receipt.system, receipt.prompt))
+    checks.same("parameters", _parameters({}, order.tags), receipt.parameters)
 
 
-def _check_attestation(checks: _Checks, receipt: Receipt, item: Item | None) -> None:
+def _check_attestation(checks: _Checks, receipt: Receipt, item: Item | None, job: str) -> None:
     told = receipt.attestation
     if told is None:
         checks.same("attestation of the worker's evaluation", "present", "absent")
@@ -442,19 +449,21 @@ def _check_attestation(checks: _Checks, receipt: Receipt, item: Item | None) -> 
     shown = Attested(item.id, _text(item.owner), _text(item.signature), item.signature_type, attestation.state_root)
     checks.same("attestation in the receipt", shown, told)
     checks.same("attestation's process", receipt.processes.worker, attestation.process)
-    answers = [each for each in sent(result.messages) if each.action == "Inference-Response"]
+    said = [each for each in unfolded(sent(result.messages)) if each.action == "Inference-Response"]
+    answers = [each for each in said if each.tags.get("Job", job) == job]  # published workers name no job
     text = next((each.data for each in answers if each.target == receipt.processes.herder), None)
     checks.same("attested answer", receipt.text, text)
     if answers and (ids := token_numbers(answers[0].tags.get("Token-Ids", ""))):
         checks.same("attested token ids", ids, receipt.output_ids or ids)
 
 
-def _check_completion(checks: _Checks, receipt: Receipt, item: Item | None) -> None:
+def _check_completion(checks: _Checks, receipt: Receipt, item: Item | None, job: str) -> None:
     if not checks.signature("signature of the worker's answer", item):
         return
-    said = _tags(item)
+    answer = _part(item, job)
+    said = answer.tags
     expected = (receipt.processes.worker, receipt.processes.herder, receipt.text, receipt.finish, str(receipt.tokens))
-    found = (said.get("From-Process"), item.target, _answer(item), said.get("Finish"), said.get("Tokens-Used"))
+    found = (tag(item, "From-Process"), item.target, _answer(answer), said.get("Finish"), said.get("Tokens-Used"))
     checks.same("worker's answer (from, to, text, finish, tokens)", expected, found)
 
 
@@ -463,7 +472,7 @@ def _check_response(checks: _Checks, receipt: Receipt, item: Item | None) -> Non
         return
     said = _tags(item)
     expected = (receipt.processes.herder, receipt.payer, receipt.reference, receipt.text)
-    found = (said.get("From-Process"), item.target, said.get("X-Reference", ""), _answer(item))
+    found = (said.get("From-Process"), item.target, said.get("X-Reference", ""), _answer(_whole_of(item)))
     checks.same("response (from, to, reference, text)", expected, found)
     expected = (receipt.model.id, receipt.arithmetic, receipt.finish, receipt.fee)
     found = (said.get("Model", ""), said.get("Arithmetic", ""), said.get("Finish", ""), said.get("Fee"))
@@ -495,15 +504,37 @@ def _tags(item: Item) -> dict[str, str]:
     return dict(reversed(item.tags))
 
 
-def _answer(item: Item) -> str:
+class _Part(NamedTuple):
+    """What a message says of one job: tags and data, as they would be in a message for this job alone."""
+
+    tags: dict[str, str]
+    data: bytes
+
+
+def _part(item: Item, job: str) -> _Part:
+    """A message about a job; of one about several, what it says of this one, which may be nothing."""
+    tags, data = _tags(item), bytes(item.data)
+    if tags.get("Action") not in (ORDERS, ANSWERS):
+        return _Part(tags, data)
+    for part in parts(Sent(item.target, tags, lenient_text(data))):
+        if part.tags.get("Job") == job:
+            return _Part(dict(part.tags), part.data.encode())
+    return _Part({}, b"")
+
+
+def _whole_of(item: Item) -> _Part:
+    return _Part(_tags(item), bytes(item.data))
+
+
+def _answer(said: _Part) -> str:
     # The messenger writes one blank where there is no data.
-    text = lenient_text(item.data)
-    return "" if text == " " and tag(item, "Tokens-Used") == "0" else text
+    text = lenient_text(said.data)
+    return "" if text == " " and said.tags.get("Tokens-Used") == "0" else text
 
 
-def _parted(inference: Item) -> tuple[str, str]:
+def _parted(order: _Part) -> tuple[str, str]:
     """System text, "" for none, and prompt of an Inference. The rule is `parted` in worker.lua."""
-    data, told = bytes(inference.data), tag(inference, "System-Bytes") or ""
+    data, told = order.data, order.tags.get("System-Bytes", "")
     size = int(told) if told.isascii() and told.isdigit() else 0
     if not 0 < size < len(data) - 2:
         return "", lenient_text(data)

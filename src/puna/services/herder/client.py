@@ -27,6 +27,7 @@ from puna.errors import Invalid, Missing, NodeError, NotYet
 from .. import letters
 from ..outbox import Sent, first, question, sent, sent_item
 from ..token.client import balance, format_war
+from .batch import PLACE, unfolded
 
 PATIENCE_S = 30 * 60  # two workers may have failed by then, each in the ten minutes that the herder gives it
 RECEIPT_PATIENCE_S = 5  # a node of ours writes it within milliseconds of the answer
@@ -354,6 +355,7 @@ class Inquiry:
     taken: bool = False
     job: str | None = None
     worker: str | None = None
+    place: int = 0  # of the job among those that the worker got with it
     inference: str | None = None
     answered: Sent | None = None
     failure: NodeError | None = None
@@ -370,7 +372,7 @@ def advance(inquiry: Inquiry, process: str, message: str, error: Any, entries: S
         return _after_token(inquiry, message, error, entries)
     if error is None:
         inquiry = replace(inquiry, taken=True)
-    for entry in entries:
+    for entry in unfolded(entries):
         inquiry = _after_herder(inquiry, entry)
     return inquiry
 
@@ -412,7 +414,8 @@ def _after_herder(inquiry: Inquiry, entry: Sent) -> Inquiry:
     if entry.tags.get("X-Reference") != inquiry.reference:
         return inquiry
     if entry.action == "Inference" and entry.tags.get("Client") == inquiry.payer:
-        return replace(inquiry, job=entry.tags.get("Job"), worker=entry.target, inference=None)
+        place = whole_number(entry.tags, PLACE)
+        return replace(inquiry, job=entry.tags.get("Job"), worker=entry.target, place=place, inference=None)
     if entry.target != inquiry.payer:
         return inquiry
     if entry.action == "Inference-Response":
@@ -656,7 +659,8 @@ class _Watch:
             return
         shift = self._shifts[worker]
         shift.spoke = shift.spoke or self._now()
-        if self._ticker is not None and worker == self.inquiry.worker:
+        is_ours = worker == self.inquiry.worker and event.get("place", 0) == self.inquiry.place
+        if self._ticker is not None and is_ours:
             self._ticker.hear(event.get("index", 0), event.get("text", ""), event.get("tokens", 1))
 
     async def _went_on(self, kind: str, event: dict[str, Any]) -> None:

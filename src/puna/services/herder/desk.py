@@ -22,6 +22,7 @@ from puna.errors import NodeError, NotYet
 from ..network import Network
 from ..outbox import Sent, sent
 from ..receipts import find_receipt
+from .batch import unfolded
 from .client import Inquiry, Ticker, advance, answer_text, refused
 
 KEPT_MAX = 256  # requests that ended and are still remembered; after that the store is asked
@@ -109,7 +110,7 @@ class Desk:
         self._cases: OrderedDict[str, Case] = OrderedDict()  # by transfer, the oldest first
         self._open: dict[str, Case] = {}  # those of them that did not end
         self._by_label: dict[tuple[str, str], list[Case]] = defaultdict(list)  # the open ones, by payer and reference
-        self._by_worker: dict[str, Case] = {}
+        self._by_worker: dict[tuple[str, int], Case] = {}  # and by the place among the jobs that it got at once
         self._missed = False  # some news, once: then every end is looked for in the store, too
         self._task: asyncio.Task[None] | None = None
 
@@ -166,7 +167,7 @@ class Desk:
         kind, process = event["kind"], event.get("process")
         network = self._network()
         if kind == "token":
-            if case := self._by_worker.get(process):
+            if case := self._by_worker.get((process, event.get("place", 0))):
                 case.ticker.hear(event.get("index", 0), event.get("text", ""), event.get("tokens", 1))
         elif kind == "evaluated" and process == network.token:
             await self._token_spoke(event)
@@ -208,7 +209,7 @@ class Desk:
         concerned: dict[int, Case] = {}
         if (case := self._open.get(event.get("root") or "")) and case.credit in ("", message):
             concerned[id(case)] = case
-        entries = sent(result.messages)
+        entries = unfolded(sent(result.messages))
         for entry in entries:
             payer = entry.tags.get("Client") if entry.action == "Inference" else entry.target
             for case in self._by_label.get((payer or "", entry.tags.get("X-Reference", "")), ()):
@@ -221,7 +222,7 @@ class Desk:
         now = case.inquiry
         if now.worker != before.worker or now.job != before.job:
             self._let_go(case)
-            self._by_worker[now.worker] = case
+            self._by_worker[now.worker, now.place] = case
             case.move("running")
         elif now.taken and not before.taken and not now.ended:
             case.move("queued")

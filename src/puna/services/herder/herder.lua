@@ -1,7 +1,7 @@
 --[[ The herder process: sells inference by the job, keeps the queue and the workers, and owes every payer an end.
 
 Who talks to it: the token process (Credit-Notice is a paid request), payers (Prompt, Quote, Status, Cancel, Info,
-Queue), workers (Inference-Response, Inference-Error, Worker-Heartbeat), the owner (Register-Worker, Retire-Worker,
+Queue), workers (Inference-Response, Inference-Batch-Response, Inference-Error, Worker-Heartbeat), the owner (Register-Worker, Retire-Worker,
 Pause, Resume, Set-Price, Set-Limits, Withdraw). Spawn tags: Token, Base-Fee, Token-Fee, Model (the default model's id),
 the limits by the names under which Info tells them, and Extension=Llama, with which the prompts of requests that name
 a model are counted by its tokenizer.
@@ -46,6 +46,13 @@ local REASON_BYTES_MAX = 500
 local IDS_BYTES_MAX = 1500 -- of a tag with token numbers
 local ALL_IDS_BYTES_MAX = 2600 -- of both such tags: with the others they must fit into an item's 4096
 local SHOWN_MAX = 50 -- of the queue
+
+-- Jobs that wait are given to a worker several at a time, if it takes them so: it computes them together, in little more
+-- time than the longest of them takes alone, and all messages on their way are one.
+local BATCH_MAX = 8
+local BATCH_TOKENS_MAX = 2048 -- of all their answers, and
+local BATCH_BYTES_MAX = 32768 -- of all their prompts: together they stay below what one evaluation may cost
+local BATCH_LOOK_MAX = 32 -- so many are looked at for those that go together
 
 local MILLION = 1000000 -- multipliers are integers in millionths, so that every node agrees
 local MINUTE_MS = 60000
@@ -477,20 +484,67 @@ end
 
 local function job_time_ms(tokens) return math.max(10 * MINUTE_MS, 2 * MINUTE_MS + 2000 * tokens) end
 
---- The only place where a worker becomes busy.
-local function lease(herd, worker, job, sends)
-  leave_queue(herd, job)
-  remove_from(herd.idle, worker.id)
-  worker.state, worker.job = "busy", job.id
-  job.state, job.worker, job.tries = "running", worker.id, job.tries + 1
-  job.started, job.due = herd.now, herd.now + job_time_ms(job.tokens)
-  heat_quote(herd, job)
-  table.insert(sends, {
-    Target = worker.id, Action = "Inference", Tokens = tostring(job.tokens), Job = job.id,
+--- The jobs that a worker runs, in the order in which it got them; each names the one after it as `beside`.
+local function jobs_of(herd, worker)
+  local jobs, id = {}, worker.job
+  while id do
+    jobs[#jobs + 1] = herd.jobs[id]
+    id = jobs[#jobs].beside
+  end
+  return jobs
+end
+
+local function prompt_bytes(job) return #job.prompt + #(job.system or "") end
+
+--- Whether a job may go along with others. One that cost a worker already goes alone: it might do so again.
+local function is_sociable(job) return job.tries == 0 and not job.stream end
+
+--- What a worker gets at once: the job at a place in the queue, and of those after it the next that go with it.
+-- None of them asks for more tokens than the first, which waits for nobody; idle workers share the queue evenly.
+local function together(herd, worker, place)
+  local first = herd.jobs[herd.queue[place]]
+  local jobs, tokens, bytes = { first }, first.tokens, prompt_bytes(first)
+  local share_of_queue = (#herd.queue - place + #herd.idle) // #herd.idle
+  local most = is_sociable(first) and math.min(worker.batch or 1, share_of_queue) or 1
+  for other = place + 1, math.min(#herd.queue, place + BATCH_LOOK_MAX) do
+    if #jobs >= most then break end
+    local job = look(herd.jobs, herd.queue[other])
+    local fits = is_sociable(job) and job.model == first.model and job.tokens <= first.tokens
+    if fits and tokens + job.tokens <= BATCH_TOKENS_MAX and bytes + prompt_bytes(job) <= BATCH_BYTES_MAX then
+      table.insert(jobs, herd.jobs[job.id])
+      tokens, bytes = tokens + job.tokens, bytes + prompt_bytes(job)
+    end
+  end
+  return jobs, tokens
+end
+
+--- What a worker is told of a job.
+local function order_of(job)
+  return {
+    Tokens = tostring(job.tokens), Job = job.id,
     Data = joined(job.system, job.prompt), ["System-Bytes"] = job.system and tostring(#job.system),
     Termination = job.termination, Temperature = job.temperature, Seed = job.seed, ["Top-P"] = job.top_p,
     Stream = job.stream, Format = job.format, Client = job.payer, ["X-Reference"] = job.reference,
-  })
+  }
+end
+
+--- The only place where a worker becomes busy: with the job at a place in the queue, and those that go with it.
+local function lease(herd, worker, place, sends)
+  local jobs, tokens = together(herd, worker, place)
+  remove_from(herd.idle, worker.id)
+  worker.state, worker.job = "busy", jobs[1].id
+  local orders = {}
+  for number, job in ipairs(jobs) do
+    leave_queue(herd, job)
+    job.state, job.worker, job.tries = "running", worker.id, job.tries + 1
+    job.started, job.due = herd.now, herd.now + job_time_ms(tokens)
+    job.beside = jobs[number + 1] and jobs[number + 1].id
+    heat_quote(herd, job)
+    orders[number] = order_of(job)
+  end
+  local message = #jobs == 1 and orders[1] or { Data = json.encode(orders) }
+  message.Target, message.Action = worker.id, #jobs == 1 and "Inference" or "Inference-Batch"
+  table.insert(sends, message)
 end
 
 --- Whether some idle worker serves a model that somebody waits for.
@@ -511,7 +565,7 @@ local function dispatch(herd, sends)
   while place <= #herd.queue and #herd.idle > 0 do
     local id = herd.queue[place]
     local worker = worker_for(herd, look(herd.jobs, id))
-    if worker then lease(herd, herd.workers[worker], herd.jobs[id], sends) else place = place + 1 end
+    if worker then lease(herd, herd.workers[worker], place, sends) else place = place + 1 end
   end
 end
 
@@ -530,7 +584,7 @@ end
 
 --- A job lost its worker: once more elsewhere, then the money goes back.
 local function retry_or_refund(herd, job, reason, sends)
-  job.avoid, job.worker, job.started, job.due = job.worker, nil, nil, nil
+  job.avoid, job.worker, job.started, job.due, job.beside = job.worker, nil, nil, nil, nil
   if job.tries < TRIES_MAX and job.deadline > herd.now and has_worker(herd, job.model) then
     enqueue(herd, job)
   else
@@ -560,7 +614,7 @@ end
 
 local function by_number(a, b) return a.number < b.number end
 
---- Jobs whose worker is late, the oldest first; and workers in quarantine to be asked again, by id.
+--- Jobs whose worker is late, of each worker the first, the oldest first; and workers in quarantine to be asked again, by id.
 local function overdue(herd)
   local late, silent = {}, {}
   for id, worker in each(herd.workers) do
@@ -611,8 +665,10 @@ local function pass_time(herd, sends)
   cool_quote(herd)
   local late, silent = overdue(herd)
   for _, seen in ipairs(late) do
-    quarantine(herd, herd.workers[seen.worker], sends)
-    retry_or_refund(herd, herd.jobs[seen.id], "The worker did not answer in time", sends)
+    local worker = herd.workers[seen.worker]
+    local jobs = jobs_of(herd, worker)
+    quarantine(herd, worker, sends)
+    for _, job in ipairs(jobs) do retry_or_refund(herd, job, "The worker did not answer in time", sends) end
   end
   for _, id in ipairs(silent) do ping(herd, herd.workers[id], sends) end
   expire_queued(herd, sends)
@@ -808,18 +864,29 @@ local function give_back(herd, msg, sends)
   refund(herd, credit_of(msg), msg.Quantity, "herder-failed", "The herder could not handle this request", sends)
 end
 
---- The running job an answer is about; nil when it is late, doubled, or from a stranger.
-local function job_answered(herd, msg)
+--- The worker that an answer is from; nil for a stranger.
+local function worker_answering(herd, msg)
   local worker = herd.workers[msg.From]
-  if not worker then
-    print(msg.Action .. " ignored: not from a worker of this herd. From: " .. msg.From)
-    return nil
-  end
-  if worker.state == "busy" and (msg.Job or worker.job) == worker.job then return herd.jobs[worker.job], worker end
-  -- An upstream worker names no job; what it says while in quarantine can only be about the one it lost.
+  if not worker then print(msg.Action .. " ignored: not from a worker of this herd. From: " .. msg.From) end
+  return worker
+end
+
+--- An answer that is late or doubled. An upstream worker names no job; what it says while in quarantine can only be about
+-- what it lost.
+local function drop_answer(herd, worker, msg)
   if worker.state == "quarantined" and (msg.Job or worker.lost) == worker.lost then make_idle(herd, worker) end
   print("Answer dropped: no such job is running. From: " .. msg.From)
-  return nil
+end
+
+--- The running job an answer is about; nil when it is late, doubled, or from a stranger.
+local function job_answered(herd, msg)
+  local worker = worker_answering(herd, msg)
+  if not worker then return nil end
+  if worker.state == "busy" and (msg.Job or worker.job) == worker.job then
+    local job = herd.jobs[worker.job]
+    if not job.beside then return job, worker end -- several are answered together
+  end
+  drop_answer(herd, worker, msg)
 end
 
 --- The end of a job that was answered: what it earned, and what goes back. Both as text.
@@ -864,16 +931,12 @@ rules["Inference-Part"] = function(herd, msg, sends)
   })
 end
 
-rules["Inference-Response"] = function(herd, msg, sends)
-  local job, worker = job_answered(herd, msg)
-  if not job then return end
+--- A job was answered: what was made is paid for, the rest goes back. `msg` has the tags and the data of the answer.
+local function pay_off(herd, worker, job, msg, sends)
   local tokens_used = whole(msg["Tokens-Used"], 0, job.tokens)
-  learn_speed(herd, job, tokens_used)
   -- A published worker does not say how many it made: it makes all that were asked.
   local fee, rest = settle(herd, job, tokens_used or job.tokens)
-  worker.failures, worker.answered = 0, (worker.answered or 0) + 1
-  worker.earned = plus(worker.earned or "0", fee)
-  make_idle(herd, worker)
+  worker.answered, worker.earned = (worker.answered or 0) + 1, plus(worker.earned or "0", fee)
   local prompt_ids, token_ids = ids_of(msg)
   table.insert(sends, {
     Target = job.payer, Action = "Inference-Response", ["X-Reference"] = job.reference, Job = job.id,
@@ -898,18 +961,63 @@ end
 -- The request itself cannot be run; another worker would say the same.
 local REQUEST_CODES = { ["bad-request"] = true, ["context-full"] = true }
 
-rules["Inference-Error"] = function(herd, msg, sends)
+local function is_answer(msg) return msg.Action == "Inference-Response" end
+
+local function is_worker_failure(msg) return not is_answer(msg) and not REQUEST_CODES[msg.Code] end
+
+--- The end of a job: by its answer, or by what its worker says is wrong.
+local function end_job(herd, worker, job, msg, sends)
+  if is_answer(msg) then return pay_off(herd, worker, job, msg, sends) end
+  local is_told = type(msg.Error) == "string" and msg.Error ~= ""
+  local reason = is_told and cut(msg.Error, REASON_BYTES_MAX) or "The worker failed"
+  if REQUEST_CODES[msg.Code] then return refund_job(herd, job, "bad-request", reason, sends) end
+  retry_or_refund(herd, job, reason, sends)
+end
+
+--- A worker has ended all it had to do, well or not.
+local function free(herd, worker, has_failed)
+  if has_failed then count_failure(worker) else worker.failures = 0 end
+  make_idle(herd, worker)
+end
+
+local function job_ended(herd, msg, sends)
   local job, worker = job_answered(herd, msg)
   if not job then return end
-  local reason = msg.Error and msg.Error ~= "" and cut(msg.Error, REASON_BYTES_MAX) or "The worker failed"
-  if REQUEST_CODES[msg.Code] then
-    worker.failures = 0
-    make_idle(herd, worker)
-    return refund_job(herd, job, "bad-request", reason, sends)
+  if is_answer(msg) then learn_speed(herd, job, whole(msg["Tokens-Used"], 0, job.tokens)) end
+  free(herd, worker, is_worker_failure(msg))
+  end_job(herd, worker, job, msg, sends)
+end
+
+rules["Inference-Response"], rules["Inference-Error"] = job_ended, job_ended
+
+--- What a worker says of each of several jobs, by their ids; of a job twice, the first counts.
+local function answers_in(msg)
+  local ok, list = pcall(json.decode, msg.Data)
+  local answers = {}
+  for _, answer in ipairs(ok and type(list) == "table" and list or {}) do
+    local id = type(answer) == "table" and answer.Job
+    if type(id) == "string" and not answers[id] then answers[id] = answer end
   end
-  count_failure(worker)
-  make_idle(herd, worker)
-  retry_or_refund(herd, job, reason, sends)
+  return answers
+end
+
+local LEFT_OUT = { Action = "Inference-Error", Error = "The worker left it out" }
+
+rules["Inference-Batch-Response"] = function(herd, msg, sends)
+  local worker = worker_answering(herd, msg)
+  if not worker then return end
+  local answers = answers_in(msg)
+  local first = worker.state == "busy" and look(herd.jobs, worker.job)
+  if not first or not first.beside or not answers[first.id] then return drop_answer(herd, worker, msg) end
+  local jobs, longest, has_failed = jobs_of(herd, worker), 0, false
+  for _, job in ipairs(jobs) do
+    local answer = answers[job.id] or LEFT_OUT
+    has_failed = has_failed or is_worker_failure(answer)
+    longest = math.max(longest, is_answer(answer) and whole(answer["Tokens-Used"], 0, job.tokens) or 0)
+  end
+  learn_speed(herd, first, longest)
+  free(herd, worker, has_failed)
+  for _, job in ipairs(jobs) do end_job(herd, worker, job, answers[job.id] or LEFT_OUT, sends) end
 end
 
 rules["Worker-Heartbeat"] = function(herd, msg)
@@ -1067,12 +1175,14 @@ end
 rules["Queue"] = function(herd, msg, sends)
   local workers, running = {}, 0
   for id, worker in each(herd.workers) do
-    local job = worker.job and look(herd.jobs, worker.job)
-    if job then running = running + 1 end
+    local job, jobs = worker.job and look(herd.jobs, worker.job), 0
+    local other = job
+    while other do jobs, other = jobs + 1, other.beside and look(herd.jobs, other.beside) end
+    running = running + jobs
     table.insert(workers, {
       id = id, state = worker.state, model = worker.model, name = worker.model_name, failures = worker.failures,
       answered = worker.answered or 0, earned = worker.earned or "0",
-      job = worker.job, tokens = job and job.tokens, started = job and job.started, due = job and job.due,
+      job = worker.job, jobs = jobs, tokens = job and job.tokens, started = job and job.started, due = job and job.due,
     })
   end
   table.sort(workers, function(a, b) return a.id < b.id end)
@@ -1110,6 +1220,7 @@ rules["Register-Worker"] = owner_only("Register-Error", function(herd, msg, send
   local fault = (not is_id(id) or id == ao.id or id == herd.token) and "Worker must be the id of a worker process"
     or (msg.Model and not short(msg.Model)) and "Model must be an id, of at most " .. REFERENCE_BYTES_MAX .. " bytes"
     or (msg["Model-Name"] and #msg["Model-Name"] > WORKER_TAG_BYTES_MAX) and "Model-Name is too long"
+    or (msg.Batch and not whole(msg.Batch, 1, BATCH_MAX)) and "Batch must be a whole number from 1 to " .. BATCH_MAX
   if fault then return table.insert(sends, answer(msg, { Action = "Register-Error", Error = fault })) end
   local worker = herd.workers[id]
   if not worker then
@@ -1117,6 +1228,7 @@ rules["Register-Worker"] = owner_only("Register-Error", function(herd, msg, send
     herd.workers[id] = worker
   end
   worker.model, worker.model_name = msg.Model or worker.model or "", msg["Model-Name"] or worker.model_name
+  worker.batch = msg.Batch and whole(msg.Batch, 1, BATCH_MAX) or worker.batch
   worker.leaving, worker.failures = nil, 0
   if worker.state ~= "idle" and worker.state ~= "busy" then make_idle(herd, worker) end
   table.insert(sends, answer(msg, {

@@ -7,6 +7,10 @@ whatever goes wrong inside is caught, because an evaluation that raises sends no
 With the tag Stream, a number of tokens, it works in pieces of that size and sends each as Inference-Part before the
 answer; between two pieces it tells itself to go on. The answer is the pieces put together, and at temperature 0 the one
 it would have given at once. With stop texts there is one piece: a text may end in two.
+
+An Inference-Batch brings several jobs, as a JSON array: each an object with the tags and the data of an Inference, without
+pieces. They are computed together and answered by one Inference-Batch-Response, an array in the same order: of each job
+the tags and the data of the answer that it would have got by itself.
 ]]
 
 local spawn_tags = ao.env.Process.Tags
@@ -46,6 +50,7 @@ end
 
 --- The job a message asks for, or a sentence saying what is wrong with it.
 local function job_of(msg)
+  if type(msg) ~= "table" then return nil, "a job must be an object" end
   local tokens = tostring(msg.Tokens or ""):match("^[1-9]%d*$") and math.tointeger(tonumber(msg.Tokens))
   if not tokens then return nil, "Tokens must be a whole number of at least 1" end
   if type(msg.Data) ~= "string" or not msg.Data:match("%S") then return nil, "the prompt is empty" end
@@ -71,6 +76,29 @@ local function begin(job)
   llama.setStop(job.stop)
   lay_out(llama, job.system, job.prompt, job.format)
   job.prompt_ids = llama.tokens()
+end
+
+--- Run jobs together, each to its end; what goes wrong with one alone is told as its `fault`. Raises on other trouble.
+local function run_together(jobs)
+  local llama, wishes, asked = engine(), {}, {}
+  for _, job in ipairs(jobs) do
+    local ok, trouble = pcall(begin, job)
+    if ok then
+      table.insert(asked, job)
+      table.insert(wishes, {
+        tokens = job.prompt_ids, count = job.tokens, temperature = job.temperature, seed = job.seed, topP = job.top_p,
+        stop = job.stop,
+      })
+    else
+      job.fault = trouble
+    end
+  end
+  llama.stop()
+  for place, answer in ipairs(#wishes > 0 and llama.runAll(wishes) or {}) do
+    local job = asked[place]
+    job.fault, job.token_ids, job.text, job.finish = answer.error, answer.tokens, answer.text, answer.finish
+    job.prompt_tokens, job.generated, job.model = #job.prompt_ids, #(answer.tokens or {}), llama.model()
+  end
 end
 
 --- Run the next piece of a job; true when it was the last. Raises on any trouble.
@@ -175,6 +203,27 @@ local function work(job, is_first)
   return messages
 end
 
+--- The answers to an Inference-Batch, in its order. Never raises.
+local function work_together(orders, message)
+  local answers, jobs = {}, {}
+  for place, order in ipairs(orders) do
+    local job, fault = job_of(order)
+    if job then
+      job.place, job.message = place, message
+      table.insert(jobs, job)
+    else
+      answers[place] = failure(type(order) == "table" and order.Job or nil, "bad-request", fault)
+    end
+  end
+  local ok, trouble = pcall(run_together, jobs)
+  if not ok then Worker.loaded = nil end
+  for _, job in ipairs(jobs) do
+    local fault = job.fault or not ok and trouble
+    answers[job.place] = fault and failure(job.id, code_of(plain(fault)), plain(fault)) or success(job)
+  end
+  return answers
+end
+
 local function say(target, message)
   message.Target = message.Target or target
   ao.send(message)
@@ -185,6 +234,14 @@ Handlers.add("Inference", function(msg)
   local job, fault = job_of(msg)
   local messages = job and work(job, true) or { failure(msg.Job, "bad-request", fault) }
   for _, message in ipairs(messages) do say(Worker.herder, message) end
+end)
+
+Handlers.add("Inference-Batch", function(msg)
+  if msg.From ~= Worker.herder then return print("Inference request from non-router. From: " .. msg.From) end
+  Worker.streamed = nil
+  local ok, orders = pcall(json.decode, msg.Data)
+  local answers = work_together(ok and type(orders) == "table" and orders or {}, msg.Id)
+  say(Worker.herder, { Action = "Inference-Batch-Response", Inference = msg.Id, Data = json.encode(answers) })
 end)
 
 Handlers.add("Inference-Continue", function(msg)

@@ -6,7 +6,7 @@ answer is a function of ids, tokens and sampling parameters alone, and so is its
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,11 +14,15 @@ from puna.errors import Invalid, Missing
 
 from .host import Host
 
+if TYPE_CHECKING:
+    from puna.llm.generate import Completion, Request
+
 GAS_REQUEST = 100_000
 GAS_REQUEST_BYTE = 100
 GAS_PROMPT_TOKEN = 1_000_000
 GAS_TOKEN = 10_000_000
 
+TOGETHER_MAX = 16  # answers; as many as the engine computes in one batch
 LIMIT_MAX = 1 << 20  # tokens; the context of every model is smaller
 ITEM_ID_CHARACTERS = 43
 DESCRIBED_MAX = 16  # models, whose descriptions a process need not ask the engine for again
@@ -57,7 +61,25 @@ class Generate(Ask, tag="generate"):
     stop: list[str] = []
 
 
-_decoder = msgspec.json.Decoder(Info | Tokenize | Chat | Generate)
+class Wanted(msgspec.Struct, forbid_unknown_fields=True):
+    """The fields of Generate."""
+
+    tokens: list[int]
+    limit: int
+    temperature: float = 0.0
+    seed: int = 0
+    top_p: float = 1.0
+    top_k: int = 0
+    stop: list[str] = []
+
+
+class GenerateAll(Ask, tag="generate_all"):
+    """Several answers, computed together: each is what Generate would answer, or `{"error": text}`."""
+
+    wanted: list[Wanted]
+
+
+_decoder = msgspec.json.Decoder(Info | Tokenize | Chat | Generate | GenerateAll)
 
 
 def bind(host: Host) -> Callable[[bytes], bytes]:
@@ -83,9 +105,13 @@ def bind(host: Host) -> Callable[[bytes], bytes]:
             return msgspec.json.encode(said)
         except (Invalid, Missing) as refusal:
             # The process sees this text, and it must not depend on where this node keeps its files.
-            raise type(refusal)(str(refusal).replace(path, f"model {ask.model}")) from None
+            raise type(refusal)(_refusal(refusal, path, ask.model)) from None
 
     return answer
+
+
+def _refusal(error: Exception, path: str, model: str) -> str:
+    return str(error).replace(path, f"model {model}")
 
 
 def _model_path(host: Host, model: str) -> str:
@@ -117,6 +143,32 @@ def _chat(host: Host, path: str, ask: Chat) -> dict[str, Any]:
 
 
 def _generate(host: Host, path: str, ask: Generate) -> dict[str, Any]:
+    request = _request(host, ask)
+    completion = host.engine().generate(
+        path, request.tokens, request.limit, request.sampling, request.stop, _teller(host)
+    )
+    host.charge(GAS_TOKEN * len(completion.tokens))
+    return _said(completion)
+
+
+def _generate_all(host: Host, path: str, ask: GenerateAll) -> dict[str, Any]:
+    from puna.llm.generate import Completion
+
+    if len(ask.wanted) > TOGETHER_MAX:
+        raise Invalid(f"{len(ask.wanted)} answers at once are more than {TOGETHER_MAX}")
+    requests = [_request(host, each) for each in ask.wanted]
+    tellers = [_teller(host, place) for place in range(len(requests))]
+    made = host.engine().generate_all(path, requests, lambda place, tokens: tellers[place](tokens))
+    host.charge(GAS_TOKEN * sum(len(each.tokens) for each in made if isinstance(each, Completion)))
+    answers = [
+        _said(each) if isinstance(each, Completion) else {"error": _refusal(each, path, ask.model)} for each in made
+    ]
+    return {"answers": answers}
+
+
+def _request(host: Host, ask: Generate | Wanted) -> "Request":
+    """What the engine is asked for. Its prompt is paid for here."""
+    from puna.llm.generate import Request
     from puna.llm.sampler import Sampling
 
     if not 0 <= ask.limit <= LIMIT_MAX:
@@ -125,14 +177,16 @@ def _generate(host: Host, path: str, ask: Generate) -> dict[str, Any]:
     host.charge(GAS_PROMPT_TOKEN * len(ask.tokens))
     # One token more than can be paid for: the answer then ends in `out of gas`, and not in a long wait for it.
     limit = min(ask.limit, host.gas_left() // GAS_TOKEN + 1)
-    completion = host.engine().generate(path, ask.tokens, limit, sampling, ask.stop, _teller(host))
-    host.charge(GAS_TOKEN * len(completion.tokens))
+    return Request(tuple(ask.tokens), limit, sampling, tuple(ask.stop))
+
+
+def _said(completion: "Completion") -> dict[str, Any]:
     return {"tokens": list(completion.tokens), "text": completion.text, "finish": completion.finish}
 
 
-def _teller(host: Host) -> Callable[[list[tuple[int, bytes]]], None]:
+def _teller(host: Host, place: int | None = None) -> Callable[[list[tuple[int, bytes]]], None]:
     """Tells tokens to those who watch, as text, those together that come together: each event wakes everybody on its
-    way. A character cut in two waits for its other half.
+    way. A character cut in two waits for its other half. `place` is that among the answers made together.
     """
     from codecs import getincrementaldecoder
 
@@ -144,6 +198,8 @@ def _teller(host: Host) -> Callable[[list[tuple[int, bytes]]], None]:
         if not host.message_id:  # nobody watches a preview
             return
         about = {"process": host.process_id, "message": host.message_id, "extension": "Llama", "event": "token"}
+        if place is not None:
+            about["place"] = place
         text = decoder.decode(b"".join(piece for _, piece in tokens))
         host.emit([{**about, "index": index, "tokens": len(tokens), "text": text}])
         index += len(tokens)
@@ -151,4 +207,4 @@ def _teller(host: Host) -> Callable[[list[tuple[int, bytes]]], None]:
     return on_tokens
 
 
-_OPERATIONS = {Tokenize: _tokenize, Chat: _chat, Generate: _generate}
+_OPERATIONS = {Tokenize: _tokenize, Chat: _chat, Generate: _generate, GenerateAll: _generate_all}

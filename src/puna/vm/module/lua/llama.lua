@@ -275,6 +275,25 @@ function Llama.run(count)
   return text
 end
 
+-- Answers to several contexts at once, each what `run` would make of it; a model takes less time for all of them than for
+-- one after the other. Each wish is {tokens, count, temperature, seed, topP, stop}: token numbers as `tokens` tells them,
+-- and a list of texts. Each answer is {tokens, text, finish}, tokens being the new ones, or {error}. The context is left
+-- as it is.
+function Llama.runAll(wishes)
+  local wanted = {}
+  for place, wish in ipairs(wishes) do
+    wanted[place] = {
+      tokens = wish.tokens,
+      limit = assert(math.tointeger(tonumber(wish.count)), "count should be an integer"),
+      temperature = wish.temperature or Llama.temperature,
+      seed = (wish.seed or Llama.seed) & SEED_MASK,
+      top_p = wish.topP or Llama.topP,
+      stop = wish.stop or {},
+    }
+  end
+  return ask({ op = "generate_all", model = loaded(), wanted = wanted }).answers
+end
+
 -- One more token, as text; "" at and after the end.
 function Llama.next()
   return Llama.run(1)
