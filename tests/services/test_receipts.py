@@ -1,11 +1,12 @@
 """Receipts: put together from the log alone, written once whatever happens, and wrong in no line unnoticed."""
 
 import asyncio
+import threading
 from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
-from services.whole import OPERATOR, USER, dying, whole
+from services.whole import OPERATOR, USER, PlayedEngine, dying, whole
 
 from puna.arweave.dataitem import sign_item
 from puna.arweave.store.port import Query
@@ -162,6 +163,98 @@ def test_a_receipt_that_lies_in_one_field_is_found_out_by_name(answered, path, v
     checks = check(forged(read_receipt(item), path, value), views.get, OPERATOR.address)
     wrong = [str(each) for each in checks if not each.agrees]
     assert wrong and what in wrong[0]
+
+
+class Patient(PlayedEngine):
+    """Begins its first answer when it is told to; then says as many words as the prompt has."""
+
+    def __init__(self):
+        super().__init__()
+        self.begun, self.may_go_on = threading.Event(), threading.Event()
+
+    def generate(self, path, tokens, limit, sampling, stop, on_tokens):
+        self.begun.set()
+        self.may_go_on.wait()
+        self.text = " ".join(["grass"] * len(tokens))
+        return super().generate(path, tokens, limit, sampling, stop, on_tokens)
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """As `answered`, but of three requests that a worker got at once; and the receipts made again out of the log."""
+    folder = tmp_path_factory.mktemp("together")
+
+    async def once():
+        async with whole(folder, Patient(), workers=1) as it, writing(it):
+            first = asyncio.create_task(ask(it.link, USER, it.network, QUESTION, 9))
+            await asyncio.to_thread(it.engine.begun.wait)
+            async with it.link.events() as events:
+                others = [
+                    asyncio.create_task(ask(it.link, USER, it.network, prompt, 9, system=system, seed=seed))
+                    for prompt, system, seed in (
+                        ("Why?", None, None), ("What is two?", "Be brief.", 4), ("Who are you?", None, None)
+                    )
+                ]  # fmt: skip
+                waiting = 0
+                while waiting < len(others):
+                    event = await anext(events)
+                    waiting += event["kind"] == "evaluated" and event["process"] == it.network.herder
+            it.engine.may_go_on.set()
+            await first
+            answers = await asyncio.gather(*others)
+            items = [await receipt_of(it, answer.response) for answer in answers]
+            views = {entry.item.id: entry.item for entry in it.store.find(Query(limit=10**6))}
+            again = [
+                gather(it.store, it.network.token, it.network.herder, it.network.authority, views[answer.response])
+                for answer in answers
+            ]
+            return answers, items, views, again
+
+    return asyncio.run(once())
+
+
+def test_jobs_that_a_worker_got_at_once_have_a_true_receipt_each(together):
+    answers, items, views, again = together
+    receipts = [read_receipt(item) for item in items]
+    assert len({(each.messages.inference, each.messages.completion) for each in receipts}) == 1
+    assert [each.prompt for each in receipts] == ["Why?", "What is two?", "Who are you?"]
+    assert [each.system for each in receipts] == ["", "Be brief.", ""]
+    assert [each.text for each in receipts] == [answer.text for answer in answers]
+    assert [len(each.text.split()) for each in receipts] == [each.tokens for each in receipts] == [2, 6, 4]
+    assert [each.parameters.seed for each in receipts] == [0, 4, 0]
+    for item, made_again in zip(items, again, strict=True):
+        assert [str(each) for each in check(item, views.get, OPERATOR.address) if not each.agrees] == []
+        assert receipt_item(OPERATOR, made_again).id == item.id
+
+
+@pytest.mark.parametrize(
+    "path, value, what",
+    [
+        ("prompt", "Why?", "prompt is"),
+        ("system", "", "system text is"),
+        ("parameters.tokens", 10, "tokens asked for"),
+        ("parameters.seed", 0, "parameters is"),
+        ("text", "grass grass", "attested answer"),
+        ("output_ids", [0, 1], "attested token ids"),
+        ("tokens", 2, "worker's answer"),
+    ],
+)
+def test_a_receipt_that_tells_of_its_neighbour_in_the_batch_is_found_out(together, path, value, what):
+    _, items, views, _ = together
+    checks = check(forged(read_receipt(items[1]), path, value), views.get, OPERATOR.address)
+    wrong = [str(each) for each in checks if not each.agrees]
+    assert wrong and what in wrong[0]
+
+
+def test_a_batch_that_was_altered_or_holds_nothing_is_found_out(together):
+    _, items, views, _ = together
+    told = read_receipt(items[1]).messages
+    for name in ("inference", "completion"):
+        real = views[getattr(told, name)]
+        for data in (b"[]", b"no JSON", b"[1]", b'[{"Job": 1}]'):
+            other = sign_item(OPERATOR, data=data, tags=real.tags, target=real.target, anchor=real.anchor)
+            checks = check(items[1], {**views, real.id: other}.get)
+            assert [each.what for each in checks if not each.agrees]
 
 
 def test_a_stranger_may_not_write_receipts(answered):

@@ -6,6 +6,7 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 from llm.small_models import write_llama
@@ -50,6 +51,12 @@ class PlayedEngine:
             on_tokens([(index, ((" " if index else "") + word).encode())])
         finish = "length" if len(words) == limit else "stop"
         return Completion(tuple(range(len(words))), " ".join(words), finish)
+
+    def generate_all(self, path, requests, on_tokens):
+        return [
+            self.generate(path, each.tokens, each.limit, each.sampling, each.stop, partial(on_tokens, place))
+            for place, each in enumerate(requests)
+        ]
 
 
 class NearEvaluators:

@@ -354,7 +354,7 @@ def check(item: DataItem, view: View, signer: str = "") -> list[Check]:
     _check_payment(checks, receipt, view(receipt.payment.id), view(messages.prompt) if messages.prompt else None)
     _check_credit(checks, receipt, view(messages.credit))
     response = view(messages.response)
-    job = (tag(response, "Job") if response is not None else None) or ""
+    job = tag(response, "Job") if response is not None else None
     _check_inference(checks, receipt, view(messages.inference), job)
     _check_attestation(checks, receipt, view(receipt.attestation.id) if receipt.attestation else None, job)
     _check_completion(checks, receipt, view(messages.completion), job)
@@ -422,7 +422,7 @@ def _check_credit(checks: _Checks, receipt: Receipt, item: Item | None) -> None:
     checks.same("Credit-Notice (from, to, sender, quantity)", expected, found)
 
 
-def _check_inference(checks: _Checks, receipt: Receipt, item: Item | None, job: str) -> None:
+def _check_inference(checks: _Checks, receipt: Receipt, item: Item | None, job: str | None) -> None:
     if not checks.signature("signature of the Inference", item):
         return
     order = _part(item, job)
@@ -433,7 +433,7 @@ def _check_inference(checks: _Checks, receipt: Receipt, item: Item | None, job: 
     checks.same("parameters", _parameters({}, order.tags), receipt.parameters)
 
 
-def _check_attestation(checks: _Checks, receipt: Receipt, item: Item | None, job: str) -> None:
+def _check_attestation(checks: _Checks, receipt: Receipt, item: Item | None, job: str | None) -> None:
     told = receipt.attestation
     if told is None:
         checks.same("attestation of the worker's evaluation", "present", "absent")
@@ -450,14 +450,14 @@ def _check_attestation(checks: _Checks, receipt: Receipt, item: Item | None, job
     checks.same("attestation in the receipt", shown, told)
     checks.same("attestation's process", receipt.processes.worker, attestation.process)
     said = [each for each in unfolded(sent(result.messages)) if each.action == "Inference-Response"]
-    answers = [each for each in said if each.tags.get("Job", job) == job]  # published workers name no job
+    answers = [each for each in said if job is None or each.tags.get("Job", job) == job]  # published workers name none
     text = next((each.data for each in answers if each.target == receipt.processes.herder), None)
     checks.same("attested answer", receipt.text, text)
     if answers and (ids := token_numbers(answers[0].tags.get("Token-Ids", ""))):
         checks.same("attested token ids", ids, receipt.output_ids or ids)
 
 
-def _check_completion(checks: _Checks, receipt: Receipt, item: Item | None, job: str) -> None:
+def _check_completion(checks: _Checks, receipt: Receipt, item: Item | None, job: str | None) -> None:
     if not checks.signature("signature of the worker's answer", item):
         return
     answer = _part(item, job)
@@ -511,7 +511,7 @@ class _Part(NamedTuple):
     data: bytes
 
 
-def _part(item: Item, job: str) -> _Part:
+def _part(item: Item, job: str | None) -> _Part:
     """A message about a job; of one about several, what it says of this one, which may be nothing."""
     tags, data = _tags(item), bytes(item.data)
     if tags.get("Action") not in (ORDERS, ANSWERS):
