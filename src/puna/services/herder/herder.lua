@@ -1022,7 +1022,9 @@ end
 
 rules["Worker-Heartbeat"] = function(herd, msg)
   local worker = herd.workers[msg.From]
-  if worker and worker.state == "quarantined" then make_idle(herd, worker) end
+  if not worker then return end
+  worker.batch = worker.batch or whole(msg.Batch, 1, BATCH_MAX) -- what the owner said holds
+  if worker.state == "quarantined" then make_idle(herd, worker) end
 end
 
 -- A text sent ahead of its payment: too long for a tag. The same label again replaces it.
@@ -1182,7 +1184,7 @@ rules["Queue"] = function(herd, msg, sends)
     table.insert(workers, {
       id = id, state = worker.state, model = worker.model, name = worker.model_name, failures = worker.failures,
       answered = worker.answered or 0, earned = worker.earned or "0",
-      job = worker.job, jobs = jobs, tokens = job and job.tokens, started = job and job.started, due = job and job.due,
+      job = worker.job, jobs = jobs, batch = worker.batch, tokens = job and job.tokens, started = job and job.started, due = job and job.due,
     })
   end
   table.sort(workers, function(a, b) return a.id < b.id end)

@@ -14,6 +14,8 @@ the tags and the data of the answer that it would have got by itself.
 ]]
 
 local spawn_tags = ao.env.Process.Tags
+local BATCH_MAX = 8 -- jobs that may come at once
+local is_renewed = Worker ~= nil -- loaded into a worker that an earlier version of this program ran
 
 Worker = Worker or {
   herder = spawn_tags.Herder,
@@ -251,9 +253,13 @@ Handlers.add("Inference-Continue", function(msg)
   for _, message in ipairs(work(job, false)) do say(Worker.herder, message) end
 end)
 
+local function sign_of_life()
+  return { Action = "Worker-Heartbeat", Model = Worker.model, Batch = tostring(BATCH_MAX) }
+end
+
 Handlers.add("Ping", function(msg)
   if msg.From ~= Worker.herder then return print("Ping from non-router. From: " .. msg.From) end
-  say(Worker.herder, { Action = "Worker-Heartbeat", Model = Worker.model })
+  say(Worker.herder, sign_of_life())
 end)
 
 -- Only the owner may change the model: upstream lets anybody.
@@ -267,3 +273,6 @@ Handlers.add("Init", function(msg)
 end)
 
 Handlers.prepend("Short-Inbox", function() return "continue" end, function() Inbox = {} end)
+
+-- The herder may not know yet how many jobs a worker of this version takes.
+if is_renewed then say(Worker.herder, sign_of_life()) end
