@@ -515,7 +515,7 @@ local function together(herd, worker, place)
       tokens, bytes = tokens + job.tokens, bytes + prompt_bytes(job)
     end
   end
-  return jobs, tokens
+  return jobs
 end
 
 --- What a worker is told of a job.
@@ -530,14 +530,14 @@ end
 
 --- The only place where a worker becomes busy: with the job at a place in the queue, and those that go with it.
 local function lease(herd, worker, place, sends)
-  local jobs, tokens = together(herd, worker, place)
+  local jobs = together(herd, worker, place)
   remove_from(herd.idle, worker.id)
   worker.state, worker.job = "busy", jobs[1].id
   local orders = {}
   for number, job in ipairs(jobs) do
     leave_queue(herd, job)
     job.state, job.worker, job.tries = "running", worker.id, job.tries + 1
-    job.started, job.due = herd.now, herd.now + job_time_ms(tokens)
+    job.started, job.due = herd.now, herd.now + job_time_ms(jobs[1].tokens) -- no other has more to make
     job.beside = jobs[number + 1] and jobs[number + 1].id
     heat_quote(herd, job)
     orders[number] = order_of(job)
