@@ -1,10 +1,10 @@
 --[[ The herder process: sells inference by the job, keeps the queue and the workers, and owes every payer an end.
 
 Who talks to it: the token process (Credit-Notice is a paid request), payers (Prompt, Quote, Status, Cancel, Info,
-Queue), workers (Inference-Response, Inference-Batch-Response, Inference-Error, Worker-Heartbeat), the owner (Register-Worker, Retire-Worker,
-Pause, Resume, Set-Price, Set-Limits, Withdraw). Spawn tags: Token, Base-Fee, Token-Fee, Model (the default model's id),
-the limits by the names under which Info tells them, and Extension=Llama, with which the prompts of requests that name
-a model are counted by its tokenizer.
+Queue), workers (Inference-Response, Inference-Batch-Response, Inference-Error, Worker-Heartbeat), the owner
+(Register-Worker, Retire-Worker, Pause, Resume, Set-Price, Set-Limits, Withdraw). Spawn tags: Token, Base-Fee,
+Token-Fee, Model (the default model's id), the limits by the names under which Info tells them, and Extension=Llama,
+with which the prompts of requests that name a model are counted by its tokenizer.
 
 How it is built: everything known is one table, `Herd`. A *rule* is a function over a herd that changes only that
 table and appends to `sends`; it sends nothing itself. `turn` runs the rule of a message on a draft of the herd, asserts
@@ -614,7 +614,8 @@ end
 
 local function by_number(a, b) return a.number < b.number end
 
---- Jobs whose worker is late, of each worker the first, the oldest first; and workers in quarantine to be asked again, by id.
+--- Jobs whose worker is late, the first of each worker, the oldest first; and workers in quarantine to be asked again,
+-- by id.
 local function overdue(herd)
   local late, silent = {}, {}
   for id, worker in each(herd.workers) do
@@ -1184,7 +1185,8 @@ rules["Queue"] = function(herd, msg, sends)
     table.insert(workers, {
       id = id, state = worker.state, model = worker.model, name = worker.model_name, failures = worker.failures,
       answered = worker.answered or 0, earned = worker.earned or "0",
-      job = worker.job, jobs = jobs, batch = worker.batch, tokens = job and job.tokens, started = job and job.started, due = job and job.due,
+      batch = worker.batch, jobs = jobs, job = worker.job,
+      tokens = job and job.tokens, started = job and job.started, due = job and job.due,
     })
   end
   table.sort(workers, function(a, b) return a.id < b.id end)
