@@ -47,8 +47,8 @@ local IDS_BYTES_MAX = 1500 -- of a tag with token numbers
 local ALL_IDS_BYTES_MAX = 2600 -- of both such tags: with the others they must fit into an item's 4096
 local SHOWN_MAX = 50 -- of the queue
 
--- Jobs that wait are given to a worker several at a time, if it takes them so: it computes them together, in little more
--- time than the longest of them takes alone, and all messages on their way are one.
+-- Jobs that wait are given to a worker several at a time, if it takes them so: it computes them together, in little
+-- more time than the longest of them takes alone, and what goes to it and comes back is one message.
 local BATCH_MAX = 8
 local BATCH_TOKENS_MAX = 2048 -- of all their answers, and
 local BATCH_BYTES_MAX = 32768 -- of all their prompts: together they stay below what one evaluation may cost
@@ -872,8 +872,8 @@ local function worker_answering(herd, msg)
   return worker
 end
 
---- An answer that is late or doubled. An upstream worker names no job; what it says while in quarantine can only be about
--- what it lost.
+--- An answer that is late or doubled. An upstream worker names no job; what it says while in quarantine can only be
+-- about what it lost.
 local function drop_answer(herd, worker, msg)
   if worker.state == "quarantined" and (msg.Job or worker.lost) == worker.lost then make_idle(herd, worker) end
   print("Answer dropped: no such job is running. From: " .. msg.From)

@@ -8,9 +8,9 @@ With the tag Stream, a number of tokens, it works in pieces of that size and sen
 answer; between two pieces it tells itself to go on. The answer is the pieces put together, and at temperature 0 the one
 it would have given at once. With stop texts there is one piece: a text may end in two.
 
-An Inference-Batch brings several jobs, as a JSON array: each an object with the tags and the data of an Inference, without
-pieces. They are computed together and answered by one Inference-Batch-Response, an array in the same order: of each job
-the tags and the data of the answer that it would have got by itself.
+An Inference-Batch brings several jobs, as a JSON array: each an object with the tags and the data of an Inference,
+without pieces. They are computed together and answered by one Inference-Batch-Response, an array in the same order: of
+each job the tags and the data of the answer that it would have got by itself.
 ]]
 
 local spawn_tags = ao.env.Process.Tags
