@@ -499,13 +499,21 @@ local function prompt_bytes(job) return #job.prompt + #(job.system or "") end
 --- Whether a job may go along with others. One that cost a worker already goes alone: it might do so again.
 local function is_sociable(job) return job.tries == 0 and not job.stream end
 
+--- How many jobs of a model each of its idle workers gets, when they share evenly what waits for it.
+local function even_share(herd, model)
+  local idle = 0
+  for _, id in ipairs(herd.idle) do
+    if serves(look(herd.workers, id), model) then idle = idle + 1 end
+  end
+  return (herd.waiting[model] + idle - 1) // idle
+end
+
 --- What a worker gets at once: the job at a place in the queue, and of those after it the next that go with it.
--- None of them asks for more tokens than the first, which waits for nobody; idle workers share the queue evenly.
+-- None of them asks for more tokens than the first, which waits for nobody.
 local function together(herd, worker, place)
   local first = herd.jobs[herd.queue[place]]
   local jobs, tokens, bytes = { first }, first.tokens, prompt_bytes(first)
-  local share_of_queue = (#herd.queue - place + #herd.idle) // #herd.idle
-  local most = is_sociable(first) and math.min(worker.batch or 1, share_of_queue) or 1
+  local most = is_sociable(first) and math.min(worker.batch or 1, even_share(herd, first.model)) or 1
   for other = place + 1, math.min(#herd.queue, place + BATCH_LOOK_MAX) do
     if #jobs >= most then break end
     local job = look(herd.jobs, herd.queue[other])
@@ -991,34 +999,48 @@ end
 
 rules["Inference-Response"], rules["Inference-Error"] = job_ended, job_ended
 
---- What a worker says of each of several jobs, by their ids; of a job twice, the first counts.
+--- What a worker says of each of several jobs, by their ids; of a job twice, the first counts. An answer without a text
+-- is none.
 local function answers_in(msg)
-  local ok, list = pcall(json.decode, msg.Data)
+  local ok, list = true, msg.Data
+  if type(list) == "string" then ok, list = pcall(json.decode, list) end
   local answers = {}
   for _, answer in ipairs(ok and type(list) == "table" and list or {}) do
     local id = type(answer) == "table" and answer.Job
-    if type(id) == "string" and not answers[id] then answers[id] = answer end
+    local is_whole = type(id) == "string" and (type(answer.Data) == "string" or not is_answer(answer))
+    if is_whole and not answers[id] then answers[id] = answer end
   end
   return answers
 end
 
 local LEFT_OUT = { Action = "Inference-Error", Error = "The worker left it out" }
 
+--- What is said of each of some jobs, in their order; nil where nothing is said of any.
+local function answers_to(jobs, msg)
+  local answers, told, is_known = answers_in(msg), {}, false
+  for place, job in ipairs(jobs) do
+    is_known = is_known or answers[job.id] ~= nil
+    told[place] = answers[job.id] or LEFT_OUT
+  end
+  return is_known and told or nil
+end
+
 rules["Inference-Batch-Response"] = function(herd, msg, sends)
   local worker = worker_answering(herd, msg)
   if not worker then return end
-  local answers = answers_in(msg)
-  local first = worker.state == "busy" and look(herd.jobs, worker.job)
-  if not first or not first.beside or not answers[first.id] then return drop_answer(herd, worker, msg) end
-  local jobs, longest, has_failed = jobs_of(herd, worker), 0, false
-  for _, job in ipairs(jobs) do
-    local answer = answers[job.id] or LEFT_OUT
-    has_failed = has_failed or is_worker_failure(answer)
-    longest = math.max(longest, is_answer(answer) and whole(answer["Tokens-Used"], 0, job.tokens) or 0)
+  local jobs = worker.state == "busy" and jobs_of(herd, worker) or {}
+  -- A job runs together with others once: an answer to one of these is no late one to others.
+  local answers = #jobs > 1 and answers_to(jobs, msg)
+  if not answers then return drop_answer(herd, worker, msg) end
+  local longest, has_failed = 0, false
+  for place, job in ipairs(jobs) do
+    local told = answers[place]
+    has_failed = has_failed or is_worker_failure(told)
+    longest = math.max(longest, is_answer(told) and whole(told["Tokens-Used"], 0, job.tokens) or 0)
   end
-  learn_speed(herd, first, longest)
+  learn_speed(herd, jobs[1], longest)
   free(herd, worker, has_failed)
-  for _, job in ipairs(jobs) do end_job(herd, worker, job, answers[job.id] or LEFT_OUT, sends) end
+  for place, job in ipairs(jobs) do end_job(herd, worker, job, answers[place], sends) end
 end
 
 rules["Worker-Heartbeat"] = function(herd, msg)

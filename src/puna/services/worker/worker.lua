@@ -1,16 +1,17 @@
 --[[ The worker process: runs one model for one herder.
 
-Who talks to it: its herder (Inference, Ping), its owner (Init). Spawn tags: Herder, Model (the data item id of the
-weights), Extension=Llama. It answers each Inference with exactly one message, Inference-Response or Inference-Error:
-whatever goes wrong inside is caught, because an evaluation that raises sends nothing and the herder would wait.
+Who talks to it: its herder (Inference, Inference-Batch, Ping), its owner (Init). Spawn tags: Herder, Model (the data
+item id of the weights), Extension=Llama. It answers each Inference with exactly one message, Inference-Response or
+Inference-Error: whatever goes wrong inside is caught, because an evaluation that raises sends nothing and the herder
+would wait.
 
 With the tag Stream, a number of tokens, it works in pieces of that size and sends each as Inference-Part before the
 answer; between two pieces it tells itself to go on. The answer is the pieces put together, and at temperature 0 the one
 it would have given at once. With stop texts there is one piece: a text may end in two.
 
-An Inference-Batch brings several jobs, as a JSON array: each an object with the tags and the data of an Inference,
-without pieces. They are computed together and answered by one Inference-Batch-Response, an array in the same order: of
-each job the tags and the data of the answer that it would have got by itself.
+An Inference-Batch brings several jobs, as a JSON array: each an object with the tags and the data of an Inference, all
+of them texts, without pieces. They are computed together and answered by one Inference-Batch-Response, an array in the
+same order: of each job the tags and the data of the answer that it would have got by itself.
 ]]
 
 local spawn_tags = ao.env.Process.Tags
@@ -52,7 +53,6 @@ end
 
 --- The job a message asks for, or a sentence saying what is wrong with it.
 local function job_of(msg)
-  if type(msg) ~= "table" then return nil, "a job must be an object" end
   local tokens = tostring(msg.Tokens or ""):match("^[1-9]%d*$") and math.tointeger(tonumber(msg.Tokens))
   if not tokens then return nil, "Tokens must be a whole number of at least 1" end
   if type(msg.Data) ~= "string" or not msg.Data:match("%S") then return nil, "the prompt is empty" end
@@ -205,8 +205,22 @@ local function work(job, is_first)
   return messages
 end
 
+--- The jobs that the data of an Inference-Batch holds, as messages: what is no text could be no tag of one.
+local function orders_in(data)
+  local ok, list = pcall(json.decode, data)
+  local orders = {}
+  for place, told in ipairs(ok and type(list) == "table" and list or {}) do
+    orders[place] = {}
+    for name, text in pairs(type(told) == "table" and told or {}) do
+      orders[place][name] = type(text) == "string" and text or nil
+    end
+  end
+  return orders
+end
+
 --- The answers to an Inference-Batch, in its order. Never raises.
 local function work_together(orders, message)
+  Worker.streamed = nil
   local answers, jobs = {}, {}
   for place, order in ipairs(orders) do
     local job, fault = job_of(order)
@@ -214,14 +228,14 @@ local function work_together(orders, message)
       job.place, job.message = place, message
       table.insert(jobs, job)
     else
-      answers[place] = failure(type(order) == "table" and order.Job or nil, "bad-request", fault)
+      answers[place] = failure(order.Job, "bad-request", fault)
     end
   end
   local ok, trouble = pcall(run_together, jobs)
-  if not ok then Worker.loaded = nil end
   for _, job in ipairs(jobs) do
     local fault = job.fault or not ok and trouble
     answers[job.place] = fault and failure(job.id, code_of(plain(fault)), plain(fault)) or success(job)
+    if fault then Worker.loaded = nil end -- as above
   end
   return answers
 end
@@ -240,9 +254,7 @@ end)
 
 Handlers.add("Inference-Batch", function(msg)
   if msg.From ~= Worker.herder then return print("Inference request from non-router. From: " .. msg.From) end
-  Worker.streamed = nil
-  local ok, orders = pcall(json.decode, msg.Data)
-  local answers = work_together(ok and type(orders) == "table" and orders or {}, msg.Id)
+  local answers = work_together(orders_in(msg.Data), msg.Id)
   say(Worker.herder, { Action = "Inference-Batch-Response", Inference = msg.Id, Data = json.encode(answers) })
 end)
 
