@@ -51,6 +51,12 @@ local function parted(text, system_bytes)
   return text:sub(1, bytes), text:sub(bytes + 3)
 end
 
+--- A number in a tag. What has too many digits for one is none: it could not be told to the engine.
+local function finite(text)
+  local number = tonumber(text)
+  return number and math.abs(number) < math.huge and number or nil
+end
+
 --- The job a message asks for, or a sentence saying what is wrong with it.
 local function job_of(msg)
   local tokens = tostring(msg.Tokens or ""):match("^[1-9]%d*$") and math.tointeger(tonumber(msg.Tokens))
@@ -63,7 +69,7 @@ local function job_of(msg)
     id = msg.Job, message = msg.Id, system = system, prompt = prompt, format = msg.Format,
     tokens = tokens, stop = stop, piece = #stop == 0 and piece or tokens,
     generated = 0, text = "", parts = 0,
-    temperature = tonumber(msg.Temperature) or 0, top_p = tonumber(msg["Top-P"]) or 1,
+    temperature = finite(msg.Temperature) or 0, top_p = finite(msg["Top-P"]) or 1,
     seed = math.tointeger(tonumber(msg.Seed or "0")) or 0,
   }
 end
