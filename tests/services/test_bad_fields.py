@@ -67,7 +67,7 @@ TO_HERDER = {
     "Inference-Error": (worker_id(0), {"Job": "job-1", "Code": "worker-failed", "Error": "it broke"}, "it broke"),
     "Inference-Batch-Response": (worker_id(0), {"Inference": "m" * 43}, '[{"Job":"job-1"}]'),
     "Inference-Part": (worker_id(0), {"Job": "job-1", "Index": "1"}, "a piece"),
-    "Worker-Heartbeat": (worker_id(0), {"Model": MODEL}, ""),
+    "Worker-Heartbeat": (worker_id(0), {"Model": MODEL, "Batch": "8"}, ""),
     "Register-Worker": (OPERATOR, {"Worker": worker_id(5), "Model": MODEL, "Model-Name": "fake", "Batch": "2"}, ""),
     "Retire-Worker": (OPERATOR, {"Worker": worker_id(1)}, ""),
     "Pause": (OPERATOR, {"Reference": "7"}, ""),

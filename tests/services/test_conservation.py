@@ -238,9 +238,10 @@ class Herd(RuleBasedStateMachine):
         if len(self.it.jobs(worker)) > age:
             self.speak(worker, action, "late", Job=self.it.jobs(worker)[-1 - age].tags["Job"])
 
-    @rule(worker=NUMBERS, action=st.sampled_from(["Inference-Part", "Worker-Heartbeat"]))
-    def say_something(self, worker, action):
-        self.speak(worker, action, "piece")
+    @rule(worker=NUMBERS, action=st.sampled_from(["Inference-Part", "Worker-Heartbeat"]),
+          batch=st.sampled_from([None, "8", "9"]))  # fmt: skip
+    def say_something(self, worker, action, batch):
+        self.speak(worker, action, "piece", Batch=batch)
 
     def speak(self, worker, action, data="", **tags):
         named = {name: tag for name, tag in tags.items() if tag is not None}

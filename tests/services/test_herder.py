@@ -1178,6 +1178,21 @@ def test_registering_again_keeps_the_batch_size_or_changes_it():
     assert it.given() == ["busy now", ["a", "b"], ["c", "d", "e", "f"], "g"]
 
 
+def test_a_sign_of_life_tells_the_batch_size_where_the_owner_did_not():
+    it = busy_herd(batch=None)
+    for prompt in "abcdefg":
+        it.pay(ALICE, NEEDED, prompt=prompt)
+    it.speak(worker_id(0), HERDER, "Worker-Heartbeat", Batch="9")
+    assert "batch" not in shown(it)
+    it.speak(worker_id(0), HERDER, "Worker-Heartbeat", Batch="3")
+    it.answer()
+    assert (it.given()[-1], shown(it)["batch"]) == (["a", "b", "c"], 3)
+    it.register(0, Batch="2")
+    it.speak(worker_id(0), HERDER, "Worker-Heartbeat", Batch="8")
+    it.answer_batch()
+    assert (it.given()[-1], shown(it)["batch"]) == (["d", "e"], 2)
+
+
 def test_each_job_of_a_batch_is_settled_by_its_own_tokens():
     it = a_batch_of_three()
     it.clock.pass_ms(1500)
@@ -1347,12 +1362,13 @@ def test_all_of_a_batch_that_is_overdue_are_tried_again_elsewhere_each_alone():
     assert it.given()[2:] == ["one", "two", "three"] and len(it.answers()) == 3 and not it.errors()
 
 
-def test_a_batch_has_the_time_that_its_tokens_would_take_one_after_the_other():
+def test_a_batch_has_the_time_of_its_longest_job():
     it = busy_herd()
-    for n in range(4):
-        it.pay(ALICE, 600, prompt=f"p{n}", tokens="300")
+    for tokens in (450, 300, 4):
+        it.pay(ALICE, 1 + 2 + tokens, tokens=tokens)
     it.answer()
-    it.later(2 + 1200 * 2 / 60 - 0.1)
+    assert [job["Tokens"] for job in it.batches()[-1]] == ["450", "300", "4"]
+    it.later(2 + 450 * 2 / 60 - 0.1)
     assert it.worker_state() == "busy"
     it.later(0.1)
     assert it.worker_state() == "quarantined"

@@ -205,6 +205,16 @@ def test_a_ping_from_the_herder_is_answered_with_a_heartbeat():
     assert it.wallets[HERDER][-1].action == "Worker-Heartbeat"
 
 
+def test_a_worker_of_an_earlier_version_tells_its_herder_that_it_lives_and_how_many_jobs_it_takes_now():
+    it = worker_story()
+    assert HERDER not in it.wallets  # the herder gets to know a new one from its owner
+    it.send(OPERATOR, WORKER, "Eval", programs.source(programs.WORKER).decode())
+    (told,) = it.wallets[HERDER]
+    assert (told.action, told.tags["Batch"], told.tags["Model"]) == ("Worker-Heartbeat", "8", MODEL)
+    it.speak(HERDER, WORKER, "Ping")
+    assert it.wallets[HERDER][-1].tags["Batch"] == "8"
+
+
 def test_fault_16_only_the_owner_may_change_the_model():
     it = worker_story()
     other = named_id("OTHERMODEL")
