@@ -308,7 +308,7 @@ def test_when_a_client_goes_none_of_its_answers_is_computed_further(tmp_path, mo
     def before_step(rows):
         # The first step tells a token. The second one lasts until the server has seen that nobody listens.
         if model.batches and not all_cancelled:
-            all_cancelled.append(all([cancelled.acquire(timeout=60) for _ in prompts]))
+            all_cancelled.append(all(cancelled.acquire(timeout=20) for _ in prompts))
 
     engine, model = fake_engine(endless=True, before_step=before_step)
     monkeypatch.setattr(engine_module.Job, "cancel", lambda job: (cancel(job), cancelled.release()))
@@ -331,10 +331,12 @@ def test_where_too_many_wait_none_of_several_is_computed(tmp_path, monkeypatch):
         asking = threading.Thread(target=client.generate, args=("fake", [1, 2], 1))
         asking.start()
         entered.wait()
-        with monkeypatch.context() as patched, pytest.raises(NotYet, match="2 requests wait for the engine already"):
-            patched.setattr(engine_module, "WAITING_MAX", 2)
-            client.generate_all("fake", [Request((number,), 60_000) for number in (1, 2, 3)])
-        gate.set()
+        try:
+            with monkeypatch.context() as patched, pytest.raises(NotYet, match="2 requests wait for the engine"):
+                patched.setattr(engine_module, "WAITING_MAX", 2)
+                client.generate_all("fake", [Request((number,), 60_000) for number in (1, 2, 3)])
+        finally:
+            gate.set()
         asking.join()
         client.generate("fake", [2, 1], 1)
         assert model.rows == 4, "two prompts, and nothing of what was given up"
