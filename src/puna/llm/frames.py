@@ -85,7 +85,7 @@ class Wanted(msgspec.Struct, frozen=True, array_like=True):
 
 
 class GenerateAll(msgspec.Struct, frozen=True, tag=True):
-    """-> Tokens of all of them as they come, then a list: of each a Completion, or the Failure that it met alone"""
+    """-> Tokens of all of them as they come, then a list: of each a Completion, or the Failure that refuses it"""
 
     path: str
     wanted: list[Wanted]
