@@ -55,8 +55,8 @@ async def test_many_payers_at_once_are_all_answered_by_two_workers(tmp_path):
 
 
 class Choir(PlayedEngine):
-    """Counts the words of a prompt aloud. A question by itself has to wait for `gate`; of several at once the first word
-    of each is said, and the rest when somebody has set `heard`."""
+    """Counts the words of a prompt aloud. A question by itself has to wait for `gate`. Of several at once the first
+    word of each is said, and the rest when somebody has set `heard`."""
 
     def __init__(self):
         super().__init__()

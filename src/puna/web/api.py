@@ -226,7 +226,7 @@ def _kind_of(node: Node, id: str) -> dict[str, str]:
 async def _answers(node: Node) -> list[dict[str, Any]]:
     """The newest answers of the herd, oldest first: when, by whom, how many tokens, how long, for how much.
 
-    A worker's answer, which may be to several jobs at once, has a place in the herder's schedule, hence a time; what the
+    A worker's answer, perhaps to several jobs at once, has a place in the herder's schedule, hence a time; what the
     herder then told the payer has fee and duration. Worker and number of the job join them.
     """
     herder, answered = node.network.herder, ("Action", ("Inference-Response",))

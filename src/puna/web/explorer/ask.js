@@ -126,7 +126,10 @@ function asking(place) {
       const places = new Map(); // of our question among those that a message has a worker answer; of none, -1
       let isOver = false;
       stop = listen(async (event) => {
-        if (event.kind === "token" && (await placeIn(event.message)) === (event.place ?? 0) && !isOver) answer.append(event.text);
+        if (event.kind === "token") {
+          const isOurs = isAlone(event) || (await placeIn(event)) === (event.place ?? 0);
+          if (isOurs && !isOver) answer.append(event.text);
+        }
         if (event.kind === "failed" && event.root === payment && event.message === payment) reject(new Error(event.error));
         if (event.kind !== "stored" || event.target !== wallet.address) return;
         const tags = tagsOf(event.item.message?.tags ?? event.item.tags);
@@ -139,17 +142,19 @@ function asking(place) {
           reject(new Error(`${tags.Error ?? tags["X-Reason"]}. What was paid came back.`));
         }
       });
-      // A question that had to wait is answered in somebody else's journey, and others may be answered in ours. Several
-      // go to a worker in one message. What the herder has it do names payer and reference.
-      function placeIn(message) {
-        if (!places.has(message)) places.set(message, findPlace(message).catch(() => -1));
+      const isAlone = (event) => event.root === payment && event.place === undefined;
+      // A question that had to wait is answered in somebody else's journey, perhaps together with others: what the herder
+      // told the worker names payer and reference of each.
+      function placeIn({ message, place }) {
+        if (!places.has(message)) places.set(message, findPlace(message, place !== undefined).catch(() => -1));
         return places.get(message);
       }
-      async function findPlace(message) {
-        const tags = tagsOf((await itemOf(message))?.tags);
-        if (tags["From-Process"] !== told.herder) return -1;
-        const orders = tags.Action === "Inference-Batch" ? JSON.parse(text(await dataOf(message, ORDERS_BYTES_MAX))) : [tags];
-        return orders.findIndex((order) => order.Client === wallet.address && order["X-Reference"] === reference);
+      async function findPlace(message, isOfSeveral) {
+        const [found, data] = await Promise.all([itemOf(message), isOfSeveral && dataOf(message, ORDERS_BYTES_MAX)]);
+        const tags = tagsOf(found?.tags);
+        const orders = isOfSeveral ? JSON.parse(text(data)) : [tags];
+        const isOurs = (order) => order.Client === wallet.address && order["X-Reference"] === reference;
+        return tags["From-Process"] === told.herder ? orders.findIndex(isOurs) : -1;
       }
     }).finally(() => stop());
   }
