@@ -2,15 +2,16 @@
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from api.house import Slow, house
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from puna.errors import Invalid, NotYet
+from puna.errors import Invalid, Missing, NotYet
 from puna.services.herder.client import Ticker
+from puna.services.herder.herd import herd
 
 CHAT = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 40, "stream": True}
 
@@ -56,6 +57,25 @@ async def test_the_first_token_is_here_before_there_is_a_result(tmp_path):
         assert "".join(map(said, rest)) == " two three"
         receipt = (await it.http.get(f"/receipts/{payment}")).json()
         assert receipt["text"] == "one two three" and rest[-1]["puna"]["payment"] == payment
+
+
+class Unsociable(Slow):
+    def generate_all(self, path, requests, on_tokens):
+        raise Missing("not together")
+
+
+async def test_what_could_not_be_answered_together_is_streamed_when_it_is_tried_alone(tmp_path):
+    async with house(tmp_path, Unsociable([b"one", b" two"]), workers=1) as it, AsyncExitStack() as open_streams:
+        await it.key()
+        a, b, c = [(await open_streams.enter_async_context(stream(it, CHAT)))[1] for _ in range(3)]
+        waiting = {asyncio.create_task(first_text(chunks)) for chunks in (a, b, c)}
+        while (await herd(it.it.link, it.it.network.herder)).queue_length < 2:
+            pass
+        for _ in range(3):
+            it.engine.gate.release()
+            heard, waiting = await asyncio.wait(waiting, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+            assert [text.result() for text in heard] == ["one"]
+            it.engine.gate.release(2)  # the other word, and the end
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,13 @@ import subprocess
 
 import pytest
 from cli.conftest import COMMAND, Up, puna
+from rich.console import Console
+from services.herd_story import HERDER, HerdStory
+from services.story import ALICE
+from services.story_link import StoryLink
+
+from puna.cli.herd import _page
+from puna.services.herder.herd import herd as herd_of
 
 QUESTION = "What is the meaning of life?"
 
@@ -97,6 +104,22 @@ def test_the_herd_as_text_fits_a_terminal(own):
     said = puna("herd", home=own.home, env=os.environ | {"COLUMNS": "80"})
     assert "2 workers" in said.out and "0 waiting" in said.out and "credits" in said.out
     assert "fails" in said.out and "…\n" not in said.out
+
+
+async def test_of_a_worker_that_runs_several_jobs_at_once_the_herd_tells_how_many():
+    it = HerdStory(workers=0)
+    it.register(0, Batch="8")
+    for _ in range(4):
+        it.pay(ALICE, 1000)
+    it.answer()
+    now = await herd_of(StoryLink(it), HERDER)
+    (worker,) = now.workers
+    assert (worker.state, worker.job, worker.jobs) == ("busy", "job-2", 3)
+    assert (now.running, now.queue_length) == (3, 0)
+    console = Console(width=80)
+    with console.capture() as shown:
+        console.print(_page(now, 0))
+    assert "job-2 +2" in shown.get()
 
 
 def test_the_herd_is_drawn_live_until_stopped(own):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from puna.ao.result import Page as PageTold
 from puna.ao.result import Result as ResultTold
-from puna.client.events import KINDS, Event, Failed, read_event
+from puna.client.events import KINDS, Event, Failed, Token, read_event
 from puna.client.records import Tags, read_page, read_result, shown, told_tags
 
 NAMES = st.text(min_size=1, max_size=4)
@@ -108,6 +108,9 @@ def test_every_kind_of_event_is_read_and_new_kinds_are_no_trouble():
         event = read_event({"kind": kind, "root": "R", "process": "P", "message": "M"})
         assert type(event) is record and (event.kind, event.root) == (kind, "R")
     assert read_event({"kind": "weather", "root": "R", "sky": "blue"}) == Event("weather", "R")
+    piece = {"kind": "token", "root": "R", "text": "a", "index": 3, "tokens": 2}
+    assert read_event(piece) == Token("token", "R", text="a", index=3, tokens=2, place=0)
+    assert read_event(piece | {"place": 1}) == Token("token", "R", text="a", index=3, tokens=2, place=1)
     dropped = read_event({"kind": "failed", "root": "R", "error": "no", "entry": "Messages[2]"})
     assert dropped == Failed("failed", "R", error="no", entry="Messages[2]")
     evaluated = read_event({"kind": "evaluated", "data": {"output": "x"}, "error": {"code": 1}})

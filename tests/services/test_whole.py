@@ -1,6 +1,7 @@
 """The programs as they run on a node: compiled module, scheduler, messenger, store. Few stories, all of them whole."""
 
 import asyncio
+import threading
 
 import pytest
 from services.whole import OPERATOR, USER, PlayedEngine, dying, whole
@@ -10,11 +11,13 @@ from puna.arweave.dataitem import sign_item
 from puna.arweave.store.port import Query
 from puna.arweave.tags import Tag
 from puna.errors import Invalid, NotYet
+from puna.llm.generate import Completion
 from puna.services.apm.client import info, source
 from puna.services.apm.packages import PACKAGES, REGISTRY_TAG
 from puna.services.blueprints.client import digest
 from puna.services.genesis import START_WINSTON
 from puna.services.herder.client import ask, prices
+from puna.services.herder.herd import herd
 from puna.services.letters import message
 from puna.services.stock import stock
 from puna.services.token.client import balance, transfer
@@ -48,6 +51,67 @@ async def test_many_payers_at_once_are_all_answered_by_two_workers(tmp_path):
         paid = sum(answer.fee_winston for answer in answers)
         assert await balance(it.link, it.network.token, USER.address) == START_WINSTON - paid
         assert (await prices(it.link, it.network.herder)).workers_idle == 2
+
+
+class Choir(PlayedEngine):
+    """Counts the words of a prompt aloud. A question by itself has to wait for `gate`. Of several at once the first
+    word of each is said, and the rest when somebody has set `heard`."""
+
+    def __init__(self):
+        super().__init__()
+        self.gate, self.heard, self.together = threading.Event(), threading.Event(), []
+
+    def generate(self, path, tokens, limit, sampling, stop, on_tokens):
+        assert self.gate.wait(60)
+        words = self.words(tokens)
+        for index, word in enumerate(words):
+            on_tokens([(index, word)])
+        return self.completion(words)
+
+    def generate_all(self, path, requests, on_tokens):
+        self.together.append(len(requests))
+        said = [self.words(each.tokens) for each in requests]
+        for index in range(4):
+            for place, words in enumerate(said):
+                on_tokens(place, [(index, words[index])])
+            assert self.heard.wait(60)
+        return [self.completion(words) for words in said]
+
+    def words(self, tokens):
+        count = len(tokens) - 1  # after the one that begins each prompt
+        return [b"%d" % count, b" words", b" were", b" said"]
+
+    def completion(self, words):
+        return Completion(tuple(range(len(words))), b"".join(words).decode(), "stop")
+
+
+async def test_those_who_share_a_worker_each_hear_their_own_answer_while_it_is_made(tmp_path):
+    choir = Choir()
+    async with whole(tmp_path, choir, workers=1) as it:
+        said = dict.fromkeys(range(1, 7), "")
+
+        def asks(number):
+            def hear(text):
+                said[number] += text
+                if all(said[other] for other in range(2, 7)):
+                    choir.heard.set()
+
+            return asyncio.create_task(ask(it.link, USER, it.network, "word " * number, 20, on_text=hear))
+
+        async def until(is_so):
+            while not is_so(await herd(it.link, it.network.herder)):
+                pass
+
+        asked = [asks(1)]
+        await until(lambda seen: seen.running == 1)
+        asked += [asks(number) for number in range(2, 7)]
+        await until(lambda seen: seen.queue_length == 5)
+        choir.gate.set()
+        answers = await asyncio.gather(*asked)
+        # The five were computed together, and no answer was there before something of each was heard.
+        assert choir.together == [5] and len({answer.inference for answer in answers[1:]}) == 1
+        assert said == {number: f"{number} words were said" for number in range(1, 7)}
+        assert [answer.text for answer in answers] == list(said.values())
 
 
 async def test_50_a_person_installs_the_package_funds_the_process_and_hears_the_answer(tmp_path):

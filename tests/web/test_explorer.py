@@ -1,11 +1,19 @@
 """The explorer in headless Chromium, on a real node: what a person sees, asks and follows."""
 
+import asyncio
+import json
+import os
 import re
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
-from cli.conftest import puna
+from cli.conftest import Up, puna
 from playwright.sync_api import expect
-from web.browser import PHONE
+from web.browser import PHONE, Window
+
+from puna.client import connect
 
 HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
 
@@ -40,6 +48,83 @@ def test_a_new_visitor_asks_gets_a_gift_a_streamed_answer_and_a_receipt(window):
     window.picture("ask")
     page.locator("#receipt a").nth(1).click()  # the payment
     expect(page.locator("#tree")).to_contain_text("Inference-Response")
+
+
+@pytest.fixture
+def lonely(tmp_path):
+    """A node with one worker, whose engine does nothing before `lonely.engine_goes_on()`."""
+    node = Up(tmp_path / "home", "--workers", 1)
+    engine = next(pid for pid in children(node.process.pid) if "puna.llm" in Path(f"/proc/{pid}/cmdline").read_text())
+    os.kill(engine, signal.SIGSTOP)
+    node.engine_goes_on = lambda: os.kill(engine, signal.SIGCONT)
+    yield node
+    node.engine_goes_on()
+    node.stop()
+
+
+def children(process: int) -> list[int]:
+    lists = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(pid) for each in lists for pid in each.read_text().split()]
+
+
+def ask_all(node, prompts: list[str]) -> list[str]:
+    async def answers():
+        async with connect(node.places["gateway"], wallet=node.places["wallet"]["path"]) as ao:
+            return await asyncio.gather(*(ao.ask(prompt, 60) for prompt in prompts))
+
+    return [answer.text for answer in asyncio.run(answers())]
+
+
+def until_so_many_wait(node, count: int) -> None:
+    while puna("herd", "--json", home=node.home).json()["queue_length"] < count:
+        pass
+
+
+# A page with this hears what is stored for wallets, so the end of its question, when `goOn()` is called.
+ENDS_ARE_HELD_BACK = """window.EventSource = class extends EventSource {
+  set onmessage(hear) {
+    const held = [];
+    window.goOn = () => { window.goOn = null; held.forEach(hear) };
+    super.onmessage = (told) => window.goOn && JSON.parse(told.data).kind === "stored" ? held.push(told) : hear(told);
+  }
+}"""
+
+
+def test_of_questions_that_are_answered_together_the_page_shows_the_answer_to_its_own(browser, lonely):
+    context = browser.new_context()
+    context.add_init_script(ENDS_ARE_HELD_BACK)
+    window = Window(context, lonely.places["gateway"])
+    page = window.open()
+    with ThreadPoolExecutor() as others:
+        before = others.submit(ask_all, lonely, ["Tell me a joke about cats", "Tell me a story", "Who are you?"])
+        until_so_many_wait(lonely, 2)
+        ask(page, "What is a llama?")
+        until_so_many_wait(lonely, 3)
+        after = others.submit(ask_all, lonely, ["Tell me a joke about dogs", "What is the sea?"])
+        until_so_many_wait(lonely, 5)
+        lonely.engine_goes_on()
+    told = before.result() + after.result()
+    answer = page.locator("#answer")
+    expect(answer).to_have_text(re.compile("^A llama is .* softly.$"))
+    streamed = answer.text_content()
+    assert streamed not in told
+    page.evaluate("goOn()")
+    expect(page.locator("#receipt")).to_contain_text("winston")
+    assert answer.text_content() == streamed
+    with connect(lonely.places["gateway"]) as ao:
+        response = ao.item(page.locator("#receipt a").last.get_attribute("href").rpartition("/")[2])
+        inference = ao.item(response.tags["Inference"])
+    assert response.text == streamed
+    assert inference.tags["Action"] == "Inference-Batch"
+    assert [order["Job"] for order in json.loads(inference.text)].index(response.tags["Job"]) == 2
+    # Beside it, the live feed tells the answers one by one, and the page of the herd has them all.
+    live = page.locator(f'#feed li:has(a[href="#/message/{inference.id}"]) .said')
+    assert sorted(live.all_text_contents()) == sorted([*told[1:], streamed])
+    page = window.open("herd")
+    expect(page.locator("ul.feed li")).to_have_count(len(told) + 1)
+    expect(page.locator(f'ul.feed a[href="#/message/{response.id}"]')).to_contain_text("tokens")
+    context.close()
+    assert window.wrong == []
 
 
 def test_what_happens_elsewhere_is_seen_at_once(window, node):

@@ -95,11 +95,16 @@ def _workers(state, now_s: float):
         table.add_column(name, justify="left" if name in ("worker", "model", "state", "job") else "right")
     for worker in state.workers:
         table.add_row(
-            _short(worker.id), worker.name or _short(worker.model), worker.state, worker.job or "",
+            _short(worker.id), worker.name or _short(worker.model), worker.state, _jobs(worker),
             str(worker.tokens or ""), _ago(worker.started, now_s), _ahead(worker.due, now_s),
             str(worker.answered), worker.earned, str(worker.failures or ""),
         )  # fmt: skip
     return table
+
+
+def _jobs(worker) -> str:
+    more = f" +{worker.jobs - 1}" if worker.jobs > 1 else ""
+    return f"{worker.job}{more}" if worker.job else ""
 
 
 def _queue(state, now_s: float):

@@ -45,11 +45,12 @@ class Assigned(Event):
 @dataclass(frozen=True, slots=True)
 class Token(Event):
     """A piece of a model's answer, while it is computed: so many `tokens`, of which the first has the number `index`
-    in the answer, from 0."""
+    in the answer, from 0. Of several answers that one message asked for together it is that with the number `place`."""
 
     text: str = ""
     index: int = 0
     tokens: int = 1
+    place: int = 0
     extension: str = ""
 
 

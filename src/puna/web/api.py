@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from puna.ao.message import tag
+from puna.ao.message import lenient_text, tag
 from puna.ao.wire import json_reply, number_of, usual_status
 from puna.arweave.dataitem import DataItem
 from puna.arweave.gateway.reply import TooLarge, bounded_body
@@ -21,6 +21,8 @@ from puna.arweave.ids import is_id
 from puna.arweave.store.port import Query
 from puna.errors import Invalid, Missing, NodeError, NotYet
 from puna.node.node import Node
+from puna.services.herder.batch import ANSWERS, unfolded
+from puna.services.outbox import Sent
 from puna.services.token.client import balance, format_war, transfer
 from puna.web.tree import shown, summary, tree_of
 
@@ -224,31 +226,38 @@ def _kind_of(node: Node, id: str) -> dict[str, str]:
 async def _answers(node: Node) -> list[dict[str, Any]]:
     """The newest answers of the herd, oldest first: when, by whom, how many tokens, how long, for how much.
 
-    A worker's answer has a place in the herder's schedule, hence a time; what the herder then told the payer has fee
-    and duration. The number of the job joins them.
+    A worker's answer, perhaps to several jobs at once, has a place in the herder's schedule, hence a time; what the
+    herder then told the payer has fee and duration. Worker and number of the job join them.
     """
-    herder = node.network.herder
-    action = ("Action", ("Inference-Response",))
-    told = node.store.find(Query(tags=(action, ("From-Process", (herder,))), limit=POINTS_MAX, newest_first=True))
-    paid = {tag(entry.item, "Job"): entry.item for entry in told}
-    done = node.store.find(Query(recipients=(herder,), tags=(action,), limit=POINTS_MAX, newest_first=True))
+    herder, answered = node.network.herder, ("Action", ("Inference-Response",))
+    told = node.store.find(Query(tags=(answered, ("From-Process", (herder,))), limit=POINTS_MAX, newest_first=True))
+    # Anybody may write to the herder; it answers a payer only for its own workers.
+    paid = {(tag(entry.item, "Worker"), tag(entry.item, "Job")): entry.item for entry in told}
+    query = Query(
+        recipients=(herder,), tags=(("Action", ("Inference-Response", ANSWERS)),), limit=POINTS_MAX, newest_first=True
+    )
     found = []
-    for entry in reversed(done):
-        answer = paid.get(tag(entry.item, "Job"))
-        worker = tag(entry.item, "From-Process")
-        # Anybody may write to the herder; it answers a payer only for its own workers.
-        if answer is None or tag(answer, "Worker") != worker:
+    for worker, entry in ((tag(entry.item, "From-Process"), entry) for entry in node.store.find(query)):
+        if not any(worker == known for known, _ in paid):
             continue
+        answers = [paid.pop((worker, job), None) for job in reversed(_jobs_answered(entry.item))]
         placed = await _placed(node, entry.item)
-        found.append(
-            {
-                "job": tag(answer, "Job"), "message": entry.item.id, "response": answer.id, "payer": answer.target,
-                "worker": worker, "time": placed["timestamp"], "model": tag(answer, "Model-Name") or "",
-                "tokens": _whole(answer, "Tokens-Used"), "prompt_tokens": _whole(answer, "Prompt-Tokens"),
-                "duration": _whole(answer, "Duration"), "fee": tag(answer, "Fee") or "0", "root": placed["root"],
-            }
-        )  # fmt: skip
-    return found
+        found += [_answer_shown(answer, entry.item.id, placed) for answer in answers if answer is not None]
+    return found[::-1]
+
+
+def _jobs_answered(item: DataItem) -> list[str]:
+    message = Sent(item.target, dict(reversed(item.tags)), lenient_text(bytes(item.data)))
+    return [said.tags.get("Job", "") for said in unfolded([message]) if said.action == "Inference-Response"]
+
+
+def _answer_shown(answer: DataItem, message: str, placed: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "job": tag(answer, "Job"), "message": message, "response": answer.id, "payer": answer.target,
+        "worker": tag(answer, "Worker"), "time": placed["timestamp"], "model": tag(answer, "Model-Name") or "",
+        "tokens": _whole(answer, "Tokens-Used"), "prompt_tokens": _whole(answer, "Prompt-Tokens"),
+        "duration": _whole(answer, "Duration"), "fee": tag(answer, "Fee") or "0", "root": placed["root"],
+    }  # fmt: skip
 
 
 def _whole(item: DataItem, name: str) -> int | None:

@@ -161,7 +161,6 @@ def summary(item: DataItem) -> dict[str, Any]:
         "to": item.target or (item.id if kind == "Process" else ""),
         "root": tag(item, "Pushed-For") or item.id,
         "quantity": tag(item, "Quantity") or "",
-        "job": tag(item, "Job") or "",
         "size": item.data_bytes,
     }
 

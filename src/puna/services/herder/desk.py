@@ -220,7 +220,7 @@ class Desk:
     def _advance(self, case: Case, process: str, message: str, error: Any, entries: Sequence[Sent]) -> None:
         before, case.inquiry = case.inquiry, advance(case.inquiry, process, message, error, entries)
         now = case.inquiry
-        if now.worker != before.worker or now.job != before.job:
+        if (now.worker, now.place, now.job) != (before.worker, before.place, before.job):
             self._let_go(case)
             self._by_worker[now.worker, now.place] = case
             case.move("running")

@@ -19,7 +19,8 @@ from .client import consult, whole_number
 
 class Worker(msgspec.Struct, frozen=True):
     """`state` is idle, busy, quarantined or retired; `job`, its `tokens` and the times in milliseconds since 1970 are
-    there while it is busy. `answered` jobs have earned `earned` winston so far."""
+    there while it is busy. It may be the first of several `jobs` that are run together; none of them has more tokens.
+    `answered` jobs have earned `earned` winston so far."""
 
     id: str
     state: str
@@ -29,6 +30,7 @@ class Worker(msgspec.Struct, frozen=True):
     answered: int = 0
     earned: str = "0"
     job: str | None = None
+    jobs: int = 0
     tokens: int | None = None
     started: int | None = None
     due: int | None = None

@@ -1,8 +1,9 @@
 // The ask box: a prompt, its price, the answer as it comes, its receipt, and whether this browser can repeat it.
 import { fill, h } from "./dom.js";
-import { answerOf, balance, coins, dryRun, gift, messageSummary, network, result, submit, tagsOf } from "./node.js";
+import { answerOf, balance, coins, dataOf, dryRun, gift, item as itemOf, network, result, submit, tagsOf } from "./node.js";
 import { listen } from "./live.js";
 import { facts, failure, idLink } from "./show.js";
+import { text } from "../verify/bytes.js";
 
 // What signs and what verifies is fetched when it is wanted: the page is there sooner.
 const purse = () => import("./purse.js");
@@ -10,6 +11,7 @@ const receipts = () => import("./receipts.js");
 
 const WAR_DECIMALS = 12;
 const QUOTE_AFTER_MS = 300;
+const ORDERS_BYTES_MAX = 1 << 20; // of one message to a worker; herders give less
 
 export function askBox() {
   const prompt = h("textarea", { rows: 3, name: "prompt", required: true, placeholder: "What is a llama?", maxLength: 20000 });
@@ -121,27 +123,38 @@ function asking(place) {
   // Resolves with the herd's answer; rejects with its refusal.
   function follow({ told, wallet, reference, payment, answer, step }) {
     return new Promise((resolve, reject) => {
-      const mine = new Map(); // messages that run a model: whether it is our question that they run
-      let job = null;
+      const places = new Map(); // of our question among those that a message has a worker answer; of none, -1
+      let isOver = false;
       stop = listen(async (event) => {
-        if (event.kind === "token" && (event.root === payment || (await isMine(event.message)))) answer.append(event.text);
+        if (event.kind === "token") {
+          const isOurs = isAlone(event) || (await placeIn(event)) === (event.place ?? 0);
+          if (isOurs && !isOver) answer.append(event.text);
+        }
         if (event.kind === "failed" && event.root === payment && event.message === payment) reject(new Error(event.error));
         if (event.kind !== "stored" || event.target !== wallet.address) return;
         const tags = tagsOf(event.item.message?.tags ?? event.item.tags);
         if (tags["X-Reference"] !== reference && tags.Reference !== reference) return;
-        if (tags.Action === "Inference-Response") resolve({ id: event.message, tags, data: await wholeData(event) });
+        if (tags.Action === "Inference-Response") {
+          isOver = true;
+          resolve({ id: event.message, tags, data: await wholeData(event) });
+        }
         if (tags.Action === "Inference-Error" || tags["X-Reason"] && tags["X-Code"] !== "settled") {
           reject(new Error(`${tags.Error ?? tags["X-Reason"]}. What was paid came back.`));
         }
       });
-      // A question that had to wait is answered in somebody else's journey: it is known by the number of its job.
-      async function isMine(message) {
-        if (!mine.has(message)) {
-          job ??= answerOf(await dryRun(told.herder, { Action: "Status", "X-Reference": reference }, "", wallet.address), "Status-Response")?.tags.Job ?? null;
-          const summary = await messageSummary(message);
-          mine.set(message, job !== null && summary?.job === job && summary.from === told.herder);
-        }
-        return mine.get(message);
+      const isAlone = (event) => event.root === payment && event.place === undefined;
+      // A question that had to wait is answered in somebody else's journey, perhaps together with others: what the herder
+      // told the worker names payer and reference of each.
+      function placeIn({ message, place }) {
+        if (!places.has(message)) places.set(message, findPlace(message, place !== undefined).catch(() => -1));
+        return places.get(message);
+      }
+      async function findPlace(message, isOfSeveral) {
+        const [found, data] = await Promise.all([itemOf(message), isOfSeveral && dataOf(message, ORDERS_BYTES_MAX)]);
+        const tags = tagsOf(found?.tags);
+        const orders = isOfSeveral ? JSON.parse(text(data)) : [tags];
+        const isOurs = (order) => order.Client === wallet.address && order["X-Reference"] === reference;
+        return tags["From-Process"] === told.herder ? orders.findIndex(isOurs) : -1;
       }
     }).finally(() => stop());
   }

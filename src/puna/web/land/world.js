@@ -393,7 +393,8 @@ export class World {
     const stream = { text: "", heard: "", message: null, stop: () => {} };
     this.streams.set(key, stream);
     stream.stop = this.node.events({ root: line.Root }, (event) => {
-      if (event.kind !== "token") return;
+      // Of answers that are made several at once, this stream does not tell which is ours.
+      if (event.kind !== "token" || event.place !== undefined) return;
       stream.message ??= event.message; // a second look at the same question is not for the audience
       if (event.message !== stream.message) return;
       stream.heard = event.index === 0 ? event.text : stream.heard + event.text;

@@ -88,9 +88,11 @@ function workersView(list, done) {
     h("thead", h("tr", ["Worker", "State", "Model", "Answers", "Tokens/s", "Earned"].map((name) => h("th", { scope: "col" }, name)))),
     h("tbody", list.map((worker) => {
       const mine = done.filter((each) => each.worker === worker.id && each.tokens && each.duration);
-      const speed = mine.reduce((sum, each) => sum + each.tokens, 0) / (mine.reduce((sum, each) => sum + each.duration, 0) / 1000);
+      // Answers in one message were made at the same time.
+      const durations = new Map(mine.map((each) => [each.message, each.duration]));
+      const speed = mine.reduce((sum, each) => sum + each.tokens, 0) / ([...durations.values()].reduce((sum, each) => sum + each, 0) / 1000);
       const state = String(worker.state ?? "");
-      const lease = worker.job && [" ", h("span.soft.small", `${worker.job}${worker.tokens ? `, ${worker.tokens} tokens` : ""}${worker.due ? `, until ${clock(Number(worker.due))}` : ""}`)];
+      const lease = worker.job && [" ", h("span.soft.small", `${worker.job}${worker.jobs > 1 ? ` and ${worker.jobs - 1} more` : ""}${worker.tokens ? `, ${worker.tokens} tokens` : ""}${worker.due ? `, until ${clock(Number(worker.due))}` : ""}`)];
       return h("tr", h("td", idLink("process", String(worker.id))),
         h("td", h(state === "idle" ? "span.badge.good" : state === "busy" ? "span.badge" : "span.badge.bad", state), lease, worker.failures > 0 && ` ${worker.failures} failed`),
         h("td", String(worker.name ?? "")), h("td.number", String(worker.answered ?? mine.length)), h("td.number", mine.length ? speed.toFixed(1) : "–"),

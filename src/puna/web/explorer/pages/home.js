@@ -60,7 +60,7 @@ function feedView() {
   function row(process, id) {
     const key = process + id;
     if (rows.has(key)) return rows.get(key);
-    const made = { when: h("span.when"), what: h("span"), state: h("span.state"), said: null };
+    const made = { when: h("span.when"), what: h("span"), state: h("span.state"), said: new Map() };
     made.element = h("li", made.when, made.what, made.state);
     made.what.append(h("a", { href: `#/message/${id}` }, h("span.badge", "…")));
     rows.set(key, made);
@@ -90,8 +90,11 @@ function feedView() {
       messageSummary(event.message).then((message) => message && describe(made, message));
     } else if (event.kind === "token") {
       const made = row(event.process, event.message);
-      made.said ??= made.element.appendChild(h("span.said"));
-      if (made.said.textContent.length < 400) made.said.append(event.text);
+      // A worker may answer several at once: each has a line of its own.
+      const place = event.place ?? 0;
+      if (!made.said.has(place)) made.said.set(place, made.element.appendChild(h("span.said")));
+      const said = made.said.get(place);
+      if (said.textContent.length < 400) said.append(event.text);
     } else if (event.kind === "evaluated" && rows.has(event.process + event.message)) {
       const made = row(event.process, event.message);
       made.state.textContent = event.error ? "error" : gasText(event.gas);
