@@ -214,6 +214,10 @@ def test_errors_arrive_in_the_words_they_were_raised_with(client, model_path, tm
         client.detokenize(model_path, [999999])
     with pytest.raises(Invalid, match="cannot read the request"):
         client.generate(model_path, [1], "many")
+    with pytest.raises(Invalid, match="more than 64 bits"):
+        client.generate(model_path, [1 << 64], 1)
+    with pytest.raises(Invalid, match="more than 64 bits"):
+        client.generate_all(model_path, [Request((1,), 1), Request((-1 << 64,), 1)])
     assert client.tokenize(model_path, "a") == [1, 295], "the connection is good for more"
 
 
