@@ -1368,9 +1368,9 @@ def test_a_batch_has_the_time_of_its_longest_job():
         it.pay(ALICE, 1 + 2 + tokens, tokens=tokens)
     it.answer()
     assert [job["Tokens"] for job in it.batches()[-1]] == ["450", "300", "4"]
-    it.later(2 + 450 * 2 / 60 - 0.1)
+    it.later(2 + 450 * 2 / 60 - 0.5)
     assert it.worker_state() == "busy"
-    it.later(0.1)
+    it.later(0.5)
     assert it.worker_state() == "quarantined"
 
 

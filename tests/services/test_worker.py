@@ -395,7 +395,9 @@ def test_without_the_model_all_of_a_batch_fail_and_the_next_one_works_when_it_ha
         ("job-2", "worker-failed", "model is not on this node"),
     ]  # fmt: skip
     it.engine.trouble = None
+    it.engine.requests.clear()
     assert [each["Action"] for each in infer_all(it, job(3), job(4))] == ["Inference-Response"] * 2
+    assert it.engine.requests[0]["op"] == "info"  # what has come is looked at anew
 
 
 def test_a_model_that_is_not_even_known_is_looked_for_again_with_each_batch():
