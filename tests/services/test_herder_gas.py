@@ -46,6 +46,24 @@ def a_long_queue() -> None:
     it.send(OPERATOR, HERDER, "Cron")
 
 
+def a_long_queue_in_batches() -> None:
+    it = HerdStory(money={BOB: 10**6}, workers=0)
+    it.register(0)
+    for _ in range(JOBS // 2):
+        it.pay(BOB, 20)
+    it.answer()  # one, and gets one
+    it.register(0, Batch="8")
+    it.answer()
+    it.answer_batch()  # eight, and gets eight
+
+
+def test_eight_jobs_at_once_cost_less_than_eight_alone():
+    told = gas_of_each(a_long_queue_in_batches)
+    alone, _, batch = (gas for action, gas in told if action in ("Inference-Response", "Inference-Batch-Response"))
+    print({"one answered and given": alone, "eight answered and given": batch})
+    assert batch < 8 * alone
+
+
 def test_a_message_costs_about_the_same_with_five_hundred_jobs_in_the_queue():
     told = gas_of_each(a_long_queue)
     payments = [gas for action, gas in told if action == "Credit-Notice"]
