@@ -1,17 +1,18 @@
 """What the paid road costs beside bare generation, and what many requests at once gain over one at a time.
 
-    python bench/herd.py [--rounds N] [--tokens N] [--long N] [--requests N] [--concurrent N]
+    python bench/herd.py [--rounds N] [--tokens N] [--long N] [--requests N] [--concurrent N] [--crowd N]
 
-A node with eight workers, and an engine by itself on the same machine, both with the demo model. In alternating rounds
-the engine is asked directly, and the herd over HTTP: quote and balance, a signed payment, token, herder, worker,
+A node as `puna up` starts it, and an engine by itself on the same machine, both with the demo model. In alternating
+rounds the engine is asked directly, and the herd over HTTP: quote and balance, a signed payment, token, herder, worker,
 answer, settlement. Both get the same prompts, each once, and must give the same texts. Printed are medians, and the
 difference round by round: what the road costs. Then requests one at a time and so many at once, by turns: answers a
 second while so many are under way all the time, and their ratio. This is done three times: with the answers that the
-demo model gives, which are a sentence; with long ones, from the same weights in a file that names another token as the
-end of an answer, so that each has as many tokens as were asked for; and with a model of 134 million random weights,
-whose answers take a third of a second, so that it is the model that counts, not the road. Last comes what the machine
-itself gains from its second core: two engines with one thread each, by themselves and both at once. What a request
-costs beside its model is a chain of durable steps: the time of one is printed, too, for a slower disk favours many.
+demo model gives, which are a sentence, and with a crowd at once as well; with long ones, from the same weights in a
+file that names another token as the end of an answer, so that each has as many tokens as were asked for; and with a
+model of 134 million random weights, whose answers take a third of a second, so that it is the model that counts, not
+the road. Last comes what the machine itself gains from its second core: two engines with one thread each, by
+themselves and both at once. What a request costs beside its model is a chain of durable steps: the time of one is
+printed, too, for a slower disk favours many.
 """
 
 import argparse
@@ -36,7 +37,6 @@ from puna.models import DEMO_MODEL
 from puna.services.herder.client import Answer, ask
 from puna.services.token.client import transfer
 
-WORKERS = 8
 QUESTIONS = ("What is the meaning of life?", "Tell me a joke about cats.", "Who are you?", "What do llamas eat?")
 OVERHEAD_S = 0.050
 GAIN = 2.5
@@ -58,6 +58,7 @@ def main() -> None:
     options.add_argument("--large", type=int, default=60, help="tokens of a large model's answer, exactly")
     options.add_argument("--requests", type=int, default=64, help="in one measurement of throughput")
     options.add_argument("--concurrent", type=int, default=8)
+    options.add_argument("--crowd", type=int, default=64, help="at once, more than the herd has workers for")
     options.add_argument("--turns", type=int, default=3, help="of both ways of asking")
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="puna-bench-") as folder:
@@ -82,7 +83,7 @@ def main() -> None:
 @contextmanager
 def herd_of(home: str, *options: str) -> Iterator[str]:
     """The gateway of a node with workers."""
-    with running_node(home, "--no-land", "--workers", str(WORKERS), *options) as (places, _):
+    with running_node(home, "--no-land", *options) as (places, _):
         yield places["gateway"]
 
 
@@ -131,7 +132,7 @@ async def measure(chosen, folder: Path, gateway: str) -> None:
             await bare(warm := next(prompts))
             await paid(warm)
         await overhead(chosen, prompts, bare, paid)
-        await throughput(chosen, chosen.requests, prompts, paid)
+        await throughput(chosen, chosen.requests, prompts, paid, crowd=chosen.crowd)
         client.close()
         await check_books(reached)
 
@@ -174,8 +175,8 @@ async def overhead(chosen, prompts, bare, paid) -> None:
     )
 
 
-async def throughput(chosen, requests: int, prompts, paid) -> None:
-    rates: dict[int, list[float]] = {1: [], chosen.concurrent: []}
+async def throughput(chosen, requests: int, prompts, paid, crowd: int | None = None) -> None:
+    rates: dict[int, list[float]] = {width: [] for width in (1, chosen.concurrent, crowd) if width}
     lengths: list[int] = []
 
     async def counted(prompt: str) -> None:
@@ -184,12 +185,14 @@ async def throughput(chosen, requests: int, prompts, paid) -> None:
     for _ in range(chosen.turns):
         for width, found in rates.items():
             found.append(await rate(width, requests, prompts, counted))
-    one, many = (statistics.median(found) for found in rates.values())
+    one, many, *most = (statistics.median(found) for found in rates.values())
     verdict = "yes" if many / one >= GAIN else "NO"
     print(f"answers of {statistics.mean(lengths):.0f} tokens on average")
     print(f"  one at a time          {one:7.1f} answers/s")
     print(f"  {chosen.concurrent} at once              {many:7.1f} answers/s")
     print(f"  gain                   {many / one:7.2f} x (goal {GAIN} x: {verdict})")
+    for rate_of_crowd in most:
+        print(f"  {crowd} at once             {rate_of_crowd:7.1f} answers/s, {rate_of_crowd / one:.2f} x")
 
 
 async def rate(width: int, requests: int, prompts: Iterator[str], paid: Callable[[str], Awaitable[None]]) -> float:

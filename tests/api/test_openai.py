@@ -10,6 +10,8 @@ from api.conftest import MODEL
 from cli.conftest import puna
 from openai import AsyncOpenAI, OpenAI
 
+from puna.services.herder.batch import BATCH
+
 CONTROL_IDS_END = 8  # the demo model's control tokens are its first
 JOKE = [{"role": "user", "content": "Tell me a joke about cats"}]
 TURNS = [
@@ -217,7 +219,8 @@ async def test_two_hundred_calls_at_once_all_finish_each_paid_once(door):
     assert all(each.choices[0].message.content for each in said)
     for name in ("receipt", "payment", "response", "reference"):
         assert len({proof[name] for proof in proofs}) == 200
-    assert len({proof["messages"]["inference"] for proof in proofs}) == 200
+    # Those that wait go to a worker several at a time.
+    assert 200 // BATCH <= len({proof["messages"]["inference"] for proof in proofs}) < 200
     assert door.settled(key["wallet"], 100_000 - sum(proof["fee_winston"] for proof in proofs))
     workers = {door.receipt(proof["receipt"])["processes"]["worker"] for proof in proofs}
     assert workers == set(door.node.places["workers"])

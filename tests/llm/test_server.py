@@ -16,6 +16,7 @@ from llm.small_models import write_llama
 
 from puna.errors import Invalid, Missing, NotYet
 from puna.llm import client as client_module
+from puna.llm import engine as engine_module
 from puna.llm import frames, server
 from puna.llm.client import EngineClient, Lost, spawn_engine, stop_engine
 from puna.llm.engine import Engine
@@ -62,15 +63,31 @@ def client(request, tmp_path_factory, model_path):
         yield client
 
 
-def fake_engine(**options) -> tuple[Engine, FakeModel]:
+def fake_engine(sequences_max: int = 16, **options) -> tuple[Engine, FakeModel]:
     model = FakeModel(context=1 << 16, **options)
-    return Engine(threads=1, load=lambda path, threads: fake_loaded(path, model)), model
+    engine = Engine(threads=1, load=lambda path, threads: fake_loaded(path, model), sequences_max=sequences_max)
+    return engine, model
 
 
 def stream(client: EngineClient, *request):
     released = []
     completion = client.generate(*request, on_tokens=released.extend)
     return completion, released
+
+
+def stream_all(client: EngineClient, path, requests: list[Request]):
+    """The answers, and what was told of each."""
+    released = [[] for _ in requests]
+    return client.generate_all(path, requests, lambda place, told: released[place].extend(told)), released
+
+
+def assert_told(completion, released) -> None:
+    assert tuple(token for token, _ in released) == completion.tokens
+    assert b"".join(piece for _, piece in released).decode(errors="replace") == completion.text
+
+
+def wanted(*tokens: int, limit: int = 10, temperature: float = 0.0) -> frames.Wanted:
+    return frames.Wanted(list(tokens), limit, temperature, 0, 1.0, 0, [])
 
 
 def test_what_a_model_is(client, model_path):
@@ -102,10 +119,77 @@ def test_an_answer_is_streamed_and_the_same_as_without_a_server(client, model_pa
     for sampling in (Sampling(), Sampling(temperature=1.0, seed=1 << 63, top_p=0.9, top_k=40)):
         completion, released = stream(client, model_path, tokens, 30, sampling, ("zz",))
         assert completion == engine.generate(model_path, Request(tuple(tokens), 30, sampling, ("zz",)))
-        assert tuple(token for token, _ in released) == completion.tokens
-        assert b"".join(piece for _, piece in released).decode(errors="replace") == completion.text
+        assert_told(completion, released)
         assert client.generate(model_path, tokens, 30, sampling, ("zz",)) == completion
     engine.close()
+
+
+def test_several_answers_at_once_are_those_that_each_gets_alone(client, model_path):
+    engine = Engine(threads=1)
+    llama, grass = (tuple(client.tokenize(model_path, text)) for text in ("the llama eats", "grass"))
+    plain = Request(llama, 30)
+    requests = [
+        plain,
+        Request(llama, 30, stop=(" llama",)),
+        Request(grass, 12, Sampling(temperature=1.0, seed=1 << 63, top_p=0.9, top_k=40)),
+        Request(llama, 1, Sampling(temperature=0.7, seed=5)),
+        Request(llama, 40, Sampling(temperature=1.0, seed=5), ("zz", "a")),
+        plain,
+    ]
+    completions, released = stream_all(client, model_path, requests)
+    assert completions == [engine.generate(model_path, request) for request in requests]
+    assert completions[0].finish == "length" and completions[1].finish == "stop"
+    for completion, told in zip(completions, released, strict=True):
+        assert_told(completion, told)
+    assert client.generate_all(model_path, requests) == completions
+    engine.close()
+
+
+def test_none_at_once_is_no_answer(client, model_path):
+    assert client.generate_all(model_path, []) == []
+
+
+def test_what_can_never_be_answered_has_its_error_in_its_place_and_harms_no_other(client, model_path):
+    one, other = Request((1, 300), 20), Request((1, 301), 20)
+    requests = [
+        one,
+        Request((1, 300), 1000),
+        Request((1, 999999), 1),
+        Request((1,), 0),
+        other,
+        Request((1,), 1, stop=("",)),
+    ]
+    (first, full, unknown, nothing, last, unstoppable), released = stream_all(client, model_path, requests)
+    assert [first, last] == [client.generate(model_path, each.tokens, each.limit) for each in (one, other)]
+    assert all(isinstance(each, Invalid) for each in (full, unknown, nothing, unstoppable))
+    assert full.what == "context full: 2 tokens of prompt and 1000 to generate exceed this model's 128."
+    assert full.todo == "Ask for at most 126 tokens, or shorten the prompt."
+    assert "tokens outside 0 to" in unknown.what and "limit of 0" in nothing.what and "stop texts" in unstoppable.what
+    assert [bool(told) for told in released] == [True, False, False, False, True, False]
+
+
+def test_a_sampling_that_no_answer_can_have_is_refused_in_its_place(tmp_path):
+    engine, _ = fake_engine()
+    with serving(tmp_path / "sock", engine) as client:
+        connection = client_module.connect(client.address)
+        connection.send(frames.frame(frames.GenerateAll("fake", [wanted(1, temperature=-1.0), wanted(2)])))
+        while not isinstance(reply := connection.receive()[-1], frames.Value):
+            assert reply.place == 1
+        connection.close()
+        refused, made = reply.value
+        assert refused[:3] == ["Failure", "Invalid", "The temperature is -1.0."]
+        assert made["text"] == alone(Request((2,), 10))[0].text
+
+
+def test_a_model_that_cannot_be_had_is_told_once_and_not_in_each_place(client, tmp_path):
+    with pytest.raises(Missing, match="There is no model file"):
+        client.generate_all(tmp_path / "none.gguf", [Request((1,), 1)] * 3)
+    junk = tmp_path / "junk.gguf"
+    junk.write_bytes(b"no model")
+    with pytest.raises(Invalid):
+        client.generate_all(junk, [Request((1,), 1)] * 3)
+    with pytest.raises(Invalid, match="cannot read the request"):
+        client.generate_all(junk, [Request((1,), "many")])
 
 
 def test_an_answer_is_checked_in_one_pass(client, model_path):
@@ -130,6 +214,10 @@ def test_errors_arrive_in_the_words_they_were_raised_with(client, model_path, tm
         client.detokenize(model_path, [999999])
     with pytest.raises(Invalid, match="cannot read the request"):
         client.generate(model_path, [1], "many")
+    with pytest.raises(Invalid, match="more than 64 bits"):
+        client.generate(model_path, [1 << 64], 1)
+    with pytest.raises(Invalid, match="more than 64 bits"):
+        client.generate_all(model_path, [Request((1,), 1), Request((-1 << 64,), 1)])
     assert client.tokenize(model_path, "a") == [1, 295], "the connection is good for more"
 
 
@@ -140,6 +228,16 @@ def test_a_bug_in_the_engine_stays_loud(tmp_path):
     with serving(tmp_path / "sock", Engine(threads=1, load=load)) as client:
         with pytest.raises(RuntimeError, match="oops"):
             client.open_model("any")
+
+
+def test_a_bug_among_several_answers_stays_loud(tmp_path):
+    def before_step(rows):
+        raise ZeroDivisionError("oops")
+
+    engine, _ = fake_engine(before_step=before_step)
+    with serving(tmp_path / "sock", engine) as client:
+        with pytest.raises(RuntimeError, match="oops"):
+            client.generate_all("fake", [Request((1, 2), 10), Request((2, 1), 10)])
 
 
 def test_many_clients_at_once(tmp_path):
@@ -162,6 +260,14 @@ def test_many_clients_at_once(tmp_path):
         assert (status.requests, status.running, status.waiting, status.models) == (12, 0, 0, ["fake"])
 
 
+def test_more_answers_at_once_than_are_computed_at_a_time(tmp_path):
+    engine, model = fake_engine(sequences_max=3)
+    requests = [Request((3, number + 1), 40, Sampling(temperature=1.0, seed=number)) for number in range(10)]
+    with serving(tmp_path / "sock", engine) as client:
+        assert stream_all(client, "fake", requests) == tuple(map(list, zip(*map(alone, requests), strict=True)))
+        assert client.status().requests == 10 and max(model.batches) == 3
+
+
 class Gone(Exception):
     pass
 
@@ -179,6 +285,96 @@ def test_when_a_client_goes_its_answer_is_computed_no_further(tmp_path):
         client.generate("fake", [2, 1], 200)
         assert client.status().running <= 1
     assert model.rows < 60_000
+
+
+def leave_by_raising(client: EngineClient, prompts) -> None:
+    def leave(place, tokens):
+        raise Gone
+
+    with pytest.raises(Gone):
+        client.generate_all("fake", [Request(prompt, 60_000) for prompt in prompts], leave)
+
+
+def leave_by_hanging_up(client: EngineClient, prompts) -> None:
+    connection = client_module.connect(client.address)
+    connection.send(frames.frame(frames.GenerateAll("fake", [wanted(*prompt, limit=60_000) for prompt in prompts])))
+    assert isinstance(connection.receive()[0], frames.Tokens)
+    connection.close()
+
+
+@pytest.mark.parametrize("leave", [leave_by_raising, leave_by_hanging_up])
+def test_when_a_client_goes_none_of_its_answers_is_computed_further(tmp_path, monkeypatch, leave):
+    prompts = [(1, 2), (2, 3), (3, 4)]
+    cancelled = threading.Semaphore(0)
+    all_cancelled = []
+    cancel = engine_module.Job.cancel
+
+    def before_step(rows):
+        # The first step tells a token. The second one lasts until the server has seen that nobody listens.
+        if model.batches and not all_cancelled:
+            all_cancelled.append(all(cancelled.acquire(timeout=20) for _ in prompts))
+
+    engine, model = fake_engine(endless=True, before_step=before_step)
+    monkeypatch.setattr(engine_module.Job, "cancel", lambda job: (cancel(job), cancelled.release()))
+    with serving(tmp_path / "sock", engine) as client:
+        leave(client, prompts)
+        client.generate("fake", [2, 1], 1)
+        assert all_cancelled == [True]
+        assert model.batches[-1] == 1 and model.rows <= 3 * len(prompts) + 2
+
+
+def test_where_too_many_wait_none_of_several_is_computed(tmp_path, monkeypatch):
+    gate, entered = threading.Event(), threading.Event()
+
+    def before_step(rows):
+        entered.set()
+        gate.wait()
+
+    engine, model = fake_engine(before_step=before_step, endless=True)
+    with serving(tmp_path / "sock", engine) as client:
+        asking = threading.Thread(target=client.generate, args=("fake", [1, 2], 1))
+        asking.start()
+        entered.wait()
+        try:
+            with monkeypatch.context() as patched, pytest.raises(NotYet, match="2 requests wait for the engine"):
+                patched.setattr(engine_module, "WAITING_MAX", 2)
+                client.generate_all("fake", [Request((number,), 60_000) for number in (1, 2, 3)])
+        finally:
+            gate.set()
+        asking.join()
+        client.generate("fake", [2, 1], 1)
+        assert model.rows == 4, "two prompts, and nothing of what was given up"
+
+
+def test_an_engine_that_stops_ends_several_answers_with_ask_again(tmp_path):
+    gate, entered = threading.Event(), threading.Event()
+
+    def before_step(rows):
+        entered.set()
+        gate.wait()
+
+    engine, _ = fake_engine(before_step=before_step, endless=True)
+    requests = [Request((number,), 60_000) for number in (1, 2, 3)]
+    errors = []
+
+    def ask(client):
+        try:
+            client.generate_all("fake", requests)
+        except NotYet as error:
+            errors.append(error)
+
+    with serving(tmp_path / "sock", engine) as client:
+        asking = threading.Thread(target=ask, args=(client,))
+        asking.start()
+        entered.wait()
+        stopping = threading.Thread(target=engine.close)
+        stopping.start()
+        gate.set()
+        stopping.join()
+        asking.join()
+        with pytest.raises(NotYet, match="The engine is stopping"):
+            client.generate_all("fake", requests)
+    assert [error.what for error in errors] in (["The engine stopped."], ["The engine is stopping."])
 
 
 def test_without_an_engine_ask_again(tmp_path):
@@ -275,6 +471,25 @@ def test_the_demo_model_answers_and_its_answer_is_audited(tmp_path):
     assert b"".join(piece for _, piece in released).decode() == completion.text
     audited = [*tokens, *completion.tokens, info.eos]
     assert client.score(DEMO, audited, len(tokens)) == [*completion.tokens, info.eos]
+    stop_engine(process)
+
+
+def test_the_demo_model_says_together_what_it_says_alone(tmp_path):
+    process = spawn_engine(tmp_path / "sock")
+    client = EngineClient(tmp_path / "sock")
+    questions = ("Who are you?", "Tell me a joke.", "What is the capital of France?", "What is AO?")
+    chats = [tuple(client.encode_chat(DEMO, [{"role": "user", "content": each}])) for each in questions]
+    requests = [
+        *(Request(chat, 48) for chat in chats),
+        *(Request(chat, 48, Sampling(temperature=0.9, seed=seed, top_p=0.95)) for seed, chat in enumerate(chats)),
+        *(Request(chat, 48, stop=(".", " the")) for chat in chats),
+    ]
+    completions, released = stream_all(client, DEMO, requests)
+    for request, completion, told in zip(requests, completions, released, strict=True):
+        assert completion == client.generate(DEMO, request.tokens, request.limit, request.sampling, request.stop)
+        assert_told(completion, told)
+    assert "Paris" in completions[2].text
+    assert all("." not in completion.text for completion in completions[-len(chats) :])
     stop_engine(process)
 
 

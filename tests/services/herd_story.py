@@ -1,5 +1,6 @@
 """A story with a token, a herder, workers that the test plays, and payers with money. Checks the books as it goes."""
 
+import json
 from dataclasses import dataclass, field
 
 from services.story import ALICE, BOB, MODEL, OPERATOR, Story, named_id
@@ -26,6 +27,14 @@ return image(Herd)
 
 def worker_id(number: int) -> str:
     return named_id(f"WORKER{number}")
+
+
+def answer_to(job: dict[str, str]) -> dict[str, str]:
+    """An element of an Inference-Batch-Response: all tokens that a job of the batch asked for."""
+    return {
+        "Action": "Inference-Response", "Job": job["Job"], "Tokens-Used": job["Tokens"], "Finish": "length",
+        "Data": f"an answer to {job['Data']}",
+    }  # fmt: skip
 
 
 @dataclass
@@ -64,9 +73,18 @@ class HerdStory(Story):
         """Every Inference that a worker was ever given."""
         return self.received(worker_id(number), "Inference")
 
-    def given(self) -> list[str]:
-        """The prompts that were given to any worker, in order."""
-        return [entry.data for e in self.log if e.process == HERDER for entry in e.sent if entry.action == "Inference"]
+    def batches(self, number: int = 0) -> list[list[dict[str, str]]]:
+        """Every Inference-Batch that a worker was ever given, as its jobs."""
+        return [json.loads(batch.data) for batch in self.received(worker_id(number), "Inference-Batch")]
+
+    def given(self) -> list[str | list[str]]:
+        """The prompts that were given to any worker, in order; a list of those that were given together."""
+        sends = [entry for e in self.log if e.process == HERDER for entry in e.sent]
+        return [
+            entry.data if entry.action == "Inference" else [job["Data"] for job in json.loads(entry.data)]
+            for entry in sends
+            if entry.action in ("Inference", "Inference-Batch")
+        ]
 
     def answer(self, number: int = 0, text: str = "an answer", **tags: str) -> None:
         """The worker answers the last job it was given; with all tokens, unless told otherwise."""
@@ -78,6 +96,21 @@ class HerdStory(Story):
     def fail(self, number: int = 0, code: str = "worker-failed", error: str = "it broke") -> None:
         job = self.jobs(number)[-1].tags["Job"]
         self.speak(worker_id(number), HERDER, "Inference-Error", Job=job, Code=code, Error=error)
+        self.check_books()
+
+    def answer_batch(self, number: int = 0, **spoilt: dict | None) -> None:
+        """The worker answers the last batch it was given. `job_3={...}` changes what it says of that job, and
+        `job_3=None` leaves it out.
+        """
+        said = []
+        for job in self.batches(number)[-1]:
+            change = spoilt.get(job["Job"].replace("-", "_"), {})
+            if change is not None:
+                said.append(answer_to(job) | change)
+        self.say_batch(number, json.dumps(said))
+
+    def say_batch(self, number: int, data: str, **tags: str) -> None:
+        self.speak(worker_id(number), HERDER, "Inference-Batch-Response", data, **tags)
         self.check_books()
 
     def later(self, minutes: float) -> None:

@@ -140,6 +140,15 @@ class FakeEngine:
         finish = "length" if len(words) > asked["limit"] and not cuts else "stop"
         return {"tokens": tokens, "text": text, "finish": finish}
 
+    def generate_all(self, asked):
+        return {"answers": [self._generate_one(wanted) for wanted in asked["wanted"]]}
+
+    def _generate_one(self, wanted):
+        try:
+            return self.generate(wanted)
+        except OverflowError as error:
+            return {"error": str(error)}
+
 
 @dataclass
 class Story:

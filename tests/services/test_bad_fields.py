@@ -3,8 +3,10 @@
 Whatever it is, nothing fails, the books agree, whoever paid gets an answer or the money, and the herd goes on serving.
 """
 
+import json
+
 import pytest
-from services.herd_story import HERDER, MONEY, TOKEN, HerdStory, worker_id
+from services.herd_story import HERDER, MONEY, TOKEN, HerdStory, answer_to, worker_id
 from services.story import ALICE, BOB, MODEL, OPERATOR, FakeEngine, Story, named_id
 
 from puna.services import programs
@@ -23,6 +25,20 @@ BAD = {
     "of another type": lambda value: ['{"a":[1,null]}'],
     "a list": lambda value: ["[]"],
     "control characters": lambda value: ["\x00\x1b\n\x7f"],
+}
+
+# The same for a field in JSON, which has values that no tag has. A name may be there twice, too.
+BAD_IN_JSON = BAD | {
+    "nothing": lambda value: [None],
+    "a number": lambda value: [7],
+    "a negative number": lambda value: [-1],
+    "no whole number": lambda value: [0.5],
+    "a huge number": lambda value: [10**300],
+    "true": lambda value: [True],
+    "an array": lambda value: [[value]],
+    "an array with a hole": lambda value: [[1, None, 2]],
+    "an object": lambda value: [{"a": {"b": []}}],
+    "doubled in another type": lambda value: [value, {}],
 }
 
 PAYMENT = {
@@ -49,9 +65,10 @@ TO_HERDER = {
         "an answer",
     ),
     "Inference-Error": (worker_id(0), {"Job": "job-1", "Code": "worker-failed", "Error": "it broke"}, "it broke"),
+    "Inference-Batch-Response": (worker_id(0), {"Inference": "m" * 43}, '[{"Job":"job-1"}]'),
     "Inference-Part": (worker_id(0), {"Job": "job-1", "Index": "1"}, "a piece"),
-    "Worker-Heartbeat": (worker_id(0), {"Model": MODEL}, ""),
-    "Register-Worker": (OPERATOR, {"Worker": worker_id(5), "Model": MODEL, "Model-Name": "fake"}, ""),
+    "Worker-Heartbeat": (worker_id(0), {"Model": MODEL, "Batch": "8"}, ""),
+    "Register-Worker": (OPERATOR, {"Worker": worker_id(5), "Model": MODEL, "Model-Name": "fake", "Batch": "2"}, ""),
     "Retire-Worker": (OPERATOR, {"Worker": worker_id(1)}, ""),
     "Pause": (OPERATOR, {"Reference": "7"}, ""),
     "Resume": (OPERATOR, {"Reference": "7"}, ""),
@@ -149,6 +166,67 @@ def test_a_message_with_a_bad_field_harms_nobody(message, field):
         assert sorted(ends) == sorted(f"job-{number}" for number in numbers), how
 
 
+def in_json(valid: dict[str, str], field: str, values: list) -> str:
+    """A valid object with one field spoilt."""
+    named = [(name, value) for name, value in valid.items() if name != field]
+    named += [(field, value) for value in values]
+    return "{" + ",".join(f"{json.dumps(name)}:{json.dumps(value)}" for name, value in named) + "}"
+
+
+def given_a_batch(it: HerdStory) -> list[dict[str, str]]:
+    """Three jobs of Alice that worker 0, the only one, has got together."""
+    it.send(OPERATOR, HERDER, "Retire-Worker", Worker=worker_id(1))
+    it.register(0, Batch="8")
+    it.pay(BOB, 20, prompt="busy now")
+    for prompt in ("one", "two", "three"):
+        it.pay(ALICE, 20, prompt=prompt, X_Reference=prompt)
+    it.answer()
+    batch = it.batches()[-1]
+    assert [job["Data"] for job in batch] == ["one", "two", "three"]
+    return batch
+
+
+def ends_of(it: HerdStory) -> list[str]:
+    """The jobs of whose end Alice has heard."""
+    return sorted(e.tags["Job"] for e in (*it.answers(ALICE), *it.errors(ALICE)))
+
+
+IN_A_BATCH = {
+    action: TO_HERDER[action][1] | {"Action": action, "Data": TO_HERDER[action][2]}
+    for action in ("Inference-Response", "Inference-Error")
+}
+
+
+@cases(IN_A_BATCH)
+@pytest.mark.parametrize("place", [0, 1])
+def test_an_answer_in_a_batch_with_a_bad_field_harms_nobody_and_no_other_answer(message, field, place):
+    it = HerdStory(workers=2)
+    for how, spoil in BAD_IN_JSON.items():
+        it.wallets.clear()
+        batch = given_a_batch(it)
+        said = [json.dumps(answer_to(job)) for job in batch]
+        valid = IN_A_BATCH[message] | {"Job": batch[place]["Job"]}
+        said[place] = in_json(valid, field, spoil(valid[field]))
+        it.say_batch(0, f"[{','.join(said)}]")
+        others = {job["Job"] for job in batch} - {batch[place]["Job"]}
+        assert others <= {answer.tags["Job"] for answer in it.answers()}, how
+        is_unharmed(it, how)
+        assert ends_of(it) == sorted(job["Job"] for job in batch), how
+
+
+@pytest.mark.parametrize("field", ["Action", "Inference", "Data-Protocol", "X-Reference"])
+def test_a_batch_answer_with_a_bad_tag_harms_nobody(field):
+    it = HerdStory(workers=2)
+    for how, spoil in BAD.items():
+        it.wallets.clear()
+        batch = given_a_batch(it)
+        valid = {"Action": "Inference-Batch-Response", "Inference": "m" * 43, "Data-Protocol": "ao", "X-Reference": "7"}
+        said = json.dumps([answer_to(job) for job in batch])
+        deliver(it, worker_id(0), HERDER, tags_with(valid, field, spoil(valid[field])), said)
+        is_unharmed(it, how)
+        assert ends_of(it) == sorted(job["Job"] for job in batch), how
+
+
 DATA = {"empty": "", "blank": " \n", "huge": "x" * 100_000, "control characters": "\x00\x1b[31m", "a table": '{"a":1}',
         "a list": "[1,2]", "no JSON": "{"}  # fmt: skip
 
@@ -160,7 +238,10 @@ def test_data_of_any_kind_harms_nobody(action, how, as_json):
     if as_json and how not in ("a table", "a list"):
         return  # the environment refuses what says it is JSON and is not
     it = HerdStory(workers=2)
-    it.pay(ALICE, 20, X_Reference="mine")
+    if action == "Inference-Batch-Response":
+        given_a_batch(it)
+    else:
+        it.pay(ALICE, 20, X_Reference="mine")
     sender, fields, _ = TO_HERDER[action]
     content = {"Content-Type": "application/json"} if as_json else {}
     deliver(it, sender, HERDER, tags_with({"Action": action} | fields | content, "", []), DATA[how])
@@ -200,6 +281,25 @@ def test_a_worker_answers_every_inference_once_whatever_is_in_it(message, field)
         assert len(ends) == 1 and not it.dropped, how
     deliver(it, herder, worker, tags_with({"Action": message, "Tokens": "2", "Job": "next"}, "", []), "to be")
     assert it.wallets[herder][-1].tags["Job"] == "next"
+
+
+@cases({"Inference-Batch": {name: value for name, value in INFERENCE.items() if name != "Stream"} | {"Data": "to be"}})
+def test_a_worker_answers_every_job_of_a_batch_once_whatever_is_in_it(message, field):
+    it = Story(engine=FakeEngine(text="one two three four five six"))
+    herder, worker = named_id("HERDER"), worker_id(0)
+    it.spawn("WORKER0", programs.source(programs.WORKER), Herder=herder, Model=MODEL, Extension="Llama")
+    valid = {name: value for name, value in INFERENCE.items() if name != "Stream"} | {"Data": "to be or"}
+    for how, spoil in BAD_IN_JSON.items():
+        it.wallets.clear()
+        spoilt = in_json(valid, field, spoil(valid[field]))
+        data = f"[{json.dumps(valid | {'Job': 'before'})},{spoilt},{json.dumps(valid | {'Job': 'after'})}]"
+        deliver(it, herder, worker, tags_with({"Action": message}, "", []), data)
+        (answer,) = it.wallets[herder]
+        said = json.loads(answer.data)
+        assert (answer.action, len(said), it.dropped) == ("Inference-Batch-Response", 3, []), how
+        assert [(each["Action"], each["Job"]) for each in (said[0], said[2])] == [
+            ("Inference-Response", "before"), ("Inference-Response", "after"),
+        ], how  # fmt: skip
 
 
 TO_CLIENT = {

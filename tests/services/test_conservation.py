@@ -1,19 +1,21 @@
 """Promise 5 as a law: whatever payers, workers, strangers, the owner and time do, paid = fees + refunds + escrow.
 
-And nobody is forgotten: a request in the herd waits in the queue or is with a worker until its deadline at most, a
-worker is idle, at one job, silent or out of service, and at the end of every run time alone brings each request to an
-answer or a refund. Ten thousand steps; `PUNA_HERD_STEPS=1000000` takes as many. `PUNA_HERD_SEED` repeats a run: the
-seed is printed with every run.
+And nobody is forgotten: a request in the herd waits in the queue or is with one worker until its deadline at most, a
+worker is idle, at one job or at several, silent or out of service, and at the end of every run time alone brings each
+request to an answer or a refund. Ten thousand steps; `PUNA_HERD_STEPS=1000000` takes as many. `PUNA_HERD_SEED` repeats
+a run: the seed is printed with every run.
 """
 
 import json
 import os
 import secrets
+from collections import Counter
 
+import pytest
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from services.herd_story import HERDER, MONEY, TOKEN, HerdStory, worker_id
+from services.herd_story import HERDER, MONEY, TOKEN, HerdStory, answer_to, worker_id
 from services.story import ALICE, BOB, MODEL, OPERATOR, named_id
 
 STEPS = int(os.environ.get("PUNA_HERD_STEPS", "10000"))
@@ -23,7 +25,8 @@ SEED = int(os.environ.get("PUNA_HERD_SEED", secrets.randbits(32)))
 
 MALLORY = named_id("MALLORY")
 PEOPLE = (ALICE, BOB, MALLORY)
-WORKERS = 4
+BATCHES = (None, "2", "3", "8", "2")  # what each worker takes at once; the last serves the other model
+WORKERS = len(BATCHES)
 OTHER_MODEL = "OTHER"
 
 PAYERS = st.sampled_from(PEOPLE)
@@ -38,9 +41,32 @@ OPTIONS = st.sampled_from(
      {"X-Stream": "4"}, {"X-Quantity": "9" * 50}, {"Cast": "true"}]
 )  # fmt: skip
 USED = st.sampled_from(["0", "1", "5", "10", "512", "9" * 40, "-3", "x", None])
+CROWD = st.lists(
+    st.tuples(
+        st.sampled_from(["4", "10", "10", "12", "512"]),
+        st.sampled_from([{}, {}, {}, {"X-Stream": "4"}, {"X-Model": "other"}, {"X-System": "be brief"}]),
+    ),
+    min_size=3, max_size=20,
+)  # fmt: skip
 ACTIONS = st.sampled_from(["Credit-Notice", "Debit-Notice", "Transfer-Error", "Inference-Response", "Inference-Error",
-                           "Inference-Part", "Worker-Heartbeat", "Register-Worker", "Retire-Worker", "Pause", "Resume",
-                           "Set-Price", "Set-Limits", "Withdraw", "Cancel", "Eval"])  # fmt: skip
+                           "Inference-Batch-Response", "Inference-Part", "Worker-Heartbeat", "Register-Worker",
+                           "Retire-Worker", "Pause", "Resume", "Set-Price", "Set-Limits", "Withdraw", "Cancel",
+                           "Eval"])  # fmt: skip
+
+# What a worker says of one job of a batch: what is other than in an answer to it; or that many times the answer; or
+# something else.
+TOLD = st.sampled_from(
+    [{}, {}, {}, {}, {"Tokens-Used": "1"}, {"Tokens-Used": 2}, {"Tokens-Used": None}, {"Tokens-Used": ["9"]},
+     {"Tokens-Used": "9" * 40}, {"Data": ""}, {"Data": None}, {"Data": [1, None, 2]}, {"Model": {}, "Token-Ids": "é"},
+     {"Job": "job-1"}, {"Job": None}, {"Job": {}}, {"Action": None}, {"Action": "Cancel"},
+     {"Action": "Inference-Error", "Code": "worker-failed", "Error": "broken"},
+     {"Action": "Inference-Error", "Code": "context-full", "Error": "too long"},
+     {"Action": "Inference-Error", "Code": "bad-request", "Error": None},
+     {"Action": "Inference-Error", "Code": 7, "Error": {"a": []}}, {"Action": "Inference-Error", "Code": None},
+     0, 0, 2, "junk", None, [[[]]]]
+)  # fmt: skip
+JUNK = st.sampled_from(["", "no JSON", "{", "{}", "7", "null", "[]", "[null]", '[[[{"Job":[]}]]]', '{"Job":"job-1"}',
+                        '["job-1"]', '[{"Job":"job-0"}]', "[" * 500])  # fmt: skip
 
 # Everything that must be true of a herd at rest, said by itself: nil, or what is wrong.
 CHECK = """
@@ -55,12 +81,28 @@ for place, id in ipairs(Herd.queue) do
   waiting[job.model] = (waiting[job.model] or 0) + 1
   by_payer[job.payer] = (by_payer[job.payer] or 0) + 1
 end
+local runs_at = {}
+for id, worker in pairs(Herd.workers) do
+  local first, other, number = Herd.jobs[worker.job], worker.state == "busy" and worker.job or nil, 0
+  while other do
+    local job = Herd.jobs[other]
+    if not job or job.state ~= "running" or job.worker ~= id then return "busy with nothing: " .. id end
+    if runs_at[other] then return "runs twice: " .. other end
+    runs_at[other], number, other = id, number + 1, job.beside
+    if job.tokens > first.tokens then return "longer than the first: " .. job.id end
+    if job.due ~= first.due then return "not due with the first: " .. job.id end
+    local is_apart = job.stream or job.tries ~= 1 or job.model ~= first.model
+    if is_apart and first.beside then return "not to be with others: " .. job.id end
+  end
+  if number > 8 then return "too many at once: " .. id end
+end
 for id, job in pairs(Herd.jobs) do
   held = held + bint(job.paid)
   if job.state == "running" then
-    local worker = Herd.workers[job.worker]
-    if not worker or worker.state ~= "busy" or worker.job ~= id then return "runs nowhere: " .. id end
+    if runs_at[id] ~= job.worker then return "runs nowhere: " .. id end
     if job.due <= Herd.now then return "overdue: " .. id end
+  elseif job.beside then
+    return "with others, though it does not run: " .. id
   elseif not queued[id] then
     return "forgotten: " .. id
   end
@@ -73,7 +115,7 @@ end
 for id, worker in pairs(Herd.workers) do
   local state = worker.state
   if (state == "idle") ~= (idle[id] == true) then return "neither idle nor not: " .. id end
-  if state == "busy" and (Herd.jobs[worker.job] or {}).worker ~= id then return "busy with nothing: " .. id end
+  if (state == "busy") ~= (worker.job ~= nil) then return "busy with nothing: " .. id end
   if state == "quarantined" and not worker.pinged then return "silent and never asked: " .. id end
   if state == "retired" and not worker.leaving then return "retired by nobody: " .. id end
   if not ({ idle = 1, busy = 1, quarantined = 1, retired = 1 })[state] then return "lost: " .. id end
@@ -99,10 +141,13 @@ if tostring(held) ~= Herd.ledger.held then return "the escrow is not what the jo
 
 
 class Herd(RuleBasedStateMachine):
+    given_at_once: Counter = Counter()  # so many jobs -> how often
+
     def __init__(self):
         super().__init__()
-        self.it = HerdStory(workers=WORKERS - 1, money=dict.fromkeys(PEOPLE, MONEY))
-        self.it.register(WORKERS - 1, model=OTHER_MODEL, Model_Name="other")
+        self.it = HerdStory(workers=0, money=dict.fromkeys(PEOPLE, MONEY))
+        for worker, batch in enumerate(BATCHES):
+            self.register(worker, batch)
         self.sums = {"credits": 0, "seen": 0}
 
     def to_herder(self, sender, action, data="", **tags):
@@ -130,6 +175,11 @@ class Herd(RuleBasedStateMachine):
             self.it.send(payer, TOKEN, "Transfer", Recipient=HERDER, Quantity=str(units), **{"X-Prompt": "hi there",
                          "X-Tokens": "10"})  # fmt: skip
 
+    @rule(payer=PAYERS, crowd=CROWD, units=st.integers(530, 600))
+    def pay_in_a_crowd(self, payer, crowd, units):
+        for tokens, options in crowd:
+            self.pay(payer, units, "hi there", tokens, options)
+
     @rule(payer=PAYERS, label=st.sampled_from(["ahead", "other", ""]), size=st.sampled_from([1, 20, 40_000]))
     def send_ahead(self, payer, label, size):
         self.to_herder(payer, "Prompt", "t" * size, Label=label)
@@ -146,10 +196,37 @@ class Herd(RuleBasedStateMachine):
             job = self.it.jobs(worker)[-1].tags["Job"] if name_job else None
             self.speak(worker, "Inference-Response", "text", Job=job, Tokens_Used=used)
 
+    @rule(worker=NUMBERS, told=st.lists(TOLD, min_size=8, max_size=8), age=st.sampled_from([1, 1, 1, 2, 3]),
+          times=st.sampled_from([1, 1, 2]))  # fmt: skip
+    def answer_batch(self, worker, told, age, times):
+        batches = self.it.received(worker_id(worker), "Inference-Batch")
+        if len(batches) < age:
+            return
+        said = []
+        for job, change in zip(json.loads(batches[-age].data), told, strict=False):
+            if isinstance(change, dict):
+                said.append(answer_to(job) | change)
+            else:
+                said += [answer_to(job)] * change if isinstance(change, int) else [change]
+        for _ in range(times):
+            self.speak(worker, "Inference-Batch-Response", json.dumps(said))
+
+    @rule(worker=NUMBERS, data=JUNK)
+    def say_no_batch(self, worker, data):
+        self.speak(worker, "Inference-Batch-Response", data)
+
+    @rule(worker=NUMBERS, place=st.integers(0, 7), action=st.sampled_from(
+        ["Inference-Response", "Inference-Error", "Inference-Part"]), name_job=st.booleans())  # fmt: skip
+    def answer_one_of_a_batch(self, worker, place, action, name_job):
+        for batch in self.it.received(worker_id(worker), "Inference-Batch")[-1:]:
+            jobs = json.loads(batch.data)
+            self.speak(worker, action, "alone", Job=jobs[place % len(jobs)]["Job"] if name_job else None)
+
     @rule()
     def everybody_answers(self):
         for worker in range(WORKERS):
             self.answer(worker, True, "1")
+            self.answer_batch(worker, [{"Tokens-Used": "1"}] * 8, 1, 1)
 
     @rule(worker=NUMBERS, code=st.sampled_from(["worker-failed", "context-full", None]))
     def fail(self, worker, code):
@@ -161,9 +238,10 @@ class Herd(RuleBasedStateMachine):
         if len(self.it.jobs(worker)) > age:
             self.speak(worker, action, "late", Job=self.it.jobs(worker)[-1 - age].tags["Job"])
 
-    @rule(worker=NUMBERS, action=st.sampled_from(["Inference-Part", "Worker-Heartbeat"]))
-    def say_something(self, worker, action):
-        self.speak(worker, action, "piece")
+    @rule(worker=NUMBERS, action=st.sampled_from(["Inference-Part", "Worker-Heartbeat"]),
+          batch=st.sampled_from([None, "8", "9"]))  # fmt: skip
+    def say_something(self, worker, action, batch):
+        self.speak(worker, action, "piece", Batch=batch)
 
     def speak(self, worker, action, data="", **tags):
         named = {name: tag for name, tag in tags.items() if tag is not None}
@@ -190,9 +268,10 @@ class Herd(RuleBasedStateMachine):
 
     # The owner
 
-    @rule(worker=NUMBERS)
-    def register(self, worker):
-        self.it.register(worker, model=OTHER_MODEL if worker == WORKERS - 1 else MODEL)
+    @rule(worker=NUMBERS, batch=st.sampled_from([None, None, "1", "2", "8", "0", "9", "x"]))
+    def register(self, worker, batch):
+        model, name = (OTHER_MODEL, "other") if worker == WORKERS - 1 else (MODEL, "fake")
+        self.it.register(worker, model=model, Model_Name=name, **({"Batch": batch} if batch else {}))
 
     @rule(worker=NUMBERS)
     def retire(self, worker):
@@ -244,7 +323,22 @@ class Herd(RuleBasedStateMachine):
         for entry in self.it.log[self.sums["seen"] :]:
             if entry.process == HERDER:
                 assert "failed and changed nothing" not in entry.printed, entry.printed
+                for message in entry.sent:
+                    self.goes_together(message)
         self.sums["seen"] = len(self.it.log)
+
+    def goes_together(self, message):
+        """What a worker is given: no more jobs than it takes, none longer than the first, all within the limits."""
+        if message.action not in ("Inference", "Inference-Batch"):
+            return
+        jobs = json.loads(message.data) if message.action == "Inference-Batch" else [message.tags]
+        self.given_at_once[len(jobs)] += 1
+        if message.action == "Inference-Batch":
+            assert 2 <= len(jobs) <= (self.it.herd(f'herd.workers["{message.target}"].batch') or 1)
+            tokens = [int(job["Tokens"]) for job in jobs]
+            assert max(tokens) == tokens[0] and sum(tokens) <= 2048, tokens
+            assert sum(len(job["Data"]) for job in jobs) <= 32768
+            assert not any("Stream" in job for job in jobs)
 
     def teardown(self):
         self.to_herder(OPERATOR, "Resume")
@@ -274,6 +368,8 @@ def test_64_the_books_agree_whatever_everybody_does_and_no_request_or_worker_is_
                 suppress_health_check=list(HealthCheck),
             ),
         )
+    print(f"jobs at once: {dict(sorted(Herd.given_at_once.items()))}")
+    assert STEPS < STEPS_OF_A_PORTION or max(Herd.given_at_once) == 8, "the workers got too few jobs together"
 
 
 def test_a_state_of_every_kind_is_told_by_the_check():
@@ -298,6 +394,43 @@ def test_a_state_of_every_kind_is_told_by_the_check():
         assert wrong in str(it.processes[HERDER].lua.execute(CHECK)), code
 
 
+def a_batch() -> HerdStory:
+    """Worker 0 is at job-2, job-3 and job-4, worker 1 at job-5, and job-6 waits."""
+    it = HerdStory(workers=0)
+    it.register(0, Batch="8")
+    for _ in range(4):
+        it.pay(ALICE, 20)
+    it.answer()
+    it.register(1)
+    for _ in range(2):
+        it.pay(ALICE, 20)
+    assert [len(batch) for batch in it.batches()] == [3]
+    return it
+
+
+@pytest.mark.parametrize(
+    "code, wrong",
+    [
+        ("Herd.jobs['job-2'].beside = nil", "runs nowhere"),
+        ("Herd.jobs['job-3'].beside = nil", "runs nowhere: job-4"),
+        ("Herd.jobs['job-4'].beside = 'job-2'", "runs twice: job-2"),
+        ("Herd.jobs['job-5'].beside = 'job-3'", "busy with nothing"),
+        ("Herd.jobs['job-4'].beside = 'job-6'", "busy with nothing"),
+        ("Herd.jobs['job-4'] = nil", "busy with nothing"),
+        ("Herd.jobs['job-3'].tokens = 11", "longer than the first: job-3"),
+        ("Herd.jobs['job-3'].tries = 2", "not to be with others: job-3"),
+        ("Herd.jobs['job-2'].stream = '4'", "not to be with others: job-2"),
+        ("Herd.jobs['job-4'].due = Herd.now + 1", "not due with the first: job-4"),
+        ("Herd.jobs['job-6'].beside = 'job-7'", "though it does not run: job-6"),
+    ],
+)
+def test_a_batch_that_is_spoilt_is_told_by_the_check(code, wrong):
+    it = a_batch()
+    assert it.processes[HERDER].lua.execute(CHECK) is None
+    it.processes[HERDER].lua.execute(code)
+    assert wrong in str(it.processes[HERDER].lua.execute(CHECK))
+
+
 def test_a_rule_that_fails_half_way_leaves_no_trace():
     """Each message of a busy herd is tried with a fault at its end: the herd is then exactly what it was."""
     it = HerdStory(workers=2)
@@ -320,3 +453,13 @@ def test_a_rule_that_fails_half_way_leaves_no_trace():
         assert not evaluation.sent and "changed nothing" in evaluation.printed
         assert it.image() == before, action
     assert json.loads(it.ask(BOB, TOKEN, "Balances").data)[HERDER] == "86"
+
+
+def test_a_batch_answer_that_fails_half_way_leaves_no_trace():
+    it = a_batch()
+    said = [answer_to(job) for job in it.batches()[-1]]
+    said[1] |= {"Action": "Inference-Error", "Code": "bad-request"}
+    it.processes[HERDER].lua.execute("Herd.ledger.credits = '999'")
+    before, told = it.image(), len(it.log)
+    it.speak(worker_id(0), HERDER, "Inference-Batch-Response", json.dumps(said))
+    assert not it.log[told].sent and "changed nothing" in it.log[told].printed and it.image() == before

@@ -13,6 +13,7 @@ from puna.arweave.wallet import new_ed25519_wallet
 from puna.errors import Invalid, Missing, NodeError
 from puna.services import programs
 from puna.services.genesis import START_WINSTON, genesis
+from puna.services.herder.batch import BATCH
 from puna.services.herder.client import ask
 from puna.services.network import NETWORK_NOTE, Network, standing
 from puna.services.steps import PROGRAM
@@ -133,12 +134,14 @@ async def test_a_network_of_an_earlier_version_gets_the_present_programs_and_kee
     herder = link.story.processes[network.herder].lua
     herder.execute("Herd.limits, Herd.waiting, Herd.queued_by, Herd.texts, Herd.next_deadline = nil")
     herder.execute("Herd.base_fee = 3 Handlers.remove('Pause')")
+    herder.execute("for _, worker in pairs(Herd.workers) do worker.batch = nil end")
     sent, supply = len(link.submitted), (await info(link, network.token)).supply
     assert await raise_network(link, store, files) == network
     assert len(link.submitted) == sent + 4 and (await info(link, network.token)).supply == supply
     link.story.wallets.setdefault(USER.address, [])
     answer = await ask(link, USER, network, "What do llamas eat?", 5)
     assert (answer.text, answer.base_fee, answer.paid_winston) == ("grass", 3, 3 + 4 + 5)
+    assert [herder.eval(f"Herd.workers['{worker}'].batch") for worker in network.workers] == [BATCH] * 2
     herd = link.story
     assert herd.ask(OPERATOR.address, network.herder, "Pause").action == "Paused"
     assert await raise_network(link, store, files) == network and len(link.submitted) == sent + 5

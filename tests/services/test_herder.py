@@ -9,7 +9,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from services.herd_story import HERDER, MONEY, TOKEN, HerdStory, worker_id
+from services.herd_story import HERDER, MONEY, TOKEN, HerdStory, answer_to, worker_id
 from services.story import ALICE, BOB, MODEL, OPERATOR, named_id
 
 # needed for "hi there" and 10 tokens: 1 + (2 + 10) * 1
@@ -965,3 +965,494 @@ def test_a_format_or_top_p_that_is_none_is_refunded_with_the_reason(prompt, tags
     it = HerdStory()
     it.pay(ALICE, NEEDED, prompt=prompt, **tags)
     assert why in only(it.errors()).tags["Error"] and it.balance(ALICE) == MONEY
+
+
+# Several jobs at once
+
+
+def broken(code: str = "worker-failed", error: str = "it broke") -> dict[str, str]:
+    return {"Action": "Inference-Error", "Code": code, "Error": error, "Data": error}
+
+
+def busy_herd(batch: int | None = 8, **herd) -> HerdStory:
+    """A herd with one worker, which is at a job of Bob's; job-2 is the next."""
+    it = HerdStory(workers=0, **herd)
+    it.register(0, **({"Batch": str(batch)} if batch else {}))
+    it.pay(BOB, NEEDED, prompt="busy now")
+    return it
+
+
+def a_batch_of_three(workers: int = 1) -> HerdStory:
+    """A herd whose worker 0 is at job-2, job-3 and job-4 of Alice; others are idle."""
+    it = busy_herd()
+    for prompt in ("one", "two", "three"):
+        it.pay(ALICE, NEEDED, prompt=prompt, X_Reference=prompt)
+    it.answer()
+    for number in range(1, workers):
+        it.register(number, Batch="8")
+    assert it.given()[-1] == ["one", "two", "three"]
+    return it
+
+
+def shown(it: HerdStory, number: int = 0) -> dict:
+    """What Queue tells of a worker."""
+    return next(
+        each for each in json.loads(it.ask(BOB, HERDER, "Queue").data)["workers"] if each["id"] == worker_id(number)
+    )
+
+
+def test_jobs_that_wait_go_together_when_a_worker_is_free_in_the_order_of_the_queue():
+    it = busy_herd()
+    it.pay(ALICE, NEEDED, prompt="patient one")
+    it.pay(ALICE, 2 * NEEDED, prompt="richer one", X_Reference="mine", X_Seed="7", X_System="be brief")
+    it.pay(BOB, NEEDED, prompt="patient too")
+    it.answer()
+    assert it.given() == ["busy now", ["be brief\n\nricher one", "patient one", "patient too"]]
+    batch = only(it.received(worker_id(0), "Inference-Batch"))
+    assert "Job" not in batch.tags and "Tokens" not in batch.tags
+    first = it.batches()[0][0]
+    assert first == {
+        "Job": "job-3", "Tokens": "10", "Data": "be brief\n\nricher one", "System-Bytes": "8", "Seed": "7",
+        "Client": ALICE, "X-Reference": "mine",
+    }  # fmt: skip
+
+
+def test_a_batch_is_no_larger_than_its_worker_takes():
+    it = busy_herd(batch=3)
+    for prompt in "abcdefg":
+        it.pay(ALICE, NEEDED, prompt=prompt)
+    it.answer()
+    it.answer_batch()
+    it.answer_batch()
+    assert it.given() == ["busy now", ["a", "b", "c"], ["d", "e", "f"], "g"]
+
+
+def test_one_job_that_waits_goes_as_ever():
+    it = busy_herd()
+    it.pay(ALICE, NEEDED, prompt="alone")
+    it.answer()
+    assert it.given() == ["busy now", "alone"] and not it.batches()
+
+
+def test_idle_workers_share_the_queue_evenly():
+    it = HerdStory(workers=0)
+    for number in range(3):
+        it.register(number, Batch="8")
+    it.register(3, model="OTHER", Batch="8")  # is idle and cannot help
+    for number in range(3):
+        it.pay(BOB, NEEDED, prompt=f"busy {number}")
+    for prompt in "abcdefg":
+        it.pay(ALICE, NEEDED, prompt=prompt)
+    it.send(OPERATOR, HERDER, "Pause")
+    for number in range(3):
+        it.answer(number)
+    it.send(OPERATOR, HERDER, "Resume")
+    assert it.given()[3:] == [["a", "b", "c"], ["d", "e"], ["f", "g"]]
+
+
+def test_one_that_asks_for_more_tokens_than_the_first_waits_for_another_worker():
+    it = busy_herd()
+    it.pay(ALICE, 3 * NEEDED, prompt="first")
+    it.pay(ALICE, NEEDED * 4, prompt="longer", tokens="11")
+    it.pay(ALICE, 2 * NEEDED, prompt="first too", tokens="12")
+    it.pay(ALICE, NEEDED, prompt="same")
+    it.pay(ALICE, NEEDED, prompt="shorter", tokens="4")
+    it.answer()
+    assert it.given()[1:] == [["longer", "first", "shorter", "same"]]
+    it.answer_batch()
+    assert it.given()[-1] == "first too"
+
+
+@pytest.mark.parametrize("tags", [{"X_Model": "other"}, {"X_Stream": "4"}])
+def test_another_model_and_an_answer_in_pieces_do_not_go_with_others(tags):
+    it = busy_herd()
+    it.register(1, model="OTHER", Model_Name="other", Batch="8")
+    it.pay(BOB, NEEDED, prompt="busy there", X_Model="other")
+    it.pay(ALICE, NEEDED, prompt="one")
+    it.pay(ALICE, NEEDED, prompt="apart", **tags)
+    it.pay(ALICE, NEEDED, prompt="two")
+    it.answer(0)
+    assert it.given()[2:] == [["one", "two"]]
+    it.answer_batch(0)
+    it.answer(1)
+    assert it.given()[3:] == ["apart"]
+
+
+def test_an_answer_in_pieces_that_is_first_goes_alone():
+    it = busy_herd()
+    it.pay(ALICE, 2 * NEEDED, prompt="apart", X_Stream="4")
+    it.pay(ALICE, NEEDED, prompt="one")
+    it.pay(ALICE, NEEDED, prompt="two")
+    it.answer()
+    it.answer()
+    assert it.given()[1:] == ["apart", ["one", "two"]]
+
+
+def test_a_job_tried_before_goes_alone():
+    it = busy_herd()
+    for prompt in ("one", "two"):
+        it.pay(ALICE, NEEDED, prompt=prompt)
+    it.fail()
+    it.pay(ALICE, NEEDED, prompt="late one")
+    it.pay(ALICE, 3 * NEEDED, prompt="rich one")
+    it.answer_batch()
+    assert it.given() == ["busy now", ["one", "two"], ["rich one", "late one"]]
+    it.pay(ALICE, NEEDED, prompt="last one")
+    it.answer_batch()
+    assert it.given()[3:] == ["busy now"]
+    it.answer()
+    assert it.given()[4:] == ["last one"]
+
+
+def test_all_answers_of_a_batch_are_limited_in_tokens():
+    it = busy_herd()
+    for n in range(6):
+        it.pay(ALICE, 600, prompt=f"p{n}", tokens="512")
+    it.answer()
+    it.answer_batch()
+    assert it.given()[1:] == [["p0", "p1", "p2", "p3"], ["p4", "p5"]]
+
+
+def test_all_prompts_of_a_batch_are_limited_in_bytes():
+    it = busy_herd()
+    sizes = {"a": 16_000, "b": 16_769, "c": 16_768, "d": 1}
+    for name, size in sizes.items():
+        it.send(ALICE, HERDER, "Prompt", name * size, Label=name)
+        it.pay(ALICE, NEEDED, prompt=None, X_Prompt_Ref=name)
+    it.answer()
+    assert [[len(prompt) for prompt in batch] for batch in it.given()[1:]] == [[16_000, 16_768]]
+    it.answer_batch()
+    assert [len(prompt) for prompt in it.given()[-1]] == [16_769, 1]
+
+
+def test_a_prompt_over_the_limit_of_bytes_still_goes_alone():
+    it = busy_herd(limits={"Max-Prompt-Data": "50000"})
+    it.send(ALICE, HERDER, "Prompt", "x" * 40_000, Label="long")
+    it.pay(ALICE, NEEDED, prompt=None, X_Prompt_Ref="long")
+    it.pay(ALICE, NEEDED, prompt="one")
+    it.answer()
+    assert len(it.given()[-1]) == 40_000
+
+
+def test_far_behind_in_the_queue_nobody_is_looked_for():
+    it = busy_herd()
+    it.pay(ALICE, 100 * NEEDED, prompt="first")
+    for n in range(32):
+        it.pay(ALICE, 10 * NEEDED, prompt=f"longer {n}", tokens="11")
+    it.pay(ALICE, NEEDED, prompt="far")
+    it.answer()
+    assert it.given()[-1] == "first"
+
+
+@pytest.mark.parametrize("batch", [None, 1])
+def test_a_worker_that_takes_no_batches_gets_one_job_at_a_time(batch):
+    it = busy_herd(batch=batch)
+    for prompt in ("one", "two", "three"):
+        it.pay(ALICE, NEEDED, prompt=prompt)
+    for _ in range(4):
+        it.answer()
+    assert it.given() == ["busy now", "one", "two", "three"] and not it.batches()
+
+
+@pytest.mark.parametrize("batch", ["0", "9", "-1", "", "x", "1.5", "08", "0x2", "9" * 40])
+def test_a_batch_size_that_is_none_is_refused_and_changes_nothing(batch):
+    it = busy_herd(batch=2)
+    before = it.image()
+    told = it.ask(OPERATOR, HERDER, "Register-Worker", Worker=worker_id(0), Batch=batch)
+    assert (told.action, told.tags["Error"]) == ("Register-Error", "Batch must be a whole number from 1 to 8")
+    assert it.image() == before
+    assert it.ask(OPERATOR, HERDER, "Register-Worker", Worker=worker_id(5), Batch=batch).action == "Register-Error"
+    assert it.herd(f'herd.workers["{worker_id(5)}"]') is None
+
+
+def test_registering_again_keeps_the_batch_size_or_changes_it():
+    it = busy_herd(batch=2)
+    for prompt in "abcdefg":
+        it.pay(ALICE, NEEDED, prompt=prompt)
+    it.register(0)
+    it.answer()
+    it.register(0, Batch="4")
+    it.answer_batch()
+    it.register(0, Batch="1")
+    it.answer_batch()
+    assert it.given() == ["busy now", ["a", "b"], ["c", "d", "e", "f"], "g"]
+
+
+def test_a_sign_of_life_tells_the_batch_size_where_the_owner_did_not():
+    it = busy_herd(batch=None)
+    for prompt in "abcdefg":
+        it.pay(ALICE, NEEDED, prompt=prompt)
+    it.speak(worker_id(0), HERDER, "Worker-Heartbeat", Batch="9")
+    assert "batch" not in shown(it)
+    it.speak(worker_id(0), HERDER, "Worker-Heartbeat", Batch="3")
+    it.answer()
+    assert (it.given()[-1], shown(it)["batch"]) == (["a", "b", "c"], 3)
+    it.register(0, Batch="2")
+    it.speak(worker_id(0), HERDER, "Worker-Heartbeat", Batch="8")
+    it.answer_batch()
+    assert (it.given()[-1], shown(it)["batch"]) == (["d", "e"], 2)
+
+
+def test_each_job_of_a_batch_is_settled_by_its_own_tokens():
+    it = a_batch_of_three()
+    it.clock.pass_ms(1500)
+    told = {"Prompt-Tokens": "9", "Model": MODEL, "Arithmetic": "canonical-1", "Inference": "the-message",
+            "Prompt-Ids": "AQID", "Token-Ids": "BAU"}  # fmt: skip
+    it.answer_batch(job_2={"Tokens-Used": "4", "Finish": "stop"} | told, job_3={"Tokens-Used": "0", "Data": ""})
+    answers = it.answers()
+    assert [answer.tags["X-Reference"] for answer in answers] == ["one", "two", "three"]
+    assert [(answer.tags["Fee"], answer.tags["Refund"]) for answer in answers] == [("6", "7"), ("2", "11"), ("13", "0")]
+    backs = [(back.tags["X-Reference"], back.tags["Quantity"]) for back in it.received(ALICE, "Credit-Notice")[1:]]
+    assert backs == [("one", "7"), ("two", "11")] and it.balance(ALICE) == MONEY - 21
+    assert [answer.data for answer in answers] == ["an answer to one", "", "an answer to three"]
+    wanted = told | {"Finish": "stop", "Job": "job-2", "Duration": "1500", "Worker": worker_id(0), "Tokens-Used": "4"}
+    assert {name: answers[0].tags.get(name) for name in wanted} == wanted
+    assert len({answer.tags["Payment"] for answer in answers}) == 3
+    assert (shown(it)["answered"], shown(it)["earned"], it.worker_state()) == (4, str(13 + 21), "idle")
+
+
+@pytest.mark.parametrize("code", ["bad-request", "context-full"])
+def test_an_error_that_is_the_requests_own_refunds_that_one_alone(code):
+    it = a_batch_of_three(workers=2)
+    it.answer_batch(job_3=broken(code, "context full: 1000 tokens"))
+    error = only(it.errors())
+    assert (error.tags["Code"], error.tags["X-Reference"], error.tags["Refund"]) == ("bad-request", "two", "13")
+    assert error.tags["Error"] == "context full: 1000 tokens"
+    assert [answer.tags["Job"] for answer in it.answers()] == ["job-2", "job-4"] and not it.jobs(1)
+    assert it.herd(f'herd.workers["{worker_id(0)}"].failures') == 0 and it.balance(ALICE) == MONEY - 2 * NEEDED
+
+
+def test_a_worker_failure_of_one_is_tried_again_elsewhere_alone_and_is_one_failure():
+    it = a_batch_of_three(workers=2)
+    it.answer_batch(job_2=broken(), job_4=broken())
+    assert [answer.tags["Job"] for answer in it.answers()] == ["job-3"]
+    assert [job.data for job in it.jobs(1)] == ["one"]
+    assert it.worker_state(0) == "idle" and it.herd(f'herd.workers["{worker_id(0)}"].failures') == 1
+    it.answer(1)
+    assert [job.data for job in it.jobs(1)] == ["one", "three"]
+    it.fail(1)
+    assert only(it.errors()).tags["X-Reference"] == "three" and it.balance(ALICE) == MONEY - 2 * NEEDED
+
+
+def all_broken(it: HerdStory) -> dict[str, dict]:
+    return {job["Job"].replace("-", "_"): broken() for job in it.batches()[-1]}
+
+
+def test_a_batch_that_fails_is_one_of_the_three_failures_in_a_row_that_retire_a_worker():
+    it = a_batch_of_three()
+    it.answer_batch(**all_broken(it))
+    assert it.worker_state() == "busy" and it.jobs()[-1].data == "one"
+    it.fail()
+    it.fail()
+    assert it.worker_state() == "retired" and [error.tags["X-Reference"] for error in it.errors()] == [
+        "one", "two", "three",
+    ]  # fmt: skip
+    assert it.balance(ALICE) == MONEY
+
+
+def test_a_batch_without_a_failure_clears_those_before():
+    it = busy_herd()
+    for prompt in ("one", "two"):
+        it.pay(ALICE, NEEDED, prompt=prompt)
+    it.fail()
+    assert it.given()[1:] == [["one", "two"]] and it.herd(f'herd.workers["{worker_id(0)}"].failures') == 1
+    it.answer_batch(job_3=broken("bad-request"))
+    assert it.herd(f'herd.workers["{worker_id(0)}"].failures') == 0
+
+
+@pytest.mark.parametrize("left_out", ["job_2", "job_3", "job_4"])
+def test_a_job_left_out_is_tried_again(left_out):
+    it = a_batch_of_three(workers=2)
+    it.answer_batch(**{left_out: None})
+    assert len(it.answers()) == 2 and it.herd(f'herd.workers["{worker_id(0)}"].failures') == 1
+    assert only(it.jobs(1)).tags["Job"] == left_out.replace("_", "-") and it.worker_state(0) == "idle"
+    it.answer(1)
+    assert len(it.answers()) == 3 and not it.errors()
+
+
+def test_a_job_left_out_twice_is_refunded_with_the_reason():
+    it = a_batch_of_three()
+    it.answer_batch(job_3=None)
+    it.fail(error="")
+    assert only(it.errors()).tags["Error"] == "The worker failed"
+    it = a_batch_of_three()
+    it.send(OPERATOR, HERDER, "Retire-Worker", Worker=worker_id(0))
+    it.answer_batch(job_3=None)
+    assert only(it.errors()).tags["Error"] == "The worker left it out" and it.worker_state() == "retired"
+
+
+@pytest.mark.parametrize("data", [None, 7, {"a": 1}, [1, None, 2]])
+def test_an_answer_without_a_text_is_none_and_is_tried_again(data):
+    it = a_batch_of_three(workers=2)
+    it.answer_batch(job_3={"Data": data})
+    assert only(it.jobs(1)).tags["Job"] == "job-3" and [a.tags["Job"] for a in it.answers()] == ["job-2", "job-4"]
+
+
+def test_of_a_job_answered_twice_in_a_batch_the_first_counts():
+    it = a_batch_of_three()
+    batch = it.batches()[-1]
+    said = [answer_to(job) | {"Data": f"{turn} {job['Data']}"} for turn in ("first", "second") for job in batch]
+    it.say_batch(0, json.dumps(said))
+    assert [answer.data for answer in it.answers()] == ["first one", "first two", "first three"]
+
+
+def test_answers_to_jobs_of_others_and_to_none_are_left_aside():
+    it = a_batch_of_three(workers=2)
+    it.pay(BOB, NEEDED, prompt="elsewhere")
+    stolen = [answer_to({"Job": job, "Tokens": "10", "Data": "x"}) for job in ("job-5", "job-1", "job-99", "no job")]
+    own = [answer_to(job) for job in it.batches()[-1]]
+    it.say_batch(0, json.dumps([None, *own]))
+    assert not it.answers() and it.worker_state() == "busy"  # a list ends where nothing is
+    it.say_batch(0, json.dumps([7, "x", [], {}, *stolen, {"Job": 7}, *own]))
+    assert len(it.answers()) == 3 and len(it.answers(BOB)) == 1
+    it.answer(1)
+    assert it.answers(BOB)[-1].data == "an answer"
+
+
+@pytest.mark.parametrize(
+    "data", ["", " ", "no JSON", "{}", "7", "[]", "null", "[[[]]]", '[{"Job":null}]', '{"Job":"job-2"}']
+)
+def test_a_batch_answer_that_says_nothing_of_the_batch_leaves_it_running_until_it_is_overdue(data):
+    it = a_batch_of_three()
+    it.say_batch(0, data)
+    assert it.worker_state() == "busy" and not it.answers() and not it.errors()
+    it.answer_batch()
+    assert len(it.answers()) == 3
+
+
+def test_a_batch_answer_that_says_it_is_json_is_understood():
+    it = a_batch_of_three()
+    said = json.dumps([answer_to(job) for job in it.batches()[-1]])
+    it.say_batch(0, said, Content_Type="application/json")
+    assert len(it.answers()) == 3
+
+
+@pytest.mark.parametrize("action", ["Inference-Response", "Inference-Error", "Inference-Part"])
+@pytest.mark.parametrize("tags", [{}, {"Job": "job-2"}, {"Job": "job-3"}])
+def test_the_answer_to_one_job_does_not_end_a_batch(action, tags):
+    it = a_batch_of_three()
+    before = it.ledger()
+    it.speak(worker_id(0), HERDER, action, "alone", Code="bad-request", **tags)
+    assert it.worker_state() == "busy" and it.ledger() == before and not it.received(ALICE, action)
+    it.answer_batch()
+    assert len(it.answers()) == 3
+
+
+def test_a_batch_answer_does_not_end_one_job():
+    it = busy_herd()
+    it.say_batch(0, json.dumps([answer_to({"Job": "job-1", "Tokens": "10", "Data": "x"})]))
+    assert it.worker_state() == "busy" and not it.answers(BOB)
+
+
+def test_a_batch_answer_from_a_stranger_is_dropped():
+    it = a_batch_of_three()
+    said = json.dumps([answer_to(job) for job in it.batches()[-1]])
+    it.speak(named_id("STRANGER"), HERDER, "Inference-Batch-Response", said)
+    it.send(BOB, HERDER, "Inference-Batch-Response", said)
+    assert "not from a worker" in it.log[-1].printed and not it.answers() and it.worker_state() == "busy"
+
+
+def test_all_of_a_batch_that_is_overdue_are_tried_again_elsewhere_each_alone():
+    it = a_batch_of_three(workers=2)
+    it.later(10)
+    assert it.worker_state(0) == "quarantined" and len(it.received(worker_id(0), "Ping")) == 1
+    assert it.herd(f'herd.workers["{worker_id(0)}"].failures') == 1
+    for _ in range(3):
+        it.answer(1)
+    assert it.given()[2:] == ["one", "two", "three"] and len(it.answers()) == 3 and not it.errors()
+
+
+def test_a_batch_has_the_time_of_its_longest_job():
+    it = busy_herd()
+    for tokens in (450, 300, 4):
+        it.pay(ALICE, 1 + 2 + tokens, tokens=tokens)
+    it.answer()
+    assert [job["Tokens"] for job in it.batches()[-1]] == ["450", "300", "4"]
+    it.later(2 + 450 * 2 / 60 - 0.1)
+    assert it.worker_state() == "busy"
+    it.later(0.1)
+    assert it.worker_state() == "quarantined"
+
+
+def test_a_late_batch_answer_changes_nothing_and_brings_the_worker_back():
+    it = a_batch_of_three(workers=2)
+    late = json.dumps([answer_to(job) for job in it.batches(0)[-1]])
+    it.later(10)
+    it.pay(BOB, NEEDED, prompt="waits here")
+    before = it.ledger()
+    it.say_batch(0, late)
+    assert it.ledger() == before and not it.answers()
+    assert it.worker_state(0) == "busy" and it.jobs(0)[-1].data == "waits here"  # what failed here is not tried here
+    it.say_batch(0, late)
+    assert it.ledger() == before and not it.answers() and it.worker_state(0) == "busy"
+
+
+def test_a_batch_answer_that_comes_twice_counts_once():
+    it = a_batch_of_three()
+    said = json.dumps([answer_to(job) for job in it.batches()[-1]])
+    it.say_batch(0, said)
+    for prompt in ("four", "five", "six"):
+        it.pay(ALICE, NEEDED, prompt=prompt)
+    it.answer()
+    assert it.given()[-1] == ["five", "six"]
+    it.say_batch(0, said)
+    assert len(it.answers()) == 4 and it.worker_state() == "busy"
+    it.answer_batch()
+    assert [answer.data for answer in it.answers()][-2:] == ["an answer to five", "an answer to six"]
+
+
+def test_a_worker_that_is_retired_ends_its_batch_first():
+    it = a_batch_of_three()
+    it.send(OPERATOR, HERDER, "Retire-Worker", Worker=worker_id(0))
+    assert it.worker_state() == "busy"
+    it.answer_batch()
+    assert len(it.answers()) == 3 and it.worker_state() == "retired"
+
+
+def test_queue_tells_how_many_jobs_a_worker_is_at():
+    it = a_batch_of_three(workers=2)
+    queue = it.ask(BOB, HERDER, "Queue").tags
+    assert (queue["Running"], queue["Queue-Length"], queue["Held"]) == ("3", "0", "39")
+    assert (shown(it, 0)["jobs"], shown(it, 0)["job"], shown(it, 0)["tokens"]) == (3, "job-2", 10)
+    assert (shown(it, 1)["jobs"], shown(it, 1)["state"]) == (0, "idle")
+    assert it.ask(ALICE, HERDER, "Status", X_Reference="three").tags["Worker"] == worker_id(0)
+
+
+def test_a_job_that_runs_in_a_batch_is_not_cancelled():
+    it = a_batch_of_three()
+    for reference in ("one", "two", "three"):
+        assert it.ask(ALICE, HERDER, "Cancel", X_Reference=reference).tags["Error"] == "The job runs already"
+    it.answer_batch()
+    assert len(it.answers()) == 3
+
+
+def test_speed_is_learned_from_the_longest_of_a_batch():
+    it = a_batch_of_three()
+    before = it.herd("herd.us_per_token")
+    it.clock.pass_ms(800)
+    it.answer_batch(job_2={"Tokens-Used": "4"}, job_3={"Tokens-Used": "8"}, job_4=broken("bad-request"))
+    assert it.herd("herd.us_per_token") == (7 * before + 100_000) // 8
+
+
+def test_a_batch_in_which_nothing_was_made_teaches_no_speed():
+    it = a_batch_of_three()
+    before = it.herd("herd.us_per_token")
+    it.clock.pass_ms(800)
+    it.answer_batch(job_2={"Tokens-Used": "0"}, job_3=broken("bad-request"), job_4={"Tokens-Used": "x"})
+    assert it.herd("herd.us_per_token") == before
+
+
+def test_two_hundred_calls_in_batches_all_finish_each_paid_once():
+    it = HerdStory(workers=0)
+    for number in range(3):
+        it.register(number, Batch=str(number * 3 + 2))
+    for n in range(200):
+        it.pay(ALICE, NEEDED, prompt=f"call {n}", tokens=str(4 + n % 7), X_Reference=f"call-{n}")
+    while it.herd("next(herd.jobs)"):
+        for number in range(3):
+            at = shown(it, number)["jobs"]
+            if at:
+                it.answer(number) if at == 1 else it.answer_batch(number)
+    assert sorted(answer.tags["X-Reference"] for answer in it.answers()) == sorted(f"call-{n}" for n in range(200))
+    assert not it.errors() and it.ledger()["held"] == 0
+    assert max(len(batch) for number in range(3) for batch in it.batches(number)) == 8

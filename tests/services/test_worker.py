@@ -1,5 +1,6 @@
 """The worker under the real runtime, with an engine that the test plays."""
 
+import json
 from functools import cache
 
 import lupa.lua53 as lupa
@@ -204,6 +205,16 @@ def test_a_ping_from_the_herder_is_answered_with_a_heartbeat():
     assert it.wallets[HERDER][-1].action == "Worker-Heartbeat"
 
 
+def test_a_worker_of_an_earlier_version_tells_its_herder_that_it_lives_and_how_many_jobs_it_takes_now():
+    it = worker_story()
+    assert HERDER not in it.wallets  # the herder gets to know a new one from its owner
+    it.send(OPERATOR, WORKER, "Eval", programs.source(programs.WORKER).decode())
+    (told,) = it.wallets[HERDER]
+    assert (told.action, told.tags["Batch"], told.tags["Model"]) == ("Worker-Heartbeat", "8", MODEL)
+    it.speak(HERDER, WORKER, "Ping")
+    assert it.wallets[HERDER][-1].tags["Batch"] == "8"
+
+
 def test_fault_16_only_the_owner_may_change_the_model():
     it = worker_story()
     other = named_id("OTHERMODEL")
@@ -240,3 +251,180 @@ def test_a_text_is_continued_as_it_is():
     assert [each["op"] for each in it.engine.requests[-2:]] == ["tokenize", "generate"]
     infer(it, "Once upon")
     assert [each["op"] for each in it.engine.requests[-2:]] == ["chat", "generate"]
+
+
+# Several jobs at once
+
+
+def infer_all(it: Story, *jobs: dict, data: str | None = None) -> list[dict[str, str]]:
+    """What the worker says of each of the jobs of a batch."""
+    told = len(it.wallets.get(HERDER, []))
+    it.speak(HERDER, WORKER, "Inference-Batch", json.dumps(jobs) if data is None else data)
+    (answer,) = it.wallets[HERDER][told:]
+    assert answer.action == "Inference-Batch-Response" and answer.tags["Inference"] in {e.message for e in it.log}
+    return json.loads(answer.data)
+
+
+def job(number: int, prompt: object = "hi there", **tags: object) -> dict:
+    return {"Job": f"job-{number}", "Tokens": "10", "Data": prompt} | {k.replace("_", "-"): v for k, v in tags.items()}
+
+
+def as_alone(it: Story, job: dict[str, str]) -> dict[str, str]:
+    """What the worker says of a job of a batch when it comes by itself; without the message that brought it."""
+    tags = {name: text for name, text in job.items() if name != "Data"}
+    it.speak(HERDER, WORKER, "Inference", job["Data"], **tags)
+    answer = it.wallets[HERDER][-1]
+    return {name: answer.tags[name] for name in SAID if name in answer.tags} | {"Data": answer.data}
+
+
+SAID = ("Action", "Job", "Model", "Model-Name", "Arithmetic", "Tokens-Used", "Prompt-Tokens", "Finish", "Prompt-Ids",
+        "Token-Ids", "Code", "Error")  # fmt: skip
+ALL_KINDS = [
+    job(1, "hello"),
+    job(2, "be brief\n\nhello <|user|>", System_Bytes="8", Tokens="2"),
+    job(3, '[{"role":"system","content":"be brief"},{"role":"user","content":"hi"}]', Format="chat"),
+    job(4, "Once upon", Format="text", Termination="three", Tokens="6"),
+    job(5, "<|user|>\ncats<|end|>\n<|assistant|>\n", Temperature="0.7", Seed="9", Top_P="0.5"),
+    job(6, "hello", Tokens="1", Termination='["END","FIN"]', Client=BOB, X_Reference="mine"),
+    job(7, '日本 "quoted" \\ \n\t\x01 \u2028 🦙', Tokens="3", Seed="4294967295"),
+    job(8, "word " * 2000),
+]
+
+
+def test_several_jobs_at_once_are_answered_as_each_would_be_alone():
+    text = 'one "two" three\\ \x01four 日本🦙 six\nseven eight nine'
+    together = infer_all(worker_story(text=text), *ALL_KINDS)
+    alone = [as_alone(worker_story(text=text), each) for each in ALL_KINDS]
+    assert [{name: said[name] for name in said if name != "Inference"} for said in together] == alone
+    assert [said["Action"] for said in together] == ["Inference-Response"] * 7 + ["Inference-Error"]
+    assert (together[1]["Data"], together[3]["Data"], together[7]["Code"]) == (
+        'one "two"',
+        'one "two" ',
+        "context-full",
+    )
+
+
+def test_jobs_that_come_together_are_computed_together():
+    it = worker_story()
+    answers = infer_all(it, *ALL_KINDS)
+    (asked,) = [asked for asked in it.engine.requests if asked["op"] == "generate_all"]
+    assert [wanted["limit"] for wanted in asked["wanted"]] == [int(each["Tokens"]) for each in ALL_KINDS]
+    assert [wanted["temperature"] for wanted in asked["wanted"]] == [0, 0, 0, 0, 0.7, 0, 0, 0]
+    assert [wanted["seed"] for wanted in asked["wanted"]] == [0, 0, 0, 0, 9, 0, 4294967295, 0]
+    assert [wanted["top_p"] for wanted in asked["wanted"]] == [1, 1, 1, 1, 0.5, 1, 1, 1]
+    assert [wanted["stop"] for wanted in asked["wanted"]] == [[], [], [], ["three"], [], ["END", "FIN"], [], []]
+    assert not [asked for asked in it.engine.requests if asked["op"] == "generate"]
+    assert {answer["Inference"] for answer in answers[:7]} == {it.log[-1].message}
+
+
+def test_nothing_of_one_batch_is_in_the_next():
+    it = worker_story(text="one two END three")
+    infer_all(it, job(1, Termination="END", Temperature="0.7", Seed="9", Top_P="0.5", Format="text"), job(2))
+    infer_all(it, job(3), job(4))
+    for wanted in it.engine.requests[-1]["wanted"]:
+        assert (wanted["stop"], wanted["temperature"], wanted["seed"], wanted["top_p"]) == ([], 0, 0, 1)
+    assert infer(it).tags["Job"] == "job-1"
+
+
+@pytest.mark.parametrize(
+    "bad, code",
+    [(job(2, Tokens="0"), "bad-request"), (job(2, Tokens=None), "bad-request"), (job(2, " "), "bad-request"),
+     (job(2, None), "bad-request"), (job(2, {"a": 1}), "bad-request"), (job(2, "word " * 2000), "context-full"),
+     (job(2, "no JSON", Format="chat"), "worker-failed"), (job(2, "[1,null,{}]", Format="chat"), "worker-failed")],
+)  # fmt: skip
+def test_a_bad_job_among_others_is_answered_with_an_error_and_they_with_theirs(bad, code):
+    it = worker_story(text="a fine answer")
+    said = infer_all(it, job(1), bad, job(3))
+    assert [(each["Action"], each["Job"]) for each in said] == [
+        ("Inference-Response", "job-1"), ("Inference-Error", "job-2"), ("Inference-Response", "job-3"),
+    ]  # fmt: skip
+    assert said[1]["Code"] == code and said[1]["Error"] and (said[0]["Data"], said[2]["Data"]) == ("a fine answer",) * 2
+    assert infer_all(it, job(4))[0]["Action"] == "Inference-Response"
+
+
+def test_a_batch_of_bad_jobs_alone_asks_the_model_for_nothing():
+    it = worker_story()
+    said = infer_all(it, job(1, Tokens="x"), job(2, ""))
+    assert [each["Code"] for each in said] == ["bad-request", "bad-request"]
+    assert not [asked for asked in it.engine.requests if asked["op"] == "generate_all"]
+
+
+@pytest.mark.parametrize("field", ["Job", "Tokens", "Data", "Termination", "Temperature", "Seed", "Top-P", "Stream",
+                                   "System-Bytes", "Format", "X-Reference"])  # fmt: skip
+@pytest.mark.parametrize("value", [None, 7, -1.5, True, [], {}, [1, None, 2], {"a": {"b": []}}, "\x00", "9" * 50, "[["])
+def test_a_field_of_any_type_in_a_batch_harms_nobody(field, value):
+    it = worker_story(text="a fine answer")
+    said = infer_all(it, job(1), job(2) | {field: value}, job(3))
+    assert [each["Action"] for each in (said[0], said[2])] == ["Inference-Response"] * 2 and len(said) == 3
+    assert said[1]["Action"] in ("Inference-Response", "Inference-Error")
+    assert isinstance(said[1].get("Job", ""), str)
+
+
+@pytest.mark.parametrize("data", ["", " ", "[]", "{}", "7", "null", "no JSON", '"text"', "[" * 300, '{"Job":"job-1"}'])
+def test_a_batch_in_which_is_nothing_is_answered_with_nothing(data):
+    it = worker_story()
+    assert infer_all(it, data=data) == []
+    assert infer(it).action == "Inference-Response"
+
+
+def test_what_is_no_job_in_a_batch_is_told_in_its_place():
+    said = infer_all(worker_story(), 7, "text", [], job(4))
+    assert [each.get("Code") for each in said] == ["bad-request"] * 3 + [None] and said[3]["Job"] == "job-4"
+
+
+def test_a_batch_from_a_stranger_is_not_served():
+    it = worker_story()
+    it.send(BOB, WORKER, "Inference-Batch", json.dumps([job(1), job(2)]))
+    it.speak(named_id("OTHER"), WORKER, "Inference-Batch", json.dumps([job(1), job(2)]))
+    assert HERDER not in it.wallets and not it.engine.requests
+    assert "non-router" in it.log[-1].printed
+
+
+def failing(text: str):
+    def fail(asked):
+        raise OverflowError(text)
+
+    return fail
+
+
+def test_without_the_model_all_of_a_batch_fail_and_the_next_one_works_when_it_has_come():
+    it = worker_story(trouble="model is not on this node")
+    said = infer_all(it, job(1), job(2))
+    assert [(each["Job"], each["Code"], each["Error"]) for each in said] == [
+        ("job-1", "worker-failed", "model is not on this node"),
+        ("job-2", "worker-failed", "model is not on this node"),
+    ]  # fmt: skip
+    it.engine.trouble = None
+    assert [each["Action"] for each in infer_all(it, job(3), job(4))] == ["Inference-Response"] * 2
+
+
+def test_a_model_that_is_not_even_known_is_looked_for_again_with_each_batch():
+    it = worker_story()
+    known, it.engine.info = it.engine.info, failing("no such model")
+    assert {each["Error"] for each in infer_all(it, job(1), job(2))} == {"no such model"}
+    it.engine.info = known
+    assert [each["Action"] for each in infer_all(it, job(3), job(4))] == ["Inference-Response"] * 2
+
+
+def test_trouble_while_computing_fails_all_of_a_batch_and_is_survived():
+    it = worker_story()
+    computed, it.engine.generate_all = (
+        it.engine.generate_all,
+        failing("away"),
+    )
+    said = infer_all(it, job(1), job(2, Tokens="0"), job(3))
+    assert [(each["Code"], each["Error"][:4]) for each in said] == [
+        ("worker-failed", "away"), ("bad-request", "Toke"), ("worker-failed", "away"),
+    ]  # fmt: skip
+    it.engine.generate_all = computed
+    assert [each["Action"] for each in infer_all(it, job(4), job(5))] == ["Inference-Response"] * 2
+
+
+def test_a_batch_ends_an_answer_in_pieces_that_was_under_way():
+    it = worker_story(text="one two three four five six")
+    it.silent.add(WORKER)
+    it.speak(HERDER, WORKER, "Inference", "hi there", Tokens="6", Job="job-1", Stream="4")
+    it.speak(HERDER, WORKER, "Inference-Batch", json.dumps([job(2), job(3)]))
+    it.wake(WORKER)  # its own message to go on comes after the batch
+    assert [each.action for each in it.wallets[HERDER]] == ["Inference-Part", "Inference-Batch-Response"]
+    assert "Nothing to continue" in it.log[-1].printed

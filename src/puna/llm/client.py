@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 import puna
-from puna.errors import NodeError, NotYet
+from puna.errors import Invalid, NotYet
 from puna.llm import frames
 from puna.llm.frames import EngineStatus
 from puna.llm.generate import Completion, Request
@@ -131,18 +131,21 @@ class EngineClient:
         path: Path | str,
         requests: Sequence[Request],
         on_tokens: Callable[[int, list[tuple[int, bytes]]], None] | None = None,
-    ) -> list[Completion | NodeError]:
+    ) -> list[Completion | Invalid]:
         """Continue several contexts at once; each gets the answer that it would get alone.
 
-        For a request that can never be answered its error stands in the place of the Completion. `on_tokens` is called
-        as that of `generate`, first with the place of the request in the list.
+        For a request that can never be answered its error stands in the place of the Completion, and harms no other.
+        Any other error is raised, and ends them all. `on_tokens` is called as that of `generate`, with the place of the
+        request in the list before the tokens.
         """
         wanted = [
             frames.Wanted(list(each.tokens), each.limit, *sampling_fields(each.sampling), list(each.stop))
             for each in requests
         ]
-        made = self._ask(frames.GenerateAll(str(path), wanted), on_tokens)
-        return [msgspec.convert(each, Completion) if isinstance(each, dict) else failed(each) for each in made]
+        made = msgspec.convert(
+            self._ask(frames.GenerateAll(str(path), wanted), on_tokens), list[Completion | frames.Failure]
+        )
+        return [frames.error_of(each) if isinstance(each, frames.Failure) else each for each in made]
 
     def score(
         self, path: Path | str, tokens: Sequence[int], from_position: int, sampling: Sampling = GREEDY
@@ -207,11 +210,6 @@ class EngineClient:
     def _take_idle(self) -> Connection | None:
         with self._lock:
             return self._idle.pop() if self._idle else None
-
-
-def failed(told: list[Any]) -> NodeError:
-    """The error of one of several requests. It is told as a Failure, which has its name in front."""
-    return frames.error_of(msgspec.convert(told, frames.Failure))
 
 
 def sampling_fields(sampling: Sampling) -> tuple[float, int, float, int]:

@@ -85,7 +85,7 @@ class Wanted(msgspec.Struct, frozen=True, array_like=True):
 
 
 class GenerateAll(msgspec.Struct, frozen=True, tag=True):
-    """-> Tokens of all of them as they come, then a list: of each a Completion, or the Failure that it met alone"""
+    """-> Tokens of all of them as they come, then a list: of each a Completion, or the Failure that refuses it"""
 
     path: str
     wanted: list[Wanted]
@@ -153,7 +153,10 @@ ERROR_KINDS: dict[str, type[NodeError]] = {each.__name__: each for each in (Inva
 
 def frame(message: Any) -> bytes:
     """A message ready to be sent."""
-    body = encode(message)
+    try:
+        body = encode(message)
+    except OverflowError:
+        raise Invalid("A number in the message has more than 64 bits.", "Give a smaller one.") from None
     if len(body) > FRAME_BYTES_MAX:
         raise Invalid(f"The message has {len(body)} bytes, at most {FRAME_BYTES_MAX}.", "Send less at a time.")
     return LENGTH.pack(len(body)) + body

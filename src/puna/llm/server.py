@@ -28,7 +28,7 @@ from puna.errors import Invalid, NodeError
 from puna.llm import frames
 from puna.llm.chat import encode_chat, render_chat
 from puna.llm.engine import SHELF_BYTES_MAX, Deliver, Done, Engine, Event, Failed, Job, Piece
-from puna.llm.generate import Request
+from puna.llm.generate import Completion, Request
 from puna.llm.sampler import Sampling
 from puna.scheduling import compute_in_batches
 
@@ -191,7 +191,7 @@ class Connection(asyncio.Protocol):
         try:
             ask = frames.decode_ask(body)
             if isinstance(ask, frames.Generate):
-                value = await self.generate(ask.path, ask)
+                value = await self.generate(ask)
             elif isinstance(ask, frames.GenerateAll):
                 value = await self.generate_all(ask)
             elif isinstance(ask, frames.Score):
@@ -212,27 +212,29 @@ class Connection(asyncio.Protocol):
         self.answering = None
         self.transport.write(reply)
 
-    async def generate(self, path: str, wanted: frames.Generate | frames.Wanted, place: int = 0) -> Any:
-        request = Request(tuple(wanted.tokens), wanted.limit, sampling_of(wanted), tuple(wanted.stop))
-        completion = await self.follow(
-            path, lambda deliver: self.engine.start_generate(path, request, deliver), partial(self.send, place)
-        )
-        return {"tokens": completion.tokens, "text": completion.text, "finish": completion.finish}
+    async def generate(self, ask: frames.Generate) -> Completion:
+        await self.open(ask.path)
+        return await self._generate(ask.path, 0, ask)
 
-    async def generate_all(self, ask: frames.GenerateAll) -> list[Any]:
-        """What each one comes to. A request that can never be answered does not end the others."""
-        making = [asyncio.ensure_future(self._generate_one(ask.path, *each)) for each in enumerate(ask.wanted)]
+    async def generate_all(self, ask: frames.GenerateAll) -> list[Completion | frames.Failure]:
+        """What each one comes to. What can never be answered harms no other; any other error ends them all."""
+        await self.open(ask.path)
         try:
-            return await asyncio.gather(*making)
-        finally:
-            for each in making:
-                each.cancel()
+            async with asyncio.TaskGroup() as group:
+                making = [group.create_task(self._try_generate(ask.path, *each)) for each in enumerate(ask.wanted)]
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return [each.result() for each in making]
 
-    async def _generate_one(self, path: str, place: int, wanted: frames.Wanted) -> Any:
+    async def _try_generate(self, path: str, place: int, wanted: frames.Wanted) -> Completion | frames.Failure:
         try:
-            return await self.generate(path, wanted, place)
+            return await self._generate(path, place, wanted)
         except Invalid as error:
             return frames.failure_of(error)
+
+    async def _generate(self, path: str, place: int, wanted: frames.Generate | frames.Wanted) -> Completion:
+        request = Request(tuple(wanted.tokens), wanted.limit, sampling_of(wanted), tuple(wanted.stop))
+        return await self.follow(partial(self.engine.start_generate, path, request), partial(self.send, place))
 
     def send(self, place: int, pieces: list[Piece]) -> None:
         # A client that does not read finds at most what it asked for in our memory.
@@ -240,14 +242,18 @@ class Connection(asyncio.Protocol):
         self.transport.write(frames.frame(told))
 
     async def score(self, ask: frames.Score) -> Any:
-        sampling = sampling_of(ask)
+        await self.open(ask.path)
         return await self.follow(
-            ask.path,
-            lambda deliver: self.engine.start_score(ask.path, ask.tokens, ask.from_position, sampling, deliver),
+            partial(self.engine.start_score, ask.path, ask.tokens, ask.from_position, sampling_of(ask))
         )
 
+    async def open(self, path: str) -> None:
+        """Have the model ready: reading a file takes a while, starting a job does not."""
+        if not self.engine.has_open(path):
+            await asyncio.to_thread(self.engine.open_model, path)
+
     async def follow(
-        self, path: str, start: Callable[[Deliver], Job], send: Callable[[list[Piece]], None] = lambda pieces: None
+        self, start: Callable[[Deliver], Job], send: Callable[[list[Piece]], None] = lambda pieces: None
     ) -> Any:
         """The result of a job, its pieces sent as they come; the job is cancelled when the client goes."""
         ended = self.server._loop.create_future()
@@ -264,8 +270,6 @@ class Connection(asyncio.Protocol):
                 case Failed(error):
                     ended.set_exception(error)
 
-        if not self.engine.has_open(path):  # reading a file takes a while, starting a job does not
-            await asyncio.to_thread(self.engine.open_model, path)
         job = start(self.server.deliver_to(take))
         try:
             return await ended

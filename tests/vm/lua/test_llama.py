@@ -67,6 +67,15 @@ class Model:
                 new, finish = new[: new.index(stop.encode())], "stop"
         return {"tokens": list(new), "text": new.decode(errors="replace"), "finish": finish}
 
+    def generate_all(self, question):
+        return {"answers": [self.tried(each) for each in question["wanted"]]}
+
+    def tried(self, question):
+        try:
+            return self.generate(question)
+        except ValueError as refusal:
+            return {"error": str(refusal)}
+
 
 class Teller:
     """A process with a model, asked by Eval."""
@@ -197,6 +206,91 @@ def test_the_end_marker_is_told_to_those_who_ask(teller):
     assert teller.say("Llama.run(9)") == ""
 
 
+# Texts of several answers, one a line, and before each how it ended.
+RUN_ALL = """
+    local told = {}
+    for place, answer in ipairs(Llama.runAll(wishes)) do
+        told[place] = (answer.finish or "refused") .. " " .. (answer.text or answer.error)
+    end
+    return table.concat(told, "\\n")"""
+
+
+def test_several_contexts_get_the_answers_that_each_gets_alone(teller):
+    teller.say("""contexts = {}
+        for place, text in ipairs({"x", "Count: ", "x One, tw", "y"}) do
+            Llama.setPrompt(text)
+            contexts[place] = Llama.tokens()
+        end""")
+    for count in (1, 4, 11, 13, 14, 99):  # among them those after which a character is cut in two
+        alone = teller.say(f"""
+            local told = {{}}
+            for place, text in ipairs({{"x", "Count: ", "x One, tw", "y"}}) do
+                Llama.setPrompt(text)
+                local text = Llama.run({count})
+                told[place] = Llama.last.finish .. " " .. text
+            end
+            return table.concat(told, "\\n")""")
+        together = f"""
+            local wishes = {{}}
+            for place, tokens in ipairs(contexts) do wishes[place] = {{ tokens = tokens, count = {count} }} end
+            {RUN_ALL}"""
+        assert teller.say(together) == alone
+        assert teller.model.requests[-1]["op"] == "generate_all"
+    new = "table.concat(Llama.runAll({{ tokens = contexts[2], count = 3 }})[1].tokens, ' ')"
+    assert teller.say(new) == " ".join(map(str, b"One"))
+    assert teller.say("#Llama.runAll({})") == "0"
+
+
+def test_several_answers_leave_the_context_as_it_is(teller):
+    state = "return table.concat(Llama.tokens(), ' ') .. Llama.last.total .. Llama.last.text"
+    teller.say('Llama.setPrompt("x"); Llama.run(4); other = Llama.tokens(); Llama.setPrompt("x"); Llama.run(2)')
+    before = teller.say(state)
+    assert teller.say(f"local wishes = {{{{ tokens = other, count = 99 }}}} {RUN_ALL}") == "stop  two. Ünï🦙!"
+    assert teller.say(state) == before and teller.say("tostring(Llama.finished())") == "false"
+    assert teller.say("Llama.run(6)") == "e, two"
+
+
+def test_a_wish_is_sampled_as_it_says_and_else_as_the_library_does(teller):
+    teller.say("""Llama.setTemp(0.5); Llama.setSeed(42); Llama.setTopP(0.75); Llama.setStop("w")
+        Llama.runAll({
+            { tokens = {256}, count = 3 },
+            { tokens = {256, 7}, count = "5", temperature = 0, seed = 7, topP = 1, stop = {} },
+            { tokens = {256}, count = 3, seed = -1, stop = "two" },
+        })""")
+    defaults = {"tokens": [256], "limit": 3, "temperature": 0.5, "seed": 42, "top_p": 0.75, "stop": ["w"]}
+    own = {"tokens": [256, 7], "limit": 5, "temperature": 0, "seed": 7, "top_p": 1, "stop": []}
+    mixed = defaults | {"seed": 2**44 - 1, "stop": ["two"]}
+    assert teller.model.requests[-1] == {"op": "generate_all", "model": MODEL, "wanted": [defaults, own, mixed]}
+    teller.say("Llama.setPrompt('x'); Llama.run(3)")
+    alone = teller.model.requests[-1]
+    assert {name: alone[name] for name in defaults} == defaults | {"tokens": alone["tokens"]}
+
+
+def test_the_end_marker_is_told_of_each_of_several_answers(teller):
+    wishes = """Llama.special = true
+        local wishes = {{ tokens = {256}, count = 99 }, { tokens = {256}, count = 3 },
+            { tokens = {256}, count = 99, stop = "," }}"""
+    assert teller.say(wishes + RUN_ALL) == "stop One, two. Ünï🦙!<|end|>\nlength One\nstop One"
+
+
+def test_what_goes_wrong_with_one_of_several_is_told_in_its_place(teller):
+    wishes = f"local wishes = {{{{ tokens = {{256}}, count = {CONTEXT} }}, {{ tokens = {{256}}, count = 3 }}}}"
+    refused = f"refused context full: 1 tokens of prompt and {CONTEXT} to generate"
+    assert teller.say(wishes + RUN_ALL) == f"{refused}\nlength One"
+
+
+def test_wishes_that_are_none_are_refused_in_words(teller):
+    for count in ("1.5", '"many"', "nil"):
+        wishes = f"{{{{ tokens = {{256}}, count = 1 }}, {{ tokens = {{256}}, count = {count} }}}}"
+        assert "count should be an integer" in teller.fails(f"Llama.runAll({wishes})")
+    assert "seed should be an integer" in teller.fails("Llama.runAll({{ tokens = {256}, count = 1, seed = 1.5 }})")
+    assert "stop should be a string" in teller.fails("Llama.runAll({{ tokens = {256}, count = 1, stop = 1 }})")
+    assert "wishes should be a list" in teller.fails("Llama.runAll('x')")
+    assert all(request["op"] == "info" for request in teller.model.requests)
+    teller.model.away = True
+    assert "is not on this node" in teller.fails("Llama.runAll({{ tokens = {256}, count = 1 }})")
+
+
 def test_what_goes_wrong_is_told_in_words(teller):
     assert f"model {'n' * 43} is not on this node" in teller.fails(f'Llama.load("/data/{"n" * 43}")')
     assert "context full" in teller.fails(f'Llama.setPrompt("x"); Llama.run({CONTEXT})')
@@ -211,6 +305,7 @@ def test_a_model_must_be_loaded_first():
         with make(Model()) as host:
             process = Process(host)
             assert "no model is loaded" in process.eval('require("llama").setPrompt("x")').error
+            assert "no model is loaded" in process.eval('require("llama").runAll({})').error
             assert process.eval('require(".Llama") == require("llama") and Llama == require(".llama")').data == "true"
 
 

@@ -1,10 +1,10 @@
 --[[ The herder process: sells inference by the job, keeps the queue and the workers, and owes every payer an end.
 
 Who talks to it: the token process (Credit-Notice is a paid request), payers (Prompt, Quote, Status, Cancel, Info,
-Queue), workers (Inference-Response, Inference-Batch-Response, Inference-Error, Worker-Heartbeat), the owner (Register-Worker, Retire-Worker,
-Pause, Resume, Set-Price, Set-Limits, Withdraw). Spawn tags: Token, Base-Fee, Token-Fee, Model (the default model's id),
-the limits by the names under which Info tells them, and Extension=Llama, with which the prompts of requests that name
-a model are counted by its tokenizer.
+Queue), workers (Inference-Response, Inference-Batch-Response, Inference-Error, Worker-Heartbeat), the owner
+(Register-Worker, Retire-Worker, Pause, Resume, Set-Price, Set-Limits, Withdraw). Spawn tags: Token, Base-Fee,
+Token-Fee, Model (the default model's id), the limits by the names under which Info tells them, and Extension=Llama,
+with which the prompts of requests that name a model are counted by its tokenizer.
 
 How it is built: everything known is one table, `Herd`. A *rule* is a function over a herd that changes only that
 table and appends to `sends`; it sends nothing itself. `turn` runs the rule of a message on a draft of the herd, asserts
@@ -47,8 +47,8 @@ local IDS_BYTES_MAX = 1500 -- of a tag with token numbers
 local ALL_IDS_BYTES_MAX = 2600 -- of both such tags: with the others they must fit into an item's 4096
 local SHOWN_MAX = 50 -- of the queue
 
--- Jobs that wait are given to a worker several at a time, if it takes them so: it computes them together, in little more
--- time than the longest of them takes alone, and all messages on their way are one.
+-- Jobs that wait are given to a worker several at a time, if it takes them so: it computes them together, in little
+-- more time than the longest of them takes alone, and what goes to it and comes back is one message.
 local BATCH_MAX = 8
 local BATCH_TOKENS_MAX = 2048 -- of all their answers, and
 local BATCH_BYTES_MAX = 32768 -- of all their prompts: together they stay below what one evaluation may cost
@@ -499,13 +499,21 @@ local function prompt_bytes(job) return #job.prompt + #(job.system or "") end
 --- Whether a job may go along with others. One that cost a worker already goes alone: it might do so again.
 local function is_sociable(job) return job.tries == 0 and not job.stream end
 
+--- How many jobs of a model each of its idle workers gets, when they share evenly what waits for it.
+local function even_share(herd, model)
+  local idle = 0
+  for _, id in ipairs(herd.idle) do
+    if serves(look(herd.workers, id), model) then idle = idle + 1 end
+  end
+  return (herd.waiting[model] + idle - 1) // idle
+end
+
 --- What a worker gets at once: the job at a place in the queue, and of those after it the next that go with it.
--- None of them asks for more tokens than the first, which waits for nobody; idle workers share the queue evenly.
+-- None of them asks for more tokens than the first, which waits for nobody.
 local function together(herd, worker, place)
   local first = herd.jobs[herd.queue[place]]
   local jobs, tokens, bytes = { first }, first.tokens, prompt_bytes(first)
-  local share_of_queue = (#herd.queue - place + #herd.idle) // #herd.idle
-  local most = is_sociable(first) and math.min(worker.batch or 1, share_of_queue) or 1
+  local most = is_sociable(first) and math.min(worker.batch or 1, even_share(herd, first.model)) or 1
   for other = place + 1, math.min(#herd.queue, place + BATCH_LOOK_MAX) do
     if #jobs >= most then break end
     local job = look(herd.jobs, herd.queue[other])
@@ -515,7 +523,7 @@ local function together(herd, worker, place)
       tokens, bytes = tokens + job.tokens, bytes + prompt_bytes(job)
     end
   end
-  return jobs, tokens
+  return jobs
 end
 
 --- What a worker is told of a job.
@@ -530,14 +538,14 @@ end
 
 --- The only place where a worker becomes busy: with the job at a place in the queue, and those that go with it.
 local function lease(herd, worker, place, sends)
-  local jobs, tokens = together(herd, worker, place)
+  local jobs = together(herd, worker, place)
   remove_from(herd.idle, worker.id)
   worker.state, worker.job = "busy", jobs[1].id
   local orders = {}
   for number, job in ipairs(jobs) do
     leave_queue(herd, job)
     job.state, job.worker, job.tries = "running", worker.id, job.tries + 1
-    job.started, job.due = herd.now, herd.now + job_time_ms(tokens)
+    job.started, job.due = herd.now, herd.now + job_time_ms(jobs[1].tokens) -- no other has more to make
     job.beside = jobs[number + 1] and jobs[number + 1].id
     heat_quote(herd, job)
     orders[number] = order_of(job)
@@ -614,7 +622,8 @@ end
 
 local function by_number(a, b) return a.number < b.number end
 
---- Jobs whose worker is late, of each worker the first, the oldest first; and workers in quarantine to be asked again, by id.
+--- Jobs whose worker is late, the first of each worker, the oldest first; and workers in quarantine to be asked again,
+-- by id.
 local function overdue(herd)
   local late, silent = {}, {}
   for id, worker in each(herd.workers) do
@@ -871,8 +880,8 @@ local function worker_answering(herd, msg)
   return worker
 end
 
---- An answer that is late or doubled. An upstream worker names no job; what it says while in quarantine can only be about
--- what it lost.
+--- An answer that is late or doubled. An upstream worker names no job; what it says while in quarantine can only be
+-- about what it lost.
 local function drop_answer(herd, worker, msg)
   if worker.state == "quarantined" and (msg.Job or worker.lost) == worker.lost then make_idle(herd, worker) end
   print("Answer dropped: no such job is running. From: " .. msg.From)
@@ -990,39 +999,55 @@ end
 
 rules["Inference-Response"], rules["Inference-Error"] = job_ended, job_ended
 
---- What a worker says of each of several jobs, by their ids; of a job twice, the first counts.
+--- What a worker says of each of several jobs, by their ids; of a job twice, the first counts. An answer without a text
+-- is none.
 local function answers_in(msg)
-  local ok, list = pcall(json.decode, msg.Data)
+  local ok, list = true, msg.Data
+  if type(list) == "string" then ok, list = pcall(json.decode, list) end
   local answers = {}
   for _, answer in ipairs(ok and type(list) == "table" and list or {}) do
     local id = type(answer) == "table" and answer.Job
-    if type(id) == "string" and not answers[id] then answers[id] = answer end
+    local is_whole = type(id) == "string" and (type(answer.Data) == "string" or not is_answer(answer))
+    if is_whole and not answers[id] then answers[id] = answer end
   end
   return answers
 end
 
 local LEFT_OUT = { Action = "Inference-Error", Error = "The worker left it out" }
 
+--- What is said of each of some jobs, in their order; nil where nothing is said of any.
+local function answers_to(jobs, msg)
+  local answers, told, is_known = answers_in(msg), {}, false
+  for place, job in ipairs(jobs) do
+    is_known = is_known or answers[job.id] ~= nil
+    told[place] = answers[job.id] or LEFT_OUT
+  end
+  return is_known and told or nil
+end
+
 rules["Inference-Batch-Response"] = function(herd, msg, sends)
   local worker = worker_answering(herd, msg)
   if not worker then return end
-  local answers = answers_in(msg)
-  local first = worker.state == "busy" and look(herd.jobs, worker.job)
-  if not first or not first.beside or not answers[first.id] then return drop_answer(herd, worker, msg) end
-  local jobs, longest, has_failed = jobs_of(herd, worker), 0, false
-  for _, job in ipairs(jobs) do
-    local answer = answers[job.id] or LEFT_OUT
-    has_failed = has_failed or is_worker_failure(answer)
-    longest = math.max(longest, is_answer(answer) and whole(answer["Tokens-Used"], 0, job.tokens) or 0)
+  local jobs = worker.state == "busy" and jobs_of(herd, worker) or {}
+  -- A job runs together with others once: an answer to one of these is no late one to others.
+  local answers = #jobs > 1 and answers_to(jobs, msg)
+  if not answers then return drop_answer(herd, worker, msg) end
+  local longest, has_failed = 0, false
+  for place, job in ipairs(jobs) do
+    local told = answers[place]
+    has_failed = has_failed or is_worker_failure(told)
+    longest = math.max(longest, is_answer(told) and whole(told["Tokens-Used"], 0, job.tokens) or 0)
   end
-  learn_speed(herd, first, longest)
+  learn_speed(herd, jobs[1], longest)
   free(herd, worker, has_failed)
-  for _, job in ipairs(jobs) do end_job(herd, worker, job, answers[job.id] or LEFT_OUT, sends) end
+  for place, job in ipairs(jobs) do end_job(herd, worker, job, answers[place], sends) end
 end
 
 rules["Worker-Heartbeat"] = function(herd, msg)
   local worker = herd.workers[msg.From]
-  if worker and worker.state == "quarantined" then make_idle(herd, worker) end
+  if not worker then return end
+  worker.batch = worker.batch or whole(msg.Batch, 1, BATCH_MAX) -- what the owner said holds
+  if worker.state == "quarantined" then make_idle(herd, worker) end
 end
 
 -- A text sent ahead of its payment: too long for a tag. The same label again replaces it.
@@ -1182,7 +1207,8 @@ rules["Queue"] = function(herd, msg, sends)
     table.insert(workers, {
       id = id, state = worker.state, model = worker.model, name = worker.model_name, failures = worker.failures,
       answered = worker.answered or 0, earned = worker.earned or "0",
-      job = worker.job, jobs = jobs, tokens = job and job.tokens, started = job and job.started, due = job and job.due,
+      batch = worker.batch, jobs = jobs, job = worker.job,
+      tokens = job and job.tokens, started = job and job.started, due = job and job.due,
     })
   end
   table.sort(workers, function(a, b) return a.id < b.id end)

@@ -1,19 +1,22 @@
 --[[ The worker process: runs one model for one herder.
 
-Who talks to it: its herder (Inference, Ping), its owner (Init). Spawn tags: Herder, Model (the data item id of the
-weights), Extension=Llama. It answers each Inference with exactly one message, Inference-Response or Inference-Error:
-whatever goes wrong inside is caught, because an evaluation that raises sends nothing and the herder would wait.
+Who talks to it: its herder (Inference, Inference-Batch, Ping), its owner (Init). Spawn tags: Herder, Model (the data
+item id of the weights), Extension=Llama. It answers each Inference with exactly one message, Inference-Response or
+Inference-Error: whatever goes wrong inside is caught, because an evaluation that raises sends nothing and the herder
+would wait.
 
 With the tag Stream, a number of tokens, it works in pieces of that size and sends each as Inference-Part before the
 answer; between two pieces it tells itself to go on. The answer is the pieces put together, and at temperature 0 the one
 it would have given at once. With stop texts there is one piece: a text may end in two.
 
-An Inference-Batch brings several jobs, as a JSON array: each an object with the tags and the data of an Inference, without
-pieces. They are computed together and answered by one Inference-Batch-Response, an array in the same order: of each job
-the tags and the data of the answer that it would have got by itself.
+An Inference-Batch brings several jobs, as a JSON array: each an object with the tags and the data of an Inference, all
+of them texts, without pieces. They are computed together and answered by one Inference-Batch-Response, an array in the
+same order: of each job the tags and the data of the answer that it would have got by itself.
 ]]
 
 local spawn_tags = ao.env.Process.Tags
+local BATCH_MAX = 8 -- jobs that may come at once
+local is_renewed = Worker ~= nil -- loaded into a worker that an earlier version of this program ran
 
 Worker = Worker or {
   herder = spawn_tags.Herder,
@@ -48,9 +51,14 @@ local function parted(text, system_bytes)
   return text:sub(1, bytes), text:sub(bytes + 3)
 end
 
+--- A number in a tag. What has too many digits for one is none: it could not be told to the engine.
+local function finite(text)
+  local number = tonumber(text)
+  return number and math.abs(number) < math.huge and number or nil
+end
+
 --- The job a message asks for, or a sentence saying what is wrong with it.
 local function job_of(msg)
-  if type(msg) ~= "table" then return nil, "a job must be an object" end
   local tokens = tostring(msg.Tokens or ""):match("^[1-9]%d*$") and math.tointeger(tonumber(msg.Tokens))
   if not tokens then return nil, "Tokens must be a whole number of at least 1" end
   if type(msg.Data) ~= "string" or not msg.Data:match("%S") then return nil, "the prompt is empty" end
@@ -61,7 +69,7 @@ local function job_of(msg)
     id = msg.Job, message = msg.Id, system = system, prompt = prompt, format = msg.Format,
     tokens = tokens, stop = stop, piece = #stop == 0 and piece or tokens,
     generated = 0, text = "", parts = 0,
-    temperature = tonumber(msg.Temperature) or 0, top_p = tonumber(msg["Top-P"]) or 1,
+    temperature = finite(msg.Temperature) or 0, top_p = finite(msg["Top-P"]) or 1,
     seed = math.tointeger(tonumber(msg.Seed or "0")) or 0,
   }
 end
@@ -203,8 +211,22 @@ local function work(job, is_first)
   return messages
 end
 
+--- The jobs that the data of an Inference-Batch holds, as messages: what is no text could be no tag of one.
+local function orders_in(data)
+  local ok, list = pcall(json.decode, data)
+  local orders = {}
+  for place, told in ipairs(ok and type(list) == "table" and list or {}) do
+    orders[place] = {}
+    for name, text in pairs(type(told) == "table" and told or {}) do
+      orders[place][name] = type(text) == "string" and text or nil
+    end
+  end
+  return orders
+end
+
 --- The answers to an Inference-Batch, in its order. Never raises.
 local function work_together(orders, message)
+  Worker.streamed = nil
   local answers, jobs = {}, {}
   for place, order in ipairs(orders) do
     local job, fault = job_of(order)
@@ -212,14 +234,14 @@ local function work_together(orders, message)
       job.place, job.message = place, message
       table.insert(jobs, job)
     else
-      answers[place] = failure(type(order) == "table" and order.Job or nil, "bad-request", fault)
+      answers[place] = failure(order.Job, "bad-request", fault)
     end
   end
   local ok, trouble = pcall(run_together, jobs)
-  if not ok then Worker.loaded = nil end
   for _, job in ipairs(jobs) do
     local fault = job.fault or not ok and trouble
     answers[job.place] = fault and failure(job.id, code_of(plain(fault)), plain(fault)) or success(job)
+    if fault then Worker.loaded = nil end -- as above
   end
   return answers
 end
@@ -238,9 +260,7 @@ end)
 
 Handlers.add("Inference-Batch", function(msg)
   if msg.From ~= Worker.herder then return print("Inference request from non-router. From: " .. msg.From) end
-  Worker.streamed = nil
-  local ok, orders = pcall(json.decode, msg.Data)
-  local answers = work_together(ok and type(orders) == "table" and orders or {}, msg.Id)
+  local answers = work_together(orders_in(msg.Data), msg.Id)
   say(Worker.herder, { Action = "Inference-Batch-Response", Inference = msg.Id, Data = json.encode(answers) })
 end)
 
@@ -251,9 +271,13 @@ Handlers.add("Inference-Continue", function(msg)
   for _, message in ipairs(work(job, false)) do say(Worker.herder, message) end
 end)
 
+local function sign_of_life()
+  return { Action = "Worker-Heartbeat", Model = Worker.model, Batch = tostring(BATCH_MAX) }
+end
+
 Handlers.add("Ping", function(msg)
   if msg.From ~= Worker.herder then return print("Ping from non-router. From: " .. msg.From) end
-  say(Worker.herder, { Action = "Worker-Heartbeat", Model = Worker.model })
+  say(Worker.herder, sign_of_life())
 end)
 
 -- Only the owner may change the model: upstream lets anybody.
@@ -267,3 +291,6 @@ Handlers.add("Init", function(msg)
 end)
 
 Handlers.prepend("Short-Inbox", function() return "continue" end, function() Inbox = {} end)
+
+-- The herder may not know yet how many jobs a worker of this version takes.
+if is_renewed then say(Worker.herder, sign_of_life()) end

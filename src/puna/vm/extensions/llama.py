@@ -51,18 +51,8 @@ class Chat(Ask, tag="chat"):
     messages: list[Say]
 
 
-class Generate(Ask, tag="generate"):
-    tokens: list[int]
-    limit: int
-    temperature: float = 0.0
-    seed: int = 0
-    top_p: float = 1.0
-    top_k: int = 0
-    stop: list[str] = []
-
-
 class Wanted(msgspec.Struct, forbid_unknown_fields=True):
-    """The fields of Generate."""
+    """An answer: what it goes on from, how long it may be, how its tokens are chosen."""
 
     tokens: list[int]
     limit: int
@@ -71,10 +61,16 @@ class Wanted(msgspec.Struct, forbid_unknown_fields=True):
     top_p: float = 1.0
     top_k: int = 0
     stop: list[str] = []
+
+
+class Generate(Wanted, tag_field="op", tag="generate", kw_only=True):
+    model: str
 
 
 class GenerateAll(Ask, tag="generate_all"):
-    """Several answers, computed together: each is what Generate would answer, or `{"error": text}`."""
+    """Several answers, computed together: each is what Generate would answer, or `{"error": text}` where it would
+    refuse. Too little gas for all of them ends the message, as it does for one.
+    """
 
     wanted: list[Wanted]
 
@@ -152,21 +148,36 @@ def _generate(host: Host, path: str, ask: Generate) -> dict[str, Any]:
 
 
 def _generate_all(host: Host, path: str, ask: GenerateAll) -> dict[str, Any]:
-    from puna.llm.generate import Completion
-
     if len(ask.wanted) > TOGETHER_MAX:
         raise Invalid(f"{len(ask.wanted)} answers at once are more than {TOGETHER_MAX}")
-    requests = [_request(host, each) for each in ask.wanted]
-    tellers = [_teller(host, place) for place in range(len(requests))]
-    made = host.engine().generate_all(path, requests, lambda place, tokens: tellers[place](tokens))
-    host.charge(GAS_TOKEN * sum(len(each.tokens) for each in made if isinstance(each, Completion)))
-    answers = [
-        _said(each) if isinstance(each, Completion) else {"error": _refusal(each, path, ask.model)} for each in made
-    ]
-    return {"answers": answers}
+    asked = [_request_or_refusal(host, each) for each in ask.wanted]
+    places = [place for place, each in enumerate(asked) if not isinstance(each, Invalid)]
+    tellers = [_teller(host, place) for place in places]
+
+    # Paid for as they come: the gas that is left would let each of them run as far as one alone. Their sum is the same
+    # in whatever order they come, and so is whether there is enough for it.
+    def on_tokens(number: int, tokens: list[tuple[int, bytes]]) -> None:
+        host.charge(GAS_TOKEN * len(tokens))
+        tellers[number](tokens)
+
+    made = host.engine().generate_all(path, [asked[place] for place in places], on_tokens)
+    ended = dict(enumerate(asked)) | dict(zip(places, made, strict=True))
+    return {
+        "answers": [
+            {"error": _refusal(each, path, ask.model)} if isinstance(each, Invalid) else _said(each)
+            for each in ended.values()
+        ]
+    }
 
 
-def _request(host: Host, ask: Generate | Wanted) -> "Request":
+def _request_or_refusal(host: Host, wanted: Wanted) -> "Request | Invalid":
+    try:
+        return _request(host, wanted)
+    except Invalid as refusal:
+        return refusal
+
+
+def _request(host: Host, ask: Wanted) -> "Request":
     """What the engine is asked for. Its prompt is paid for here."""
     from puna.llm.generate import Request
     from puna.llm.sampler import Sampling

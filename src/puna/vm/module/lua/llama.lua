@@ -6,6 +6,7 @@
 --   Llama.load("/data/<model id>")
 --   Llama.setPrompt("Once upon a time"); print(Llama.run(20))
 --   print(Llama.chat{ system = "You are terse.", user = msg.Data, tokens = 40 })
+--   Llama.runAll{ { tokens = one, count = 20 }, { tokens = other, count = 20 } } -- several answers, computed together
 
 local json = require(".json")
 
@@ -187,15 +188,19 @@ function Llama.setTopP(share)
   Llama.topP = assert(tonumber(share), "top_p should be a number")
 end
 
--- One text or a list of texts at which an answer ends, when it appears within one `run`; nil for none.
-function Llama.setStop(texts)
+local function list_of(texts)
   if texts == nil or texts == "" then
-    texts = {}
+    return {}
   elseif type(texts) == "string" then
-    texts = { texts }
+    return { texts }
   end
   assert(type(texts) == "table", "stop should be a string or a list of strings")
-  Llama.stopTexts = texts
+  return texts
+end
+
+-- One text or a list of texts at which an answer ends, when it appears within one `run`; nil for none.
+function Llama.setStop(texts)
+  Llama.stopTexts = list_of(texts)
 end
 
 -- The node counts the steps of one call from zero. Calls that continue an answer get a seed of their own, or each would
@@ -275,23 +280,32 @@ function Llama.run(count)
   return text
 end
 
--- Answers to several contexts at once, each what `run` would make of it; a model takes less time for all of them than for
--- one after the other. Each wish is {tokens, count, temperature, seed, topP, stop}: token numbers as `tokens` tells them,
--- and a list of texts. Each answer is {tokens, text, finish}, tokens being the new ones, or {error}. The context is left
--- as it is.
+-- Answers to several contexts at once, each what a first `run` would make of it; a model takes less time for all of
+-- them than for one after the other. At most 16 wishes, each {tokens, count, temperature, seed, topP, stop}: token
+-- numbers as `tokens` tells them, and for what is not named what `run` would take. An answer is {tokens, text, finish},
+-- tokens being the new ones, or {error} when this one cannot be given. The context and `last` stay as they are.
 function Llama.runAll(wishes)
+  assert(type(wishes) == "table", "wishes should be a list")
   local wanted = {}
   for place, wish in ipairs(wishes) do
     wanted[place] = {
       tokens = wish.tokens,
       limit = assert(math.tointeger(tonumber(wish.count)), "count should be an integer"),
       temperature = wish.temperature or Llama.temperature,
-      seed = (wish.seed or Llama.seed) & SEED_MASK,
+      seed = assert(math.tointeger(tonumber(wish.seed or Llama.seed)), "seed should be an integer") & SEED_MASK,
       top_p = wish.topP or Llama.topP,
-      stop = wish.stop or {},
+      stop = list_of(wish.stop or Llama.stopTexts),
     }
   end
-  return ask({ op = "generate_all", model = loaded(), wanted = wanted }).answers
+  local answers = ask({ op = "generate_all", model = loaded(), wanted = wanted }).answers
+  for place, answer in ipairs(answers) do
+    if answer.finish == "length" and ends_open(answer.text) then
+      answer.text = string.sub(answer.text, 1, -#REPLACEMENT - 1) -- the first bytes of a character
+    elseif answer.finish == "stop" and Llama.special and #wanted[place].stop == 0 then
+      answer.text = answer.text .. END
+    end
+  end
+  return answers
 end
 
 -- One more token, as text; "" at and after the end.
