@@ -229,20 +229,20 @@ async def _answers(node: Node) -> list[dict[str, Any]]:
     A worker's answer, perhaps to several jobs at once, has a place in the herder's schedule, hence a time; what the
     herder then told the payer has fee and duration. Worker and number of the job join them.
     """
-    herder, answered = node.network.herder, ("Action", ("Inference-Response",))
-    told = node.store.find(Query(tags=(answered, ("From-Process", (herder,))), limit=POINTS_MAX, newest_first=True))
+    herder, answer = node.network.herder, "Inference-Response"
+    told = Query(tags=(("Action", (answer,)), ("From-Process", (herder,))), limit=POINTS_MAX, newest_first=True)
+    done = Query(recipients=(herder,), tags=(("Action", (answer, ANSWERS)),), limit=POINTS_MAX, newest_first=True)
+    paid = {(tag(entry.item, "Worker"), tag(entry.item, "Job")): entry.item for entry in node.store.find(told)}
     # Anybody may write to the herder; it answers a payer only for its own workers.
-    paid = {(tag(entry.item, "Worker"), tag(entry.item, "Job")): entry.item for entry in told}
-    query = Query(
-        recipients=(herder,), tags=(("Action", ("Inference-Response", ANSWERS)),), limit=POINTS_MAX, newest_first=True
-    )
+    workers = {worker for worker, _ in paid}
     found = []
-    for worker, entry in ((tag(entry.item, "From-Process"), entry) for entry in node.store.find(query)):
-        if not any(worker == known for known, _ in paid):
-            continue
-        answers = [paid.pop((worker, job), None) for job in reversed(_jobs_answered(entry.item))]
-        placed = await _placed(node, entry.item)
-        found += [_answer_shown(answer, entry.item.id, placed) for answer in answers if answer is not None]
+    for entry in node.store.find(done):
+        worker = tag(entry.item, "From-Process")
+        jobs = _jobs_answered(entry.item) if worker in workers else []
+        answers = [paid.pop((worker, job)) for job in reversed(jobs) if (worker, job) in paid]
+        if answers:
+            placed = await _placed(node, entry.item)
+            found += [_answer_shown(each, entry.item.id, placed) for each in answers]
     return found[::-1]
 
 
