@@ -132,6 +132,7 @@ function asking(place) {
         }
         if (event.kind === "failed" && event.root === payment && event.message === payment) reject(new Error(event.error));
         if (event.kind !== "stored" || event.target !== wallet.address) return;
+        if (event.process !== told.herder && event.process !== told.token) return; // anybody may write to a wallet
         const tags = tagsOf(event.item.message?.tags ?? event.item.tags);
         if (tags["X-Reference"] !== reference && tags.Reference !== reference) return;
         if (tags.Action === "Inference-Response") {
