@@ -1,8 +1,8 @@
 """What the paid road costs beside bare generation, and what many requests at once gain over one at a time.
 
-    python bench/herd.py [--rounds N] [--tokens N] [--long N] [--requests N] [--concurrent N] [--crowd N]
+    python bench/herd.py [--rounds N] [--tokens N] [--long N] [--requests N] [--concurrent N] [--crowd N] [--workers N]
 
-A node as `puna up` starts it, and an engine by itself on the same machine, both with the demo model. In alternating
+A node as `puna up` starts it, or with more workers, and an engine by itself on the same machine, both with the demo model. In alternating
 rounds the engine is asked directly, and the herd over HTTP: quote and balance, a signed payment, token, herder, worker,
 answer, settlement. Both get the same prompts, each once, and must give the same texts. Printed are medians, and the
 difference round by round: what the road costs. Then requests one at a time and so many at once, by turns: answers a
@@ -60,21 +60,23 @@ def main() -> None:
     options.add_argument("--concurrent", type=int, default=8)
     options.add_argument("--crowd", type=int, default=64, help="at once, more than the herd has workers for")
     options.add_argument("--turns", type=int, default=3, help="of both ways of asking")
+    options.add_argument("--workers", type=int, default=None, help="of the herd (default: as many as `puna up` starts)")
     chosen = options.parse_args()
+    herd = () if chosen.workers is None else ("--workers", str(chosen.workers))
     with tempfile.TemporaryDirectory(prefix="puna-bench-") as folder:
         engine = spawn_engine(Path(folder) / "engine.sock")
         try:
-            with herd_of(f"{folder}/home") as place:
+            with herd_of(f"{folder}/home", *herd) as place:
                 asyncio.run(measure(chosen, Path(folder), place))
         finally:
             stop_engine(engine)
         endless = Path(folder) / "endless.gguf"
         endless.write_bytes(without_end(DEMO_MODEL.read_bytes()))
-        with herd_of(f"{folder}/endless", "--model", str(endless)) as place:
+        with herd_of(f"{folder}/endless", "--model", str(endless), *herd) as place:
             asyncio.run(measure_long(chosen, chosen.long, chosen.requests, Path(folder) / "endless", place))
         large = Path(folder) / "large.gguf"
         write_random_gguf(large, LARGE, "q8_0")
-        with herd_of(f"{folder}/large", "--model", str(large)) as place:
+        with herd_of(f"{folder}/large", "--model", str(large), *herd) as place:
             asyncio.run(measure_long(chosen, chosen.large, LARGE_REQUESTS, Path(folder) / "large", place))
         measure_machine(Path(folder), endless)
         measure_disk(Path(folder) / "synced")
