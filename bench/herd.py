@@ -2,17 +2,17 @@
 
     python bench/herd.py [--rounds N] [--tokens N] [--long N] [--requests N] [--concurrent N] [--crowd N] [--workers N]
 
-A node as `puna up` starts it, or with more workers, and an engine by itself on the same machine, both with the demo model. In alternating
-rounds the engine is asked directly, and the herd over HTTP: quote and balance, a signed payment, token, herder, worker,
-answer, settlement. Both get the same prompts, each once, and must give the same texts. Printed are medians, and the
-difference round by round: what the road costs. Then requests one at a time and so many at once, by turns: answers a
-second while so many are under way all the time, and their ratio. This is done three times: with the answers that the
-demo model gives, which are a sentence, and with a crowd at once as well; with long ones, from the same weights in a
-file that names another token as the end of an answer, so that each has as many tokens as were asked for; and with a
-model of 134 million random weights, whose answers take a third of a second, so that it is the model that counts, not
-the road. Last comes what the machine itself gains from its second core: two engines with one thread each, by
-themselves and both at once. What a request costs beside its model is a chain of durable steps: the time of one is
-printed, too, for a slower disk favours many.
+A node as `puna up` starts it, or with more workers, and an engine by itself on the same machine, both with the demo
+model. In alternating rounds the engine is asked directly, and the herd over HTTP: quote and balance, a signed
+payment, token, herder, worker, answer, settlement. Both get the same prompts, each once, and must give the same
+texts. Printed are medians, and the difference round by round: what the road costs. Then requests one at a time and so
+many at once, by turns: answers a second while so many are under way all the time, and their ratio. This is done three
+times: with the answers that the demo model gives, which are a sentence, and with a crowd at once as well; with long
+ones, from the same weights in a file that names another token as the end of an answer, so that each has as many
+tokens as were asked for; and with a model of 134 million random weights, whose answers take a third of a second, so
+that it is the model that counts, not the road. Last comes what the machine itself gains from its second core: two
+engines with one thread each, by themselves and both at once. What a request costs beside its model is a chain of
+durable steps: the time of one is printed, too, for a slower disk favours many.
 """
 
 import argparse
