@@ -545,7 +545,7 @@ def test_a_client_that_asks_before_it_was_answered_is_taken_for_gone(tmp_path):
     engine, _ = fake_engine(endless=True)
     with serving(tmp_path / "sock", engine) as client:
         hasty = client_module.connect(client.address)
-        hasty.send(frames.frame(frames.Generate("fake", [1, 2], 60_000, 0.0, 0, 1.0, 0, [])))
+        hasty.send(frames.frame(frames.Generate("fake", wanted(1, 2, limit=60_000))))
         assert hasty.receive()
         hasty.send(frames.frame(frames.Status()))
         with pytest.raises((Lost, OSError)):

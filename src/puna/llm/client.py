@@ -122,7 +122,7 @@ class EngineClient:
         together, the first one by itself; each with the bytes of text it adds, which joined are the completion's text.
         When it raises, the engine stops and the error goes on.
         """
-        ask = frames.Generate(str(path), list(tokens), limit, *sampling_fields(sampling), list(stop))
+        ask = frames.Generate(str(path), wanted(Request(tuple(tokens), limit, sampling, tuple(stop))))
         tell = None if on_tokens is None else lambda place, told: on_tokens(told)
         return msgspec.convert(self._ask(ask, tell), Completion)
 
@@ -138,13 +138,8 @@ class EngineClient:
         Any other error is raised, and ends them all. `on_tokens` is called as that of `generate`, with the place of the
         request in the list before the tokens.
         """
-        wanted = [
-            frames.Wanted(list(each.tokens), each.limit, *sampling_fields(each.sampling), list(each.stop))
-            for each in requests
-        ]
-        made = msgspec.convert(
-            self._ask(frames.GenerateAll(str(path), wanted), on_tokens), list[Completion | frames.Failure]
-        )
+        ask = frames.GenerateAll(str(path), [wanted(each) for each in requests])
+        made = msgspec.convert(self._ask(ask, on_tokens), list[Completion | frames.Failure])
         return [frames.error_of(each) if isinstance(each, frames.Failure) else each for each in made]
 
     def score(
@@ -210,6 +205,11 @@ class EngineClient:
     def _take_idle(self) -> Connection | None:
         with self._lock:
             return self._idle.pop() if self._idle else None
+
+
+def wanted(request: Request) -> frames.Wanted:
+    """A request as the engine is asked for it."""
+    return frames.Wanted(list(request.tokens), request.limit, *sampling_fields(request.sampling), list(request.stop))
 
 
 def sampling_fields(sampling: Sampling) -> tuple[float, int, float, int]:

@@ -59,29 +59,23 @@ class EncodeChat(msgspec.Struct, frozen=True, tag=True):
     add_generation_prompt: bool
 
 
+class Wanted(msgspec.Struct, frozen=True, array_like=True):
+    """An answer: what it goes on from, how long it may be, how its tokens are chosen."""
+
+    tokens: list[int]
+    limit: int
+    temperature: float
+    seed: int
+    top_p: float
+    top_k: int
+    stop: list[str]
+
+
 class Generate(msgspec.Struct, frozen=True, tag=True):
     """-> Tokens, then a Completion"""
 
     path: str
-    tokens: list[int]
-    limit: int
-    temperature: float
-    seed: int
-    top_p: float
-    top_k: int
-    stop: list[str]
-
-
-class Wanted(msgspec.Struct, frozen=True, array_like=True):
-    """One of several answers that are made together; the fields of Generate."""
-
-    tokens: list[int]
-    limit: int
-    temperature: float
-    seed: int
-    top_p: float
-    top_k: int
-    stop: list[str]
+    wanted: Wanted
 
 
 class GenerateAll(msgspec.Struct, frozen=True, tag=True):

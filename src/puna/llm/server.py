@@ -214,7 +214,7 @@ class Connection(asyncio.Protocol):
 
     async def generate(self, ask: frames.Generate) -> Completion:
         await self.open(ask.path)
-        return await self._generate(ask.path, 0, ask)
+        return await self._generate(ask.path, 0, ask.wanted)
 
     async def generate_all(self, ask: frames.GenerateAll) -> list[Completion | frames.Failure]:
         """What each one comes to. What can never be answered harms no other; any other error ends them all."""
@@ -232,7 +232,7 @@ class Connection(asyncio.Protocol):
         except Invalid as error:
             return frames.failure_of(error)
 
-    async def _generate(self, path: str, place: int, wanted: frames.Generate | frames.Wanted) -> Completion:
+    async def _generate(self, path: str, place: int, wanted: frames.Wanted) -> Completion:
         request = Request(tuple(wanted.tokens), wanted.limit, sampling_of(wanted), tuple(wanted.stop))
         return await self.follow(partial(self.engine.start_generate, path, request), partial(self.send, place))
 
@@ -277,7 +277,7 @@ class Connection(asyncio.Protocol):
             job.cancel()
 
 
-def sampling_of(ask: frames.Generate | frames.Wanted | frames.Score) -> Sampling:
+def sampling_of(ask: frames.Wanted | frames.Score) -> Sampling:
     return Sampling(temperature=ask.temperature, seed=ask.seed, top_p=ask.top_p, top_k=ask.top_k)
 
 
