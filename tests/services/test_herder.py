@@ -1456,3 +1456,13 @@ def test_two_hundred_calls_in_batches_all_finish_each_paid_once():
     assert sorted(answer.tags["X-Reference"] for answer in it.answers()) == sorted(f"call-{n}" for n in range(200))
     assert not it.errors() and it.ledger()["held"] == 0
     assert max(len(batch) for number in range(3) for batch in it.batches(number)) == 8
+
+
+def test_an_answer_that_says_it_is_json_and_cannot_be_read_is_a_failure_of_its_worker():
+    herd = HerdStory(workers=2)
+    herd.pay(ALICE, 13)
+    herd.answer(0, "[1, null, 2]", Content_Type="application/json")
+    assert herd.received(ALICE, "Inference-Response") == [] and len(herd.jobs(1)) == 1
+    herd.answer(1, "[1, 2]", Content_Type="application/json")
+    (told,) = herd.received(ALICE, "Inference-Response")
+    assert json.loads(told.data) == [1, 2] and told.tags["Worker"] == worker_id(1)

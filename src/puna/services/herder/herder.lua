@@ -940,6 +940,14 @@ rules["Inference-Part"] = function(herd, msg, sends)
   })
 end
 
+--- The text of an answer: one that says it is JSON was decoded before it came to us. Nil when it has none, as where a
+-- null left a hole in a list.
+local function text_in(msg)
+  if type(msg.Data) == "string" then return msg.Data end
+  local ok, text = pcall(json.encode, msg.Data or "")
+  return ok and text or nil
+end
+
 --- A job was answered: what was made is paid for, the rest goes back. `msg` has the tags and the data of the answer.
 local function pay_off(herd, worker, job, msg, sends)
   local tokens_used = whole(msg["Tokens-Used"], 0, job.tokens)
@@ -957,7 +965,7 @@ local function pay_off(herd, worker, job, msg, sends)
     ["Token-Fee"] = tostring(job.token_fee), ["Prompt-Count"] = tostring(job.length), Counted = job.counted,
     Temperature = job.temperature or "0", Seed = job.seed or "0", ["Top-P"] = job.top_p,
     Payment = job.payment, Inference = said(msg.Inference), ["Prompt-Ids"] = prompt_ids, ["Token-Ids"] = token_ids,
-    Data = type(msg.Data) == "string" and msg.Data or json.encode(msg.Data or ""),
+    Data = text_in(msg),
   })
   if rest ~= "0" then
     table.insert(sends, pay(herd, job.payer, rest, {
@@ -992,6 +1000,7 @@ end
 local function job_ended(herd, msg, sends)
   local job, worker = job_answered(herd, msg)
   if not job then return end
+  if is_answer(msg) and not text_in(msg) then msg = { Action = "Inference-Error", Error = "The answer cannot be read" } end
   if is_answer(msg) then learn_speed(herd, job, whole(msg["Tokens-Used"], 0, job.tokens)) end
   free(herd, worker, is_worker_failure(msg))
   end_job(herd, worker, job, msg, sends)
@@ -999,8 +1008,8 @@ end
 
 rules["Inference-Response"], rules["Inference-Error"] = job_ended, job_ended
 
---- What a worker says of each of several jobs, by their ids; of a job twice, the first counts. An answer without a text
--- is none.
+--- What a worker says of each of several jobs, by their ids; of a job twice, the first counts. An answer without a
+-- text is none.
 local function answers_in(msg)
   local ok, list = true, msg.Data
   if type(list) == "string" then ok, list = pcall(json.decode, list) end
