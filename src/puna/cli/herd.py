@@ -219,7 +219,6 @@ def add(worker, model, home, as_json) -> None:
 
 async def _added(home, worker, wanted):
     from puna.cli.network import network_at
-    from puna.services.herder.batch import BATCH
     from puna.services.herder.herd import order
 
     async with network_at(home, packages=False) as reached:
@@ -228,8 +227,6 @@ async def _added(home, worker, wanted):
         model = network.model_id(wanted) if wanted else known.get(worker, network.model)
         name = next(each.name for each in network.models if each.id == model)
         tags = {"Worker": worker, "Model": model, "Model-Name": name}
-        if worker in known:  # a program of ours
-            tags["Batch"] = str(BATCH)
         return await order(reached.link, home.keys().operator, network.herder, "Register-Worker", tags)
 
 

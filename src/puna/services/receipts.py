@@ -513,10 +513,10 @@ class _Part(NamedTuple):
 
 def _part(item: Item, job: str | None) -> _Part:
     """A message about a job; of one about several, what it says of this one, which may be nothing."""
-    tags, data = _tags(item), bytes(item.data)
-    if tags.get("Action") not in (ORDERS, ANSWERS):
-        return _Part(tags, data)
-    for part in parts(Sent(item.target, tags, lenient_text(data))):
+    whole = _whole_of(item)
+    if whole.tags.get("Action") not in (ORDERS, ANSWERS):
+        return whole
+    for part in parts(Sent(item.target, whole.tags, lenient_text(whole.data))):
         if part.tags.get("Job") == job:
             return _Part(dict(part.tags), part.data.encode())
     return _Part({}, b"")

@@ -241,7 +241,7 @@ local function work_together(orders, message)
   for _, job in ipairs(jobs) do
     local fault = job.fault or not ok and trouble
     answers[job.place] = fault and failure(job.id, code_of(plain(fault)), plain(fault)) or success(job)
-    if fault then Worker.loaded = nil end -- as above
+    if fault then Worker.loaded = nil end -- look at the model again next time: it may have come
   end
   return answers
 end
