@@ -86,6 +86,14 @@ def assert_told(completion, released) -> None:
     assert b"".join(piece for _, piece in released).decode(errors="replace") == completion.text
 
 
+def noting(errors: list[NotYet], ask, *arguments) -> None:
+    """Ask, and note the error that says to ask again."""
+    try:
+        ask(*arguments)
+    except NotYet as error:
+        errors.append(error)
+
+
 def wanted(*tokens: int, limit: int = 10, temperature: float = 0.0) -> frames.Wanted:
     return frames.Wanted(list(tokens), limit, temperature, 0, 1.0, 0, [])
 
@@ -357,14 +365,8 @@ def test_an_engine_that_stops_ends_several_answers_with_ask_again(tmp_path):
     requests = [Request((number,), 60_000) for number in (1, 2, 3)]
     errors = []
 
-    def ask(client):
-        try:
-            client.generate_all("fake", requests)
-        except NotYet as error:
-            errors.append(error)
-
     with serving(tmp_path / "sock", engine) as client:
-        asking = threading.Thread(target=ask, args=(client,))
+        asking = threading.Thread(target=noting, args=(errors, client.generate_all, "fake", requests))
         asking.start()
         entered.wait()
         stopping = threading.Thread(target=engine.close)
@@ -408,14 +410,8 @@ def test_an_engine_that_ends_while_it_answers_says_ask_again(tmp_path):
     engine, _ = fake_engine(before_step=before_step)
     errors = []
 
-    def ask(client):
-        try:
-            client.generate("fake", [1, 2], 10)
-        except NotYet as error:
-            errors.append(error)
-
     with serving(tmp_path / "sock", engine) as client:
-        asking = threading.Thread(target=ask, args=(client,))
+        asking = threading.Thread(target=noting, args=(errors, client.generate, "fake", [1, 2], 10))
         asking.start()
         entered.wait()
         # The server closes its connections first, and waits for the engine's step after that.
