@@ -309,7 +309,7 @@ async def test_patience_ends_with_a_clear_word():
 
 
 async def test_a_silent_worker_is_noticed_although_nobody_else_writes(monkeypatch):
-    monkeypatch.setattr(client, "POKE_S", 0)
+    monkeypatch.setattr(client, "POKES_S", (0,))
     it, link = network(real=False)
     link.later.extend([lambda: it.clock.pass_ms(10 * 60_000)] + [lambda: None] * 5)
     link.later.extend([lambda: it.clock.pass_ms(50 * 60_000)] + [lambda: None] * 5)
@@ -399,3 +399,39 @@ def test_a_ticker_says_each_piece_once_even_when_the_job_runs_twice(pieces, cras
     assert "".join(said) == "".join(pieces)
     ticker.settle("".join(pieces) + " end")
     assert "".join(said) == "".join(pieces) + " end"
+
+
+async def test_while_a_request_is_open_the_herder_is_made_to_look_soon_and_then_now_and_again():
+    it, link = network()
+    slept, asked = [], []
+
+    class Enough(Exception):
+        pass
+
+    async def sleep(seconds):
+        slept.append(seconds)
+        asked.append(len(it.received(WALLET.address, "Status-Response")))
+        if len(slept) == 4:
+            raise Enough
+
+    with pytest.raises(Enough):
+        await client.poke(link, WALLET, HERDER, "mine", sleep=sleep)
+    assert slept == [5, 610, 610, 610] and asked == [0, 1, 2, 3]
+
+
+async def test_a_herder_that_cannot_be_reached_is_asked_again_later():
+    _, link = network()
+    slept = []
+
+    async def sleep(seconds):
+        slept.append(seconds)
+        if len(slept) == 3:
+            raise TimeoutError
+
+    async def refuse(item):
+        raise NotYet("The node is stopping.")
+
+    link.submit = refuse
+    with pytest.raises(TimeoutError):
+        await client.poke(link, WALLET, HERDER, "mine", sleep=sleep)
+    assert slept == [5, 610, 610]

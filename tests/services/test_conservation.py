@@ -14,7 +14,7 @@ from collections import Counter
 import pytest
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from services.herd_story import HERDER, MONEY, TOKEN, HerdStory, answer_to, worker_id
 from services.story import ALICE, BOB, MODEL, OPERATOR, named_id
 
@@ -107,6 +107,17 @@ for id, job in pairs(Herd.jobs) do
     return "forgotten: " .. id
   end
 end
+local function serves(worker, model) return model == "" or worker.model == "" or model == worker.model end
+--- A few of its model wait for one that usually answers within 100 ms, and has not been at work for longer.
+local function has_company_soon(job)
+  if job.tries > 0 or job.stream or waiting[job.model] >= 4 then return false end
+  for _, worker in pairs(Herd.workers) do
+    local takes_some = worker.state == "busy" and (worker.batch or 1) > 1 and serves(worker, job.model)
+    local is_quick = takes_some and worker.usual_ms and worker.usual_ms <= 100
+    if is_quick and Herd.now - Herd.jobs[worker.job].started <= 100 then return true end
+  end
+  return false
+end
 local idle = {}
 for _, id in ipairs(Herd.idle) do
   if idle[id] then return "idle twice: " .. id end
@@ -122,8 +133,8 @@ for id, worker in pairs(Herd.workers) do
   if state == "idle" and not Herd.paused then
     for place, waits in ipairs(Herd.queue) do
       local job = Herd.jobs[waits]
-      local fits = job.model == "" or worker.model == "" or job.model == worker.model
-      if fits and job.avoid ~= id then return "idle though " .. waits .. " waits: " .. id end
+      local may_go = serves(worker, job.model) and job.avoid ~= id and not has_company_soon(job)
+      if may_go then return "idle though " .. waits .. " waits: " .. id end
     end
   end
 end
@@ -179,6 +190,11 @@ class Herd(RuleBasedStateMachine):
     def pay_in_a_crowd(self, payer, crowd, units):
         for tokens, options in crowd:
             self.pay(payer, units, "hi there", tokens, options)
+
+    @initialize(crowd=CROWD)
+    def begin_with_a_crowd(self, crowd):
+        self.pay_in_a_crowd(ALICE, [*crowd, *crowd], 600)
+        self.everybody_answers()
 
     @rule(payer=PAYERS, label=st.sampled_from(["ahead", "other", ""]), size=st.sampled_from([1, 20, 40_000]))
     def send_ahead(self, payer, label, size):
@@ -402,6 +418,7 @@ def a_batch() -> HerdStory:
         it.pay(ALICE, 20)
     it.answer()
     it.register(1)
+    it.clock.pass_ms(101)  # nobody waits for worker 0 any more
     for _ in range(2):
         it.pay(ALICE, 20)
     assert [len(batch) for batch in it.batches()] == [3]

@@ -994,6 +994,34 @@ def a_batch_of_three(workers: int = 1) -> HerdStory:
     return it
 
 
+def three_busy(answering_after_ms: int = 0) -> HerdStory:
+    """A herd of three workers of its model, each at its second job; one of another model is idle and cannot help."""
+    it = HerdStory(workers=0)
+    for number in range(3):
+        it.register(number, Batch="8")
+    it.register(3, model="OTHER", Batch="8")
+    for number in range(3):
+        it.pay(BOB, NEEDED, prompt=f"busy {number}")
+    it.clock.pass_ms(answering_after_ms)
+    for number in range(3):
+        it.answer(number)
+    it.clock.pass_ms(1000)
+    for number in range(3):
+        it.clock.pass_ms(101)  # so that none of them waits for another
+        it.pay(BOB, NEEDED, prompt=f"again {number}")
+    it.clock.pass_ms(101)
+    assert len(it.given()) == 6
+    return it
+
+
+def all_free(it: HerdStory, workers: int) -> None:
+    """All workers answer before the queue goes on."""
+    it.send(OPERATOR, HERDER, "Pause")
+    for number in range(workers):
+        it.answer(number)
+    it.send(OPERATOR, HERDER, "Resume")
+
+
 def shown(it: HerdStory, number: int = 0) -> dict:
     """What Queue tells of a worker."""
     return next(
@@ -1035,19 +1063,22 @@ def test_one_job_that_waits_goes_as_ever():
 
 
 def test_idle_workers_share_the_queue_evenly():
-    it = HerdStory(workers=0)
-    for number in range(3):
-        it.register(number, Batch="8")
-    it.register(3, model="OTHER", Batch="8")  # is idle and cannot help
-    for number in range(3):
-        it.pay(BOB, NEEDED, prompt=f"busy {number}")
+    it = three_busy(answering_after_ms=101)
     for prompt in "abcdefg":
         it.pay(ALICE, NEEDED, prompt=prompt)
-    it.send(OPERATOR, HERDER, "Pause")
-    for number in range(3):
-        it.answer(number)
-    it.send(OPERATOR, HERDER, "Resume")
-    assert it.given()[3:] == [["a", "b", "c"], ["d", "e"], ["f", "g"]]
+    all_free(it, 3)
+    assert it.given()[6:] == [["a", "b", "c"], ["d", "e"], ["f", "g"]]
+
+
+@pytest.mark.parametrize(
+    "waiting, shares", [("abcdefg", ["abcdefg"]), ("abcdefgh", ["abcd", "efgh"]), ("abcdefghijk", ["abcdef", "ghijk"])]
+)
+def test_quick_ones_share_it_too_but_none_gets_less_than_company(waiting, shares):
+    it = three_busy()
+    for prompt in waiting:
+        it.pay(ALICE, NEEDED, prompt=prompt)
+    all_free(it, 3)
+    assert it.given()[6:] == [list(share) for share in shares]
 
 
 def test_one_that_asks_for_more_tokens_than_the_first_waits_for_another_worker():
@@ -1440,6 +1471,222 @@ def test_a_batch_in_which_nothing_was_made_teaches_no_speed():
     it.clock.pass_ms(800)
     it.answer_batch(job_2={"Tokens-Used": "0"}, job_3=broken("bad-request"), job_4={"Tokens-Used": "x"})
     assert it.herd("herd.us_per_token") == before
+
+
+# Company: where answers come at once, a job waits for a worker at work rather than go to an idle one alone
+
+
+def quick_herd(batch: str | None = "8", took_ms: int = 5) -> HerdStory:
+    """A herd of two workers that have answered once. Worker 0 is at a job of Bob's again; the other is idle."""
+    it = HerdStory(workers=0)
+    for number in range(2):
+        it.register(number, **({"Batch": batch} if batch else {}))
+    for _ in range(2):
+        it.pay(BOB, NEEDED, prompt="busy now")
+    it.clock.pass_ms(took_ms)
+    for number in range(2):
+        it.answer(number)
+    it.pay(BOB, NEEDED, prompt="busy again")
+    assert (it.worker_state(0), it.worker_state(1)) == ("busy", "idle")
+    return it
+
+
+def test_a_job_waits_for_a_quick_worker_at_work_and_goes_with_those_that_come_meanwhile():
+    it = quick_herd()
+    for prompt in ("one", "two", "three"):
+        it.pay(ALICE, NEEDED, prompt=prompt)
+    assert it.given()[3:] == [] and it.worker_state(1) == "idle"
+    it.answer()
+    assert it.given()[3:] == [["one", "two", "three"]] and it.worker_state(0) == "idle"
+
+
+def test_as_soon_as_they_are_company_enough_another_worker_gets_them():
+    it = quick_herd()
+    for prompt in ("one", "two", "three", "four", "five"):
+        it.pay(ALICE, NEEDED, prompt=prompt)
+    assert it.given()[3:] == [["one", "two", "three", "four"]] and len(it.batches(1)) == 1
+    it.answer()  # the fifth waits for the other one now
+    assert it.given()[4:] == [] and it.worker_state(0) == "idle"
+    it.answer_batch(1)
+    assert it.given()[4:] == ["five"]
+
+
+def test_it_does_not_wait_for_one_that_takes_longer_than_it_should():
+    it = quick_herd()
+    it.pay(ALICE, NEEDED, prompt="one")
+    it.clock.pass_ms(101)
+    assert it.given()[3:] == []  # nobody has told the herder yet
+    it.pay(ALICE, NEEDED, prompt="two")
+    assert it.given()[3:] == [["one", "two"]] and it.batches(1)
+
+
+@pytest.mark.parametrize("action", ["Status", "Cron", "Quote", "Noise", "Worker-Heartbeat"])
+def test_any_message_that_the_herder_handles_lets_it_look_again(action):
+    it = quick_herd()
+    it.pay(ALICE, NEEDED, prompt="one")
+    it.clock.pass_ms(101)
+    it.send(BOB, HERDER, action)
+    assert it.given()[3:] == ([] if action == "Noise" else ["one"])
+
+
+@pytest.mark.parametrize(
+    "why, herd, tags",
+    [("it is slow", {"took_ms": 101}, {}), ("it takes one at a time", {"batch": "1"}, {}),
+     ("it does not say that it takes more", {"batch": None}, {}), ("the job is told in pieces", {}, {"X_Stream": "4"})],
+)  # fmt: skip
+def test_a_job_goes_to_the_idle_worker_at_once_where_company_brings_nothing(why, herd, tags):
+    it = quick_herd(**herd)
+    it.pay(ALICE, NEEDED, prompt="one", **tags)
+    assert it.given()[3:] == ["one"] and it.worker_state(1) == "busy", why
+
+
+def test_nor_does_it_wait_for_a_worker_of_another_model():
+    it = quick_herd()
+    it.register(2, model="OTHER", Model_Name="other", Batch="8")
+    it.pay(ALICE, NEEDED, prompt="there", X_Model="other")
+    assert it.given()[3:] == ["there"]
+
+
+def test_a_job_tried_before_goes_to_the_idle_worker_at_once():
+    it = quick_herd()
+    for prompt in ("one", "two", "three", "four"):
+        it.pay(ALICE, NEEDED, prompt=prompt)
+    it.register(2, Batch="8")
+    it.answer_batch(1, job_4=broken(), job_5=broken(), job_6=broken())
+    assert it.worker_state(0) == "busy" and it.given()[4:] == ["one"] and only(it.jobs(2)).data == "one"
+
+
+def test_how_soon_a_worker_answers_is_learned_from_each_of_its_answers():
+    it = HerdStory(workers=0)
+    it.register(0, Batch="8")
+    usual = []
+    for took_ms in (200, 40, 40, 40):
+        it.pay(BOB, NEEDED)
+        it.clock.pass_ms(took_ms)
+        it.answer()
+        usual.append(it.herd(f'herd.workers["{worker_id(0)}"].usual_ms'))
+    assert usual == [200, 160, 130, 107]
+    it.pay(BOB, NEEDED)
+    it.clock.pass_ms(900)
+    it.fail()
+    it.answer(Tokens_Used="0")
+    assert it.herd(f'herd.workers["{worker_id(0)}"].usual_ms') == 107
+
+
+# What a turn pays back goes to the token together
+
+
+def paid_back(it: HerdStory) -> list[list[str]]:
+    """The references of all that the herder ever paid back, as they went to the token."""
+    sends = [entry for e in it.log if e.process == HERDER for entry in e.sent if entry.target == TOKEN]
+    return [
+        [each.get("X-Reference") for each in ([entry.tags] if entry.action == "Transfer" else json.loads(entry.data))]
+        for entry in sends
+        if entry.action in ("Transfer", "Transfer-Batch")
+    ]
+
+
+def came_back(it: HerdStory) -> list:
+    return [notice for notice in it.received(ALICE, "Credit-Notice") if notice.tags["Sender"] == HERDER]
+
+
+def questions(it: HerdStory) -> int:
+    """How often the herder asked its token what it can do."""
+    sends = [entry for e in it.log if e.process == HERDER for entry in e.sent if entry.target == TOKEN]
+    return sum(entry.action == "Info" for entry in sends)
+
+
+def refund_together(it: HerdStory, *references: str) -> None:
+    """Several payers of jobs that nobody runs in time get their money back in one turn."""
+    for reference in references:
+        it.pay(ALICE, NEEDED, X_Reference=reference, X_Deadline=str(it.clock.now_ms + 60_000))
+    it.later(2)
+
+
+def test_what_goes_back_in_one_turn_goes_in_one_message_once_the_token_says_that_it_takes_it():
+    it = busy_herd()
+    refund_together(it, "a", "b")
+    assert (paid_back(it), questions(it)) == ([["a"], ["b"]], 1)
+    refund_together(it, "c", "d", "e")
+    refund_together(it, "f")
+    assert (paid_back(it)[2:], questions(it)) == ([["c", "d", "e"], ["f"]], 1)
+    notices = came_back(it)
+    assert [notice.tags["X-Reference"] for notice in notices] == list("abcdef")
+    assert {(notice.tags["Quantity"], notice.tags["X-Code"]) for notice in notices} == {("13", "deadline")}
+    assert it.balance(ALICE) == MONEY and not it.received(HERDER, "Debit-Notice") and not it.errors(HERDER)
+
+
+def test_an_answer_to_several_pays_back_what_is_left_of_each_in_one_message():
+    it = a_batch_of_three()
+    it.herd("(function() herd.transfers = 50 end)()")
+    it.answer_batch(job_2={"Tokens-Used": "4"}, job_3={"Tokens-Used": "10"}, job_4={"Tokens-Used": "1"})
+    assert paid_back(it) == [["one", "three"]]
+    notices = came_back(it)
+    assert [(n.tags["X-Reference"], n.tags["Quantity"], n.tags["X-Code"]) for n in notices] == [
+        ("one", "7", "settled"), ("three", "10", "settled"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "said, most",
+    [("2", 2), ("50", 50), ("51", 50), ("9" * 15, 50), ("1", None), ("0", None), ("-3", None), ("x", None),
+     ("1e1", None), ("9" * 40, None), (None, None)],
+)  # fmt: skip
+def test_what_a_token_says_it_takes_is_a_whole_number_within_bounds_or_nothing(said, most):
+    it = busy_herd()
+    it.speak(TOKEN, HERDER, "Info-Response", **({"Transfer_Batch": said} if said else {}))
+    assert it.herd("herd.transfers") == most
+
+
+def test_what_a_stranger_says_of_the_token_is_nothing():
+    it = busy_herd()
+    it.speak(worker_id(0), HERDER, "Info-Response", Transfer_Batch="50")
+    it.send(BOB, HERDER, "Info-Response", Transfer_Batch="50")
+    assert it.herd("herd.transfers") is None
+
+
+def test_more_than_the_token_takes_at_once_goes_in_parts():
+    it = busy_herd()
+    it.speak(TOKEN, HERDER, "Info-Response", Transfer_Batch="3")
+    refund_together(it, *"abcdefg")
+    assert paid_back(it) == [list("abc"), list("def"), ["g"]] and it.balance(ALICE) == MONEY
+
+
+def test_a_token_that_does_not_take_them_is_asked_once_a_day():
+    """A published token answers Info and says nothing of the kind."""
+    it = busy_herd()
+    it.processes[TOKEN].lua.execute("Handlers.remove('Info')")
+    for times in (1, 2):
+        refund_together(it, "a", "b")
+        refund_together(it, "c", "d")
+        assert questions(it) == times
+        it.later(24 * 60)
+    assert [each for each in paid_back(it) if each[0] in "abcd"] == [[each] for each in "abcdabcd"]
+    assert it.balance(ALICE) == MONEY
+
+
+def test_a_withdrawal_goes_by_itself_because_its_end_is_waited_for():
+    it = busy_herd()
+    it.herd("(function() herd.transfers = 50 end)()")
+    it.answer()
+    for reference in "ab":
+        it.pay(ALICE, NEEDED, X_Reference=reference, X_Deadline=str(it.clock.now_ms + 60_000))
+    it.pay(ALICE, NEEDED, X_Reference="c", X_Deadline=str(it.clock.now_ms + 60_000))
+    it.clock.pass_ms(120_000)
+    it.send(OPERATOR, HERDER, "Withdraw")
+    assert sorted(paid_back(it)) == [["b", "c"], ["withdraw-1"]]
+    assert it.herd("next(herd.withdrawals)") is None and it.ledger()["withdrawn"] == 13
+
+
+def test_a_turn_that_fails_leaves_the_token_unasked():
+    it = busy_herd()
+    for reference in "ab":
+        it.pay(ALICE, NEEDED, X_Reference=reference, X_Deadline=str(it.clock.now_ms + 60_000))
+    it.processes[HERDER].lua.execute("Herd.ledger.credits = '999'")
+    before = it.image()
+    it.clock.pass_ms(120_000)
+    it.send(OPERATOR, HERDER, "Cron")
+    assert it.image() == before and questions(it) == 0
 
 
 def test_two_hundred_calls_in_batches_all_finish_each_paid_once():

@@ -186,3 +186,107 @@ def test_46_the_token_does_what_a_ledger_of_python_integers_does(steps):
             assert all(entry.tags["Quantity"] == str(units) for entry in notices if done)
         assert balances(story) == {who: units for who, units in ledger.items() if units}
         assert int(story.ask(BOB, TOKEN, "Total-Supply").data) == supply == sum(ledger.values())
+
+
+# Many transfers in one message
+
+
+def orders(*some: tuple[str, str, dict[str, str]]) -> list[dict[str, str]]:
+    return [{"Recipient": recipient, "Quantity": quantity} | tags for recipient, quantity, tags in some]
+
+
+def send_together(story, sender: str, told) -> None:
+    story.send(sender, TOKEN, "Transfer-Batch", told if isinstance(told, str) else json.dumps(told))
+
+
+def heard(story, who: str) -> list[tuple[str, str, dict[str, str]]]:
+    """What somebody was told, without the ids and numbers of messages."""
+    told = story.wallets.get(who, ())
+    return [
+        (entry.action, entry.data, {k: v for k, v in entry.tags.items() if k not in ("Message-Id", "Reference")})
+        for entry in told
+    ]
+
+
+def test_info_says_how_many_transfers_go_in_one_message(it):
+    assert it.ask(BOB, TOKEN, "Info").tags["Transfer-Batch"] == "50"
+
+
+def test_transfers_in_one_message_are_done_one_after_the_other_and_each_is_told_with_its_own_tags(it):
+    send_together(it, ALICE, orders(
+        (BOB, "10", {"X-Reference": "a", "X-Reason": "one"}), (OPERATOR, "20", {"Debit-Notice": "no", "X-Code": "7"}),
+        (BOB, "5", {"Cast": "true"}),
+    ))  # fmt: skip
+    assert balances(it) == {ALICE: 965, BOB: 15, OPERATOR: 20}
+    (credit,), (debit,) = it.received(BOB, "Credit-Notice"), it.received(ALICE, "Debit-Notice")
+    for notice in (credit, debit):
+        assert (notice.tags["X-Reference"], notice.tags["X-Reason"], notice.tags["Quantity"]) == ("a", "one", "10")
+    assert (credit.tags["Sender"], debit.tags["Recipient"]) == (ALICE, BOB)
+    assert "X-Reference" not in it.received(OPERATOR, "Credit-Notice")[0].tags
+
+
+def test_one_that_is_refused_harms_no_other(it):
+    send_together(it, ALICE, orders(
+        (BOB, "600", {}), (BOB, "600", {"X-Reference": "too much"}), (BOB, "x", {}), ("b o b", "1", {}),
+        (BOB, "400", {}),
+    ))  # fmt: skip
+    assert balances(it) == {BOB: 1000}
+    errors = it.received(ALICE, "Transfer-Error")
+    assert [error.tags["Error"].split(" ")[0] for error in errors] == ["Insufficient", "Quantity", "Recipient"]
+    assert [error.tags.get("X-Reference") for error in errors] == ["too much", None, None]
+    assert {error.tags["Message-Id"] for error in errors} == {it.log[-2].message} and not it.dropped
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["", "no JSON", "{", "{}", "7", "null", "[]", "[null]", '["x"]', "[[]]", '{"1":{}}', "[" * 500,
+     '{"Recipient":"B","Quantity":"1"}', '[{"Recipient":"BOB","Quantity":"1"},null,{"Recipient":"BOB","Quantity":"1"}]',
+     '[{"Recipient":"BOB","Quantity":"1"},7]', json.dumps([{"Recipient": "BOB", "Quantity": "1"}] * 51)],
+)  # fmt: skip
+def test_what_is_no_list_of_transfers_is_refused_whole(it, data):
+    send_together(it, ALICE, data.replace("BOB", BOB))
+    (error,) = it.received(ALICE, "Transfer-Error")
+    said = "At most 50 transfers" if data.count("BOB") == 51 else "Data must be a JSON array of transfers"
+    assert error.tags["Error"].startswith(said) or (data == "[[]]" and error.tags["Error"] == "Recipient is required!")
+    assert balances(it) == {ALICE: 1000}
+
+
+@pytest.mark.parametrize("value", [5, 5.0, None, ["5"], {}, True])
+@pytest.mark.parametrize("field", ["Recipient", "Quantity", "X-Reference", "Cast", "Id", "From"])
+def test_a_field_of_an_order_that_is_no_text_is_no_tag(it, field, value):
+    order = {"Recipient": BOB, "Quantity": "5", "X-Reference": "mine"}
+    send_together(it, ALICE, [order | {field: value}, order])
+    is_needed = field in ("Recipient", "Quantity")
+    assert len(it.received(ALICE, "Transfer-Error")) == is_needed
+    assert balances(it) == {ALICE: 995 if is_needed else 990, BOB: 5 if is_needed else 10} and not it.dropped
+
+
+@pytest.mark.parametrize(
+    "tags", [{"X-A": "a" * 3073}, {"X-" + "n" * 1023: "a"}, {"X-A": "a" * 3000, "X-B": "b" * 600},
+             {f"X-{n}": "a" for n in range(65)}],
+)  # fmt: skip
+def test_an_order_whose_notices_would_fit_into_no_item_is_refused(it, tags):
+    send_together(it, ALICE, orders((BOB, "5", tags), (BOB, "7", {"X-A": "a" * 3072})))
+    assert "X- tag" in it.received(ALICE, "Transfer-Error")[0].tags["Error"]
+    assert balances(it) == {ALICE: 993, BOB: 7} and it.received(BOB, "Credit-Notice") and not it.dropped
+
+
+ORDER = st.tuples(
+    PEOPLE, ANY_QUANTITY,
+    st.sampled_from([{}, {"X-Reference": "r", "X-Note": "é"}, {"Cast": "1"}, {"Debit-Notice": "no"}]),
+)  # fmt: skip
+
+
+@settings(max_examples=30, deadline=None)
+@given(PEOPLE, st.lists(ORDER, min_size=1, max_size=50))
+def test_many_transfers_in_one_message_do_what_they_do_one_by_one(sender, some):
+    apart, together = token_story()[0], token_story()[0]
+    for story in (apart, together):
+        for who in (ALICE, BOB):
+            story.send(OPERATOR, TOKEN, "Mint", Recipient=who, Quantity="1500")
+    for order in orders(*some):
+        apart.send(sender, TOKEN, "Transfer", **order)
+    send_together(together, sender, orders(*some))
+    for who in (ALICE, BOB, OPERATOR):
+        assert heard(apart, who) == heard(together, who)
+    assert balances(apart) == balances(together) and supply(apart) == supply(together) == 3000

@@ -177,7 +177,6 @@ class Counter:
                 raise
             return
         else:
-            # The herder looks at its deadlines whenever a message comes. Where nobody else writes, this one does.
             poking = asyncio.create_task(
                 client.poke(self.link, account.wallet, self.network().herder, case.inquiry.reference)
             )

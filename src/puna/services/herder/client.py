@@ -10,10 +10,11 @@ import re
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from itertools import chain, repeat
 from typing import Any, Protocol
 
 import msgspec
@@ -31,7 +32,9 @@ from .batch import PLACE, unfolded
 
 PATIENCE_S = 30 * 60  # two workers may have failed by then, each in the ten minutes that the herder gives it
 RECEIPT_PATIENCE_S = 5  # a node of ours writes it within milliseconds of the answer
-POKE_S = 10 * 60 + 10
+# The herder looks at its deadlines whenever a message comes, and where nobody else writes, we do: soon, because a job
+# may wait in company for a worker that died just then, and when the time of a worker that had it is over.
+POKES_S = (5, 10 * 60 + 10)
 SILENCE_S = 1.0  # an answer is told within milliseconds of the evaluation that sent it
 LEASE_S = 10 * 60 - 10  # the herder gives a worker ten minutes or more before it asks another
 STOPS_MAX = 4
@@ -827,10 +830,17 @@ async def cancel(link: Link, wallet: Wallet, herder: str, reference: str) -> Non
     await link.submit(letters.message(wallet, herder, {"Action": "Cancel", "X-Reference": reference}))
 
 
-async def poke(link: Link, wallet: Wallet, herder: str, reference: str) -> None:
-    """The herder looks at its deadlines whenever a message comes. Where nobody else writes, this one does."""
-    while True:
-        await asyncio.sleep(POKE_S)
+async def poke(
+    link: Link,
+    wallet: Wallet,
+    herder: str,
+    reference: str,
+    *,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Let the herder look at its deadlines, soon and then now and again, until the caller cancels this."""
+    for pause_s in chain(POKES_S, repeat(POKES_S[-1])):
+        await sleep(pause_s)
         with suppress(NodeError):
             await link.submit(letters.message(wallet, herder, {"Action": "Status", "X-Reference": reference}))
 

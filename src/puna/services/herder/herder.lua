@@ -53,6 +53,13 @@ local BATCH_MAX = 8
 local BATCH_TOKENS_MAX = 2048 -- of all their answers, and
 local BATCH_BYTES_MAX = 32768 -- of all their prompts: together they stay below what one evaluation may cost
 local BATCH_LOOK_MAX = 32 -- so many are looked at for those that go together
+-- Where a worker answers within this time, what is said about a job costs more than the job. A job that finds such a
+-- worker of its model at work waits for it, though another be idle, until so many wait that they are company enough
+-- for another. It never waits for one that has been at work for longer than this time.
+local QUICK_MS = 100
+local COMPANY = 4
+local TOKEN_ASKED_MS = 24 * 60 * 60000 -- how soon the token is asked again whether it takes many transfers at once
+local TRANSFERS_MAX = 50 -- that go to the token in one message, if it takes as many
 
 local MILLION = 1000000 -- multipliers are integers in millionths, so that every node agrees
 local MINUTE_MS = 60000
@@ -128,6 +135,8 @@ local function new_herd(tags)
     ledger = { credits = "0", earned = "0", refunded = "0", held = "0", withdrawn = "0" },
     withdrawals = {}, -- label -> quantity on its way
     withdrawals_ever = 0,
+    transfers = nil, -- so many the token takes in one message, once it has said so
+    token_asked = nil, -- when it was asked
     quote = { multiplier = MILLION, at = 0 },
     us_per_token = 50000, -- microseconds; a guess until the first answer
     now = 0, -- time of the newest message, milliseconds
@@ -345,6 +354,30 @@ local function pay(herd, recipient, quantity, tags)
   return tags
 end
 
+local function is_refund(message)
+  return message.Action == "Transfer" and message["Debit-Notice"] == "no"
+end
+
+--- What a turn pays back goes to the token in one message, where it takes several transfers at once. A token that was
+--- not asked yet is asked; published ones never say that they do.
+local function refund_together(herd, sends)
+  local others, refunds = {}, {}
+  for _, message in ipairs(sends) do table.insert(is_refund(message) and refunds or others, message) end
+  if #refunds < 2 then return sends end
+  if not herd.transfers then
+    if herd.now >= (herd.token_asked or 0) + TOKEN_ASKED_MS then
+      herd.token_asked = herd.now
+      table.insert(sends, { Target = herd.token, Action = "Info" })
+    end
+    return sends
+  end
+  for first = 1, #refunds, herd.transfers do
+    local some = table.move(refunds, first, math.min(first + herd.transfers - 1, #refunds), 1, {})
+    table.insert(others, { Target = herd.token, Action = "Transfer-Batch", Data = json.encode(some) })
+  end
+  return others
+end
+
 -- The queue ------------------------------------------------------------------
 
 -- Up to here the product of two prices, a lead and the milliseconds of a minute fits into 64 bits.
@@ -499,13 +532,29 @@ local function prompt_bytes(job) return #job.prompt + #(job.system or "") end
 --- Whether a job may go along with others. One that cost a worker already goes alone: it might do so again.
 local function is_sociable(job) return job.tries == 0 and not job.stream end
 
+--- Whether a worker takes several jobs and usually answers so soon that it pays to wait for it.
+local function is_quick(worker) return (worker.batch or 1) > 1 and (worker.usual_ms or math.huge) <= QUICK_MS end
+
 --- How many jobs of a model each of its idle workers gets, when they share evenly what waits for it.
-local function even_share(herd, model)
-  local idle = 0
+-- A quick one gets company enough, even if others then get nothing.
+local function even_share(herd, model, worker)
+  local idle, waiting = 0, herd.waiting[model]
   for _, id in ipairs(herd.idle) do
     if serves(look(herd.workers, id), model) then idle = idle + 1 end
   end
-  return (herd.waiting[model] + idle - 1) // idle
+  if is_quick(worker) then idle = math.max(1, math.min(idle, waiting // COMPANY)) end
+  return (waiting + idle - 1) // idle
+end
+
+--- Whether a job is to wait for a busy worker, in company, rather than go to an idle one.
+local function waits_for_company(herd, job)
+  if not is_sociable(job) or herd.waiting[job.model] >= COMPANY then return false end
+  for _, worker in each(herd.workers) do
+    if worker.state == "busy" and is_quick(worker) and serves(worker, job.model) then
+      if herd.now - look(herd.jobs, worker.job).started <= QUICK_MS then return true end
+    end
+  end
+  return false
 end
 
 --- What a worker gets at once: the job at a place in the queue, and of those after it the next that go with it.
@@ -513,7 +562,7 @@ end
 local function together(herd, worker, place)
   local first = herd.jobs[herd.queue[place]]
   local jobs, tokens, bytes = { first }, first.tokens, prompt_bytes(first)
-  local most = is_sociable(first) and math.min(worker.batch or 1, even_share(herd, first.model)) or 1
+  local most = is_sociable(first) and math.min(worker.batch or 1, even_share(herd, first.model, worker)) or 1
   for other = place + 1, math.min(#herd.queue, place + BATCH_LOOK_MAX) do
     if #jobs >= most then break end
     local job = look(herd.jobs, herd.queue[other])
@@ -566,13 +615,13 @@ local function can_lease(herd)
   return false
 end
 
---- Lease workers until no queued job finds one.
+--- Lease workers until no queued job finds one that it is to go to.
 local function dispatch(herd, sends)
   if herd.paused or not can_lease(herd) then return end
   local place = 1
   while place <= #herd.queue and #herd.idle > 0 do
-    local id = herd.queue[place]
-    local worker = worker_for(herd, look(herd.jobs, id))
+    local job = look(herd.jobs, herd.queue[place])
+    local worker = not waits_for_company(herd, job) and worker_for(herd, job)
     if worker then lease(herd, herd.workers[worker], place, sends) else place = place + 1 end
   end
 end
@@ -908,10 +957,11 @@ local function settle(herd, job, tokens_used)
   return fee, rest
 end
 
-local function learn_speed(herd, job, tokens)
+local function learn_speed(herd, worker, job, tokens)
   if not tokens or tokens == 0 then return end
-  local us = (herd.now - job.started) * 1000 // tokens
-  herd.us_per_token = (7 * herd.us_per_token + us) // 8
+  local took_ms = herd.now - job.started
+  worker.usual_ms = (3 * (worker.usual_ms or took_ms) + took_ms) // 4
+  herd.us_per_token = (7 * herd.us_per_token + took_ms * 1000 // tokens) // 8
 end
 
 --- What a worker says about its answer, if it is short text: with one tag too long nothing of it could be sent.
@@ -1001,7 +1051,7 @@ local function job_ended(herd, msg, sends)
   local job, worker = job_answered(herd, msg)
   if not job then return end
   if is_answer(msg) and not text_in(msg) then msg = { Action = "Inference-Error", Error = "The answer cannot be read" } end
-  if is_answer(msg) then learn_speed(herd, job, whole(msg["Tokens-Used"], 0, job.tokens)) end
+  if is_answer(msg) then learn_speed(herd, worker, job, whole(msg["Tokens-Used"], 0, job.tokens)) end
   free(herd, worker, is_worker_failure(msg))
   end_job(herd, worker, job, msg, sends)
 end
@@ -1047,7 +1097,7 @@ rules["Inference-Batch-Response"] = function(herd, msg, sends)
     has_failed = has_failed or is_worker_failure(told)
     longest = math.max(longest, is_answer(told) and whole(told["Tokens-Used"], 0, job.tokens) or 0)
   end
-  learn_speed(herd, jobs[1], longest)
+  learn_speed(herd, worker, jobs[1], longest)
   free(herd, worker, has_failed)
   for place, job in ipairs(jobs) do end_job(herd, worker, job, answers[place], sends) end
 end
@@ -1347,6 +1397,12 @@ rules["Debit-Notice"] = function(herd, msg)
   if msg.From == herd.token then herd.withdrawals[msg["X-Reference"] or ""] = nil end
 end
 
+rules["Info-Response"] = function(herd, msg)
+  if msg.From ~= herd.token then return end
+  local most = whole(msg["Transfer-Batch"], 2, math.maxinteger)
+  herd.transfers = most and math.min(most, TRANSFERS_MAX)
+end
+
 rules["Transfer-Error"] = function(herd, msg)
   if msg.From ~= herd.token then return end
   local label = msg["X-Reference"] or ""
@@ -1376,6 +1432,7 @@ local function commit(change)
   local ok, trouble = pcall(function()
     change(draft, sends)
     assert_ledger(draft)
+    sends = refund_together(draft, sends)
   end)
   if not ok then return false, trouble end
   Herd = keep(draft)

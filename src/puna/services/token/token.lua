@@ -1,6 +1,6 @@
 --[[ The token process: wAR, or any other coin spawned from the same source.
 
-Who talks to it: payers (Transfer), anyone (Info, Balance, Balances, Total-Supply), the minter (Mint).
+Who talks to it: payers (Transfer, Transfer-Batch), anyone (Info, Balance, Balances, Total-Supply), the minter (Mint).
 Spawn tags: Ticker, Denomination, Logo, Minter; the coin's name is the process's Name. The blueprint `token` is this
 program behind defaults of its own.
 
@@ -15,6 +15,8 @@ local json = require("json")
 
 local QUANTITY_DIGITS_MAX = 39 -- 2^128 has 39 digits; supply and balances stay below 10^39 too
 local ADDRESS_BYTES_MAX = 128
+local ORDERS_MAX = 50 -- of one Transfer-Batch
+local TAG_NAME_BYTES_MAX, TAG_VALUE_BYTES_MAX = 1024, 3072
 local X_TAGS_MAX = 64
 local X_TAG_BYTES_MAX = 3500 -- an item's tags fit in 4096 bytes; a notice needs about 500 for its own
 
@@ -102,8 +104,14 @@ local function x_tags(msg)
   return found, bytes
 end
 
---- A notice too long for an item would be dropped on the way, and the money would arrive without a word.
+--- A notice that fits into no item would be dropped on the way, and the money would arrive without a word.
 local function x_tags_fault(found, bytes)
+  for _, tag in ipairs(found) do -- of an order in a batch: what came as a tag is one
+    if #tag.name > TAG_NAME_BYTES_MAX or #tag.value > TAG_VALUE_BYTES_MAX then
+      return "An X- tag must have a name of at most " .. TAG_NAME_BYTES_MAX .. " bytes and a value of at most "
+        .. TAG_VALUE_BYTES_MAX
+    end
+  end
   if #found > X_TAGS_MAX or bytes > X_TAG_BYTES_MAX then
     return "The X- tags are too long for the notices: at most " .. X_TAGS_MAX .. " tags and "
       .. X_TAG_BYTES_MAX .. " bytes in all"
@@ -119,8 +127,8 @@ local function for_reply(tags)
   return kept
 end
 
-local function refuse(msg, action, fault)
-  msg.reply({ Action = action, ["Message-Id"] = msg.Id, Error = fault, Data = fault })
+local function refusal(message, action, fault)
+  return { Action = action, ["Message-Id"] = message, Error = fault, Data = fault }
 end
 
 -- What it answers ------------------------------------------------------------
@@ -129,6 +137,7 @@ Handlers.add("Info", function(msg)
   msg.reply({
     Action = "Info-Response", Name = Name, Ticker = Ticker, Logo = Logo,
     Denomination = tostring(Denomination), Supply = TotalSupply, Minter = Minter,
+    ["Transfer-Batch"] = tostring(ORDERS_MAX),
   })
 end)
 
@@ -149,27 +158,66 @@ Handlers.add("Total-Supply", function(msg)
   msg.reply({ Action = "Total-Supply", Ticker = Ticker, Data = TotalSupply })
 end)
 
-Handlers.add("Transfer", function(msg)
-  local recipient, quantity = msg.Recipient, msg.Quantity
-  local notes, note_bytes = x_tags(msg)
+--- Move what one order says and tell both sides, or tell its sender what is wrong with it.
+-- `order` has the tags of a Transfer, `message` is the id of what brought it, `reply` answers the sender.
+local function transfer(from, order, message, reply)
+  local recipient, quantity = order.Recipient, order.Quantity
+  local notes, note_bytes = x_tags(order)
   local fault = recipient_fault(recipient) or quantity_fault(quantity) or x_tags_fault(notes, note_bytes)
-  if not fault and less(balance_of(msg.From), quantity) then fault = "Insufficient Balance!" end
-  if fault then return refuse(msg, "Transfer-Error", fault) end
+  if not fault and less(balance_of(from), quantity) then fault = "Insufficient Balance!" end
+  if fault then return reply(refusal(message, "Transfer-Error", fault)) end
 
-  move(msg.From, recipient, quantity)
-  if msg.Cast then return end
-  if msg["Debit-Notice"] ~= "no" then -- a process that pays much need not be told each time what it did itself
-    msg.reply({
+  move(from, recipient, quantity)
+  if order.Cast then return end
+  if order["Debit-Notice"] ~= "no" then -- a process that pays much need not be told each time what it did itself
+    reply({
       Action = "Debit-Notice", Recipient = recipient, Quantity = quantity,
       Data = "You transferred " .. quantity .. " to " .. recipient,
       Tags = for_reply(notes),
     })
   end
   ao.send({
-    Target = recipient, Action = "Credit-Notice", Sender = msg.From, Quantity = quantity,
-    Data = "You received " .. quantity .. " from " .. msg.From,
+    Target = recipient, Action = "Credit-Notice", Sender = from, Quantity = quantity,
+    Data = "You received " .. quantity .. " from " .. from,
     Tags = notes,
   })
+end
+
+Handlers.add("Transfer", function(msg) transfer(msg.From, msg, msg.Id, msg.reply) end)
+
+--- Whether a value is a JSON array of objects, at least one, without a null among them.
+local function is_list(value)
+  if type(value) ~= "table" then return false end
+  local count = 0
+  for _, element in pairs(value) do
+    count = count + 1
+    if type(element) ~= "table" or type(value[count]) ~= "table" then return false end
+  end
+  return count > 0
+end
+
+--- The orders in the data of a Transfer-Batch, or nil and what is wrong with them.
+local function orders_in(data)
+  local ok, orders = true, data
+  if type(data) == "string" then ok, orders = pcall(json.decode, data) end
+  if not ok or not is_list(orders) then
+    return nil, "Data must be a JSON array of transfers, each an object with Recipient and Quantity"
+  end
+  if #orders > ORDERS_MAX then return nil, "At most " .. ORDERS_MAX .. " transfers go in one message" end
+  return orders
+end
+
+-- Many transfers in one message, for whoever pays many at once: each is done or refused as if it had come by itself.
+Handlers.add("Transfer-Batch", function(msg)
+  local orders, fault = orders_in(msg.Data)
+  if fault then return msg.reply(refusal(msg.Id, "Transfer-Error", fault)) end
+  for _, order in ipairs(orders) do
+    local reference = type(order["X-Reference"]) == "string" and order["X-Reference"] or nil
+    transfer(msg.From, order, msg.Id, function(answer)
+      answer.Target, answer["X-Reference"] = msg.From, reference
+      ao.send(answer)
+    end)
+  end
 end)
 
 Handlers.add("Mint", function(msg)
@@ -182,7 +230,7 @@ Handlers.add("Mint", function(msg)
   if not fault and #plus(TotalSupply, quantity) > QUANTITY_DIGITS_MAX then
     fault = "The supply must have at most " .. QUANTITY_DIGITS_MAX .. " digits"
   end
-  if fault then return refuse(msg, "Mint-Error", fault) end
+  if fault then return msg.reply(refusal(msg.Id, "Mint-Error", fault)) end
 
   set_balance(recipient, plus(balance_of(recipient), quantity))
   TotalSupply = plus(TotalSupply, quantity)

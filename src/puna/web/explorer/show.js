@@ -64,7 +64,7 @@ export function coinText(coin, units) {
   return `${coins(units, coin.denomination)} ${coin.ticker.slice(0, 12)}`;
 }
 
-const MONEY = new Set(["Transfer", "Credit-Notice", "Debit-Notice", "Mint", "Mint-Notice"]);
+const MONEY = new Set(["Transfer", "Transfer-Batch", "Credit-Notice", "Debit-Notice", "Mint", "Mint-Notice"]);
 export function actionBadge(message) {
   const failed = /-Error$/.test(message.action);
   const kind = failed ? ".bad" : MONEY.has(message.action) ? ".coin" : "";
