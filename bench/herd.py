@@ -59,7 +59,7 @@ def main() -> None:
     options.add_argument("--requests", type=int, default=64, help="in one measurement of throughput")
     options.add_argument("--concurrent", type=int, default=8)
     options.add_argument("--crowd", type=int, default=64, help="at once, more than the herd has workers for")
-    options.add_argument("--turns", type=int, default=3, help="of both ways of asking")
+    options.add_argument("--turns", type=int, default=6, help="of both ways of asking")
     options.add_argument("--workers", type=int, default=None, help="of the herd (default: as many as `puna up` starts)")
     chosen = options.parse_args()
     herd = () if chosen.workers is None else ("--workers", str(chosen.workers))

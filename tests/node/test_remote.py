@@ -73,6 +73,63 @@ async def test_a_dry_run_over_http_changes_nothing():
         assert (await link.result(process, item.id)).output in (None, "")
 
 
+@pytest.fixture
+def dry_runs(monkeypatch):
+    """The bodies of all dry-runs that a link sends."""
+    sent = []
+
+    async def counted(self, method, unit, path, **options):
+        if path == "/dry-run":
+            sent.append(options["data"])
+        return await text(self, method, unit, path, **options)
+
+    text = RemoteLink._text
+    monkeypatch.setattr(RemoteLink, "_text", counted)
+    return sent
+
+
+def question(data: str) -> dict:
+    return {"Owner": BOB.address, "From": BOB.address, "Tags": [], "Data": data}
+
+
+async def test_what_several_ask_at_the_same_moment_goes_out_once(dry_runs):
+    town = await Town.founded()
+    process = await town.spawn()
+    await town.link.submit(message_item(process, ["set", "x", 1]))
+    get, other = question('[["get","x"]]'), question('[["set","x",2],["get","x"]]')
+    async with served(town) as (link, _):
+        answers = await asyncio.gather(*(link.preview(process, body) for body in (get, other, get, get)))
+        assert [answer.output for answer in answers] == ["1", "2", "1", "1"] and len(dry_runs) == 2
+
+
+async def test_who_asks_a_moment_later_sees_what_happened_since(dry_runs):
+    town = await Town.founded()
+    process = await town.spawn()
+    async with served(town) as (link, _):
+        first = asyncio.create_task(link.preview(process, question('[["get","x"]]')))
+        while not dry_runs:
+            await asyncio.sleep(0)
+        await link.submit(message_item(process, ["set", "x", 7]))
+        second = await link.preview(process, question('[["get","x"]]'))
+        await first
+        assert second.output == "7" and len(dry_runs) == 2
+
+
+async def test_who_goes_away_takes_no_answer_from_the_others_and_a_refusal_is_everybodys(dry_runs):
+    town = await Town.founded()
+    process = await town.spawn()
+    async with served(town) as (link, _):
+        body = question('[["set","x",5],["get","x"]]')
+        asking = [asyncio.create_task(link.preview(process, body)) for _ in range(3)]
+        await asyncio.sleep(0)
+        asking[0].cancel()
+        answers = await asyncio.gather(*asking, return_exceptions=True)
+        assert isinstance(answers[0], asyncio.CancelledError) and [each.output for each in answers[1:]] == ["5", "5"]
+        assert len(dry_runs) == 1
+        refused = await asyncio.gather(*(link.preview("A" * 43, body) for _ in range(2)), return_exceptions=True)
+        assert [type(each) for each in refused] == [Missing, Missing] and len(dry_runs) == 2
+
+
 async def test_refusals_keep_their_words_and_their_kind():
     town = await Town.founded()
     process = await town.spawn()

@@ -64,6 +64,8 @@ async def test_an_answer_comes_with_its_whole_receipt():
     assert answer.inference.startswith("message-") and answer.response.startswith("stored-")
     assert 0 < answer.seconds_first_token < answer.seconds_total and answer.seconds_generate > 0
     assert await balance(link, TOKEN, WALLET.address) == RICH - 10
+    # What it signed itself the wallet is not told.
+    assert [e.action for e in it.wallets[WALLET.address]] == ["Credit-Notice", "Inference-Response", "Credit-Notice"]
 
 
 def test_what_may_be_half_a_character_waits_and_nothing_follows_a_token_that_was_missed():

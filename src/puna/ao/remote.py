@@ -45,6 +45,7 @@ class RemoteLink:
         self._news: _News | None = None
         self._results: dict[tuple[str, str], Result] = {}  # read last, by process and message
         self._asking: dict[tuple[str, str], asyncio.Future[Result]] = {}
+        self._about_to_ask: dict[tuple[str, str | None, bytes], asyncio.Task[Result]] = {}  # dry-runs not sent yet
 
     async def __aenter__(self) -> "RemoteLink":
         timeout = aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=CONNECT_S)
@@ -117,7 +118,18 @@ class RemoteLink:
             raise NodeError(f"The compute unit at {self._urls['cu']} gives no page of results.") from error
 
     async def preview(self, process: str, body: Mapping[str, Any], to: str | None = None) -> Result:
-        content = msgspec.json.encode(body)
+        """A question that several ask at the same moment goes out once: who asks a moment later may have done
+        something that the answer must show.
+        """
+        key = process, to, msgspec.json.encode(body)
+        asking = self._about_to_ask.get(key)
+        if asking is None:
+            asking = self._about_to_ask[key] = asyncio.create_task(self._preview(*key), name="dry-run")
+        return await asyncio.shield(asking)
+
+    async def _preview(self, process: str, to: str | None, content: bytes) -> Result:
+        await asyncio.sleep(0)  # whoever is woken by the same news asks before this goes on
+        del self._about_to_ask[process, to, content]
         headers = {"Content-Type": "application/json"}
         query = {"process-id": process} | ({"to": to} if to else {})
         return Result.from_json(await self._json("POST", "cu", "/dry-run", params=query, data=content, headers=headers))

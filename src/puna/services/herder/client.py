@@ -506,7 +506,8 @@ async def ask(
 
 def payment(wallet: Wallet, network: Ids, request: Request, reference: str, winston: int) -> DataItem:
     """The signed Transfer that asks and pays."""
-    paid = {"Action": "Transfer", "Recipient": network.herder, "Quantity": str(winston)}
+    # Of what he signs himself the payer needs no notice.
+    paid = {"Action": "Transfer", "Recipient": network.herder, "Quantity": str(winston), "Debit-Notice": "no"}
     return letters.message(wallet, network.token, paid | request.tags(reference))
 
 

@@ -99,7 +99,7 @@ function asking(place) {
     const reference = "web-" + Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0")).join("");
     const tags = {
       "Data-Protocol": "ao", Variant: "ao.TN.1", Type: "Message", Action: "Transfer", Recipient: told.herder, Quantity: cost,
-      "X-Prompt": prompt, "X-Tokens": tokens, "X-Reference": reference,
+      "Debit-Notice": "no", "X-Prompt": prompt, "X-Tokens": tokens, "X-Reference": reference,
       ...(Number(temperature) ? { "X-Temperature": String(Number(temperature)), "X-Seed": String(crypto.getRandomValues(new Uint32Array(1))[0]) } : {}),
       ...(model ? { "X-Model": model } : {}),
     };
