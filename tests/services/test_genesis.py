@@ -147,6 +147,19 @@ async def test_a_network_of_an_earlier_version_gets_the_present_programs_and_kee
     assert await raise_network(link, store, files) == network and len(link.submitted) == sent + 5
 
 
+async def test_a_large_model_gets_more_workers_unless_it_is_said_how_many(store, files, monkeypatch):
+    link = StoryLink(Story())
+    write_llama(files / "large.gguf", seed=3, vocab=600)
+    first, large = ((files / name).stat().st_size for name in ("first.gguf", "large.gguf"))
+    assert first < large
+    monkeypatch.setattr("puna.services.genesis.LARGE_MODEL_BYTES", large)
+    both = [await raise_network(link, store, files, model=name) for name in ("first.gguf", "large.gguf")][-1]
+    assert [worker.model for worker in both.herd] == [both.models[0].id] * 2 + [both.models[1].id] * 4
+    assert await raise_network(link, store, files, model="large.gguf") == both
+    three = await raise_network(link, store, files, model="second.gguf", workers=3)
+    assert [worker.model for worker in three.herd[6:]] == [three.models[2].id] * 3
+
+
 async def test_workers_and_models_can_be_added_later(store, files):
     link = StoryLink(Story(engine=FakeEngine(text="grass")))
     small = await raise_network(link, store, files, workers=1)

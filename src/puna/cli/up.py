@@ -29,7 +29,7 @@ from puna.errors import Invalid
     "--workers",
     type=click.IntRange(1, 64),
     default=None,
-    help="Workers of the herd (default: 2, or what the network has).",
+    help="Workers of each model (default: 2, of a model above 32 MB 4, or what the network has).",
 )
 @click.option(
     "--model", type=click.Path(path_type=Path), default=None, help="A GGUF file to serve (default: the demo model)."

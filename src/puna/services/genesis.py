@@ -34,6 +34,10 @@ MODULE_GAS = "100000000000"  # about a minute and a half of an endless loop
 
 WORKERS_DEFAULT = 2  # of a new network
 WORKERS_OF_ADDED_MODEL = 1
+# A large model takes its time, and rows that are computed beside others cost little: what comes while others are at
+# work should find a worker (decision 0027). For a small one more workers only mean more messages.
+LARGE_MODEL_BYTES = 32 << 20
+WORKERS_OF_LARGE_MODEL = 4
 BASE_FEE = 1  # winston, as the published herder asks
 TOKEN_FEE = 1
 START_WINSTON = 10 * 10**12  # 10 wAR to try things with
@@ -117,7 +121,7 @@ class _Raising:
         missing: list[Model] = []
         for place, served in enumerate(models):
             there = sum(worker.model == served.id for worker in network.herd)
-            wanted = there or (WORKERS_OF_ADDED_MODEL if place else WORKERS_DEFAULT)
+            wanted = there or self._workers_of_new(served, is_first=place == 0)
             if served == model and workers is not None:
                 wanted = workers
             missing += [served] * (wanted - there)
@@ -129,6 +133,12 @@ class _Raising:
         network = replace(network, models=models, herd=(*network.herd, *joined))
         await self.steps.done(network)
         return network
+
+    def _workers_of_new(self, model: Model, *, is_first: bool) -> int:
+        item = self.store.view(model.id)
+        if item is not None and item.data_bytes >= LARGE_MODEL_BYTES:
+            return WORKERS_OF_LARGE_MODEL
+        return WORKERS_DEFAULT if is_first else WORKERS_OF_ADDED_MODEL
 
     async def renew(self, network: Network) -> Network:
         """See that every standing program is as it is in this version of Puna: homes outlive versions."""
