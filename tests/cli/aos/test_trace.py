@@ -55,16 +55,20 @@ def test_an_assignment_goes_to_each_process_it_names():
 
 
 def test_everything_a_paid_question_caused_is_one_tree(up):
-    told = puna("ask", "hello", "--tokens", 5, "--json", home=up.home).json()
+    told = puna("ask", "hello", "--tokens", 60, "--json", home=up.home).json()
     said = puna("aos", "tracer", home=up.home, input=f".trace {told['messages']['transfer']}\n")
     lines = said.out.splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("Transfer -> token"))
     tree = "\n".join(lines[start:])
-    for action in ("Debit-Notice", "Credit-Notice -> herder", "Inference -> worker", "Inference-Response"):
+    # What the answer did not need goes back: a second Transfer, with a notice of its own.
+    for action in ("Credit-Notice -> herder", "Inference -> worker", "Inference-Response", "─ Transfer -> token"):
         assert action in tree, tree
-    assert "kept for a wallet" in tree and "gas" in tree
-    depth = {line.lstrip("│├└─ ").split()[0]: len(line) - len(line.lstrip("│├└─ ")) for line in lines[start:] if line}
-    assert depth["Transfer"] < depth["Credit-Notice"] < depth["Inference"]
+    assert tree.count("kept for a wallet") == 2 and "gas" in tree
+    depths = [len(line) - len(line.lstrip("│├└─ ")) for line in lines[start:] if line]
+    words = [line.lstrip("│├└─ ").split()[0] for line in lines[start:] if line]
+    paid, taken, given = (words.index(word) for word in ("Transfer", "Credit-Notice", "Inference"))
+    back = words.index("Transfer", paid + 1)
+    assert depths[paid] < depths[taken] < depths[given] < depths[back] < depths[words.index("Credit-Notice", back)]
     inference = told["messages"]["inference"]
     said = puna("aos", "tracer", home=up.home, input=f".trace {inference}\n.trace {'A' * 43}\n")
     assert "\nInference -> worker" in said.out and f"Nobody here has a message {'A' * 43}" in said.out
