@@ -258,6 +258,7 @@ def test_a_field_of_an_order_that_is_no_text_is_no_tag(it, field, value):
     send_together(it, ALICE, [order | {field: value}, order])
     is_needed = field in ("Recipient", "Quantity")
     assert len(it.received(ALICE, "Transfer-Error")) == is_needed
+    assert len(it.received(BOB, "Credit-Notice")) == 2 - is_needed
     assert balances(it) == {ALICE: 995 if is_needed else 990, BOB: 5 if is_needed else 10} and not it.dropped
 
 
@@ -273,7 +274,10 @@ def test_an_order_whose_notices_would_fit_into_no_item_is_refused(it, tags):
 
 ORDER = st.tuples(
     PEOPLE, ANY_QUANTITY,
-    st.sampled_from([{}, {"X-Reference": "r", "X-Note": "é"}, {"Cast": "1"}, {"Debit-Notice": "no"}]),
+    st.sampled_from(
+        [{}, {"X-Reference": "r", "X-Note": "é"}, {"Cast": "1"}, {"Debit-Notice": "no"}, {"Reference": "7"},
+         {"X-Origin": BOB, "X-Reference": "r"}, {"Reply-To": OPERATOR}]
+    ),
 )  # fmt: skip
 
 

@@ -354,6 +354,12 @@ local function pay(herd, recipient, quantity, tags)
   return tags
 end
 
+--- A payment of which nobody waits to hear that it was made.
+local function pay_back(herd, recipient, quantity, tags)
+  tags["Debit-Notice"] = "no"
+  return pay(herd, recipient, quantity, tags)
+end
+
 local function is_refund(message)
   return message.Action == "Transfer" and message["Debit-Notice"] == "no"
 end
@@ -453,8 +459,8 @@ local function earn(herd, quantity) herd.ledger.earned = plus(herd.ledger.earned
 -- `claim` has payer, reference and perhaps id (of a job) and needed.
 local function refund(herd, claim, quantity, code, reason, sends)
   herd.ledger.refunded = plus(herd.ledger.refunded, quantity)
-  table.insert(sends, pay(herd, claim.payer, quantity, {
-    ["Debit-Notice"] = "no", ["X-Reason"] = reason, ["X-Code"] = code, ["X-Needed"] = claim.needed, ["X-Reference"] = claim.reference,
+  table.insert(sends, pay_back(herd, claim.payer, quantity, {
+    ["X-Reason"] = reason, ["X-Code"] = code, ["X-Needed"] = claim.needed, ["X-Reference"] = claim.reference,
   }))
   table.insert(sends, {
     Target = claim.payer, Action = "Inference-Error", ["X-Reference"] = claim.reference, Job = claim.id,
@@ -1018,8 +1024,7 @@ local function pay_off(herd, worker, job, msg, sends)
     Data = text_in(msg),
   })
   if rest ~= "0" then
-    table.insert(sends, pay(herd, job.payer, rest, {
-      ["Debit-Notice"] = "no",
+    table.insert(sends, pay_back(herd, job.payer, rest, {
       ["X-Reason"] = "Fewer tokens were made than paid for", ["X-Code"] = "settled", ["X-Reference"] = job.reference,
     }))
   end

@@ -207,14 +207,22 @@ local function orders_in(data)
   return orders
 end
 
+--- The fields of an order that are text: what is none could be no tag of a Transfer.
+local function tags_of(order)
+  local tags = {}
+  for name, value in pairs(order) do tags[name] = type(value) == "string" and value or nil end
+  return tags
+end
+
 -- Many transfers in one message, for whoever pays many at once: each is done or refused as if it had come by itself.
 Handlers.add("Transfer-Batch", function(msg)
   local orders, fault = orders_in(msg.Data)
   if fault then return msg.reply(refusal(msg.Id, "Transfer-Error", fault)) end
-  for _, order in ipairs(orders) do
-    local reference = type(order["X-Reference"]) == "string" and order["X-Reference"] or nil
-    transfer(msg.From, order, msg.Id, function(answer)
-      answer.Target, answer["X-Reference"] = msg.From, reference
+  for _, told in ipairs(orders) do
+    local order = tags_of(told)
+    transfer(msg.From, order, msg.Id, function(answer) -- as msg.reply would, of a message with these tags
+      answer.Target = order["Reply-To"] or msg.From
+      answer["X-Reference"], answer["X-Origin"] = order["X-Reference"] or order.Reference, order["X-Origin"]
       ao.send(answer)
     end)
   end
